@@ -1,0 +1,42 @@
+# `make demo` and `make test` do all the set-up on a fresh machine, through `make setup`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.facewise-setup
+
+.PHONY: setup demo test check-real lint format bench clean
+
+setup: $(STAMP)
+
+# Again only when what is installed changed; the package itself is editable.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Facewise needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
+	touch $@
+
+demo: setup
+	$(BIN)/facewise demo
+
+test: setup
+	$(BIN)/python -m pytest -m "not slow" -n auto -q
+
+check-real: setup
+	$(BIN)/python -m pytest -m "slow" -s -q
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache facewise-demo

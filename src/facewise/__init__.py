@@ -1,0 +1,77 @@
+"""Facewise: face recognition from a folder of photos to a measured, calibrated and served recogniser.
+
+import facewise as fw
+
+fw.verify("a.jpg", "b.jpg")
+people = fw.Gallery.open("people.db")
+people.enroll("Ada", ["ada1.jpg", "ada2.jpg"])
+people.identify("party.jpg")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from facewise._version import __version__
+from facewise.errors import (
+    DatasetError,
+    FaceNotFoundError,
+    FacewiseError,
+    GalleryError,
+    ImageError,
+    ModelError,
+    SettingError,
+)
+
+if TYPE_CHECKING:
+    from facewise.gallery import Gallery
+    from facewise.image import read_image
+    from facewise.pipeline import Pipeline
+    from facewise.recognizer import Recognizer, verify
+    from facewise.types import Face, Match, Quality, Verification
+
+_LAZY = {
+    "Face": "facewise.types",
+    "Gallery": "facewise.gallery",
+    "Match": "facewise.types",
+    "Pipeline": "facewise.pipeline",
+    "Quality": "facewise.types",
+    "Recognizer": "facewise.recognizer",
+    "Verification": "facewise.types",
+    "read_image": "facewise.image",
+    "verify": "facewise.recognizer",
+}
+"""Loaded when first used, so that `import facewise` is instant."""
+
+__all__ = [
+    "DatasetError",
+    "Face",
+    "FaceNotFoundError",
+    "FacewiseError",
+    "Gallery",
+    "GalleryError",
+    "ImageError",
+    "Match",
+    "ModelError",
+    "Pipeline",
+    "Quality",
+    "Recognizer",
+    "SettingError",
+    "Verification",
+    "__version__",
+    "read_image",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        value = getattr(importlib.import_module(_LAZY[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'facewise' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,33 @@
+"""What can go wrong, each told in one plain sentence that says what is wrong and what to do.
+
+The command line prints the sentence to stderr and exits with code 3; a library caller catches
+`FacewiseError` or one of its few children.
+"""
+
+
+class FacewiseError(Exception):
+    """Base of every error Facewise raises on purpose. `str(error)` is one plain sentence."""
+
+
+class ImageError(FacewiseError):
+    """A photo cannot be read: not an image, truncated, too large, missing."""
+
+
+class FaceNotFoundError(FacewiseError):
+    """A photo was read, but the face that was asked for is not in it."""
+
+
+class ModelError(FacewiseError):
+    """A model file, checkpoint, provider or download is missing, broken or of the wrong kind."""
+
+
+class GalleryError(FacewiseError):
+    """A gallery is missing, damaged, or refuses what it was asked to do."""
+
+
+class DatasetError(FacewiseError):
+    """A dataset or protocol file is missing, incomplete or malformed."""
+
+
+class SettingError(FacewiseError):
+    """A setting is unknown or out of range."""

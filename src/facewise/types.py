@@ -1,0 +1,139 @@
+"""The results Facewise hands out: frozen, slotted, typed. Conventions of shape and unit live here.
+
+Boxes are float32 `[x1, y1, x2, y2]` in pixels of the photo given; landmarks are float32 `(5, 2)`: the eye
+at the image's left, the eye at its right, nose tip, mouth corner
+left, mouth corner right; embeddings are float32 `(D,)` of unit length; similarity is cosine in [-1, 1].
+Angles are radians.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image: TypeAlias = NDArray[np.uint8]
+"""RGB, uint8, `(H, W, 3)`, C-contiguous. BGR never crosses a function boundary."""
+
+FloatArray: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quality:
+    """How usable one face is, from what detection and alignment already know.
+
+    Attributes:
+        score: The detector's confidence in [0, 1].
+        size: Distance between the eyes in pixels of the photo.
+        sharpness: Variance of the Laplacian of the aligned grey crop (grey levels squared); low is blurred.
+        yaw: Turn to the side, radians, 0 is frontal, positive towards the image's right; from the landmarks.
+        pitch: Nod, radians, 0 is frontal, positive is looking down; from the landmarks.
+        roll: In-plane rotation of the eye line, radians, positive is clockwise in the image.
+    """
+
+    score: float
+    size: float
+    sharpness: float
+    yaw: float
+    pitch: float
+    roll: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """One face in one photo.
+
+    Attributes:
+        box: `(4,)` float32 `[x1, y1, x2, y2]`, pixels of the photo; may reach past the edge.
+        score: Detector confidence in [0, 1].
+        landmarks: `(5, 2)` float32, pixels of the photo.
+        embedding: `(D,)` float32 of unit length, or None before embedding.
+        quality: Measured when the face was aligned, or None before.
+    """
+
+    box: FloatArray
+    score: float
+    landmarks: FloatArray
+    embedding: FloatArray | None = None
+    quality: Quality | None = None
+
+    @property
+    def width(self) -> float:
+        """Box width in pixels."""
+        return float(self.box[2] - self.box[0])
+
+    @property
+    def height(self) -> float:
+        """Box height in pixels."""
+        return float(self.box[3] - self.box[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The rule a similarity is judged by: a threshold and where it comes from.
+
+    Attributes:
+        threshold: Cosine similarity at or above which two faces count as the same person.
+        fmr: False match rate the threshold was set for, or None if the user gave the threshold.
+        source: Where it comes from, for people: `"LFW View 2, 3000 impostor pairs"` or `"given by the user"`.
+    """
+
+    threshold: float
+    fmr: float | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verification:
+    """Are two photos of the same person?
+
+    Attributes:
+        similarity: Cosine similarity in [-1, 1].
+        same: The decision, or None where the model has no calibration to decide by.
+        threshold: The threshold decided by, or None.
+        fmr: False match rate of that threshold, or None.
+        probability: Calibrated probability of the same person, or None where none is calibrated.
+        faces: The face compared in each photo.
+        note: Why there is no decision, or empty.
+    """
+
+    similarity: float
+    same: bool | None
+    threshold: float | None
+    fmr: float | None
+    probability: float | None
+    faces: tuple[Face, Face]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One person of a gallery and how alike a probe is to them."""
+
+    name: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Match:
+    """Who one face is.
+
+    Attributes:
+        face: The face in the photo.
+        name: The person, or None: a stranger, or no decision possible (see `decided`).
+        similarity: Cosine similarity to the best candidate; -1 for an empty gallery.
+        decided: False where neither a calibration nor a given threshold allows a decision.
+        threshold: The threshold decided by, or None.
+        fmr: False match rate of that threshold, or None.
+        candidates: Best people first.
+    """
+
+    face: Face
+    name: str | None
+    similarity: float
+    decided: bool
+    threshold: float | None = None
+    fmr: float | None = None
+    candidates: tuple[Candidate, ...] = field(default_factory=tuple)
