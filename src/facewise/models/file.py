@@ -1,0 +1,192 @@
+"""The model file: one `.onnx` whose metadata says all that is needed to use it, and where it comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from facewise.errors import ModelError
+from facewise.files import write_bytes
+from facewise.models.calibration import Calibration
+from facewise.models.onnxmeta import metadata, network_hash, replace_metadata
+from facewise.preprocess import Preprocess
+
+METADATA_KEY = "facewise"
+FORMAT = 1
+KINDS = ("embedder", "detector")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What the metadata of a model file says.
+
+    Attributes:
+        kind: `"embedder"` or `"detector"`.
+        name: Its name in the model store: lower-case letters, digits, `.`, `_` and `-`.
+        version: Of the weights.
+        licence: SPDX name or words.
+        source: Where the weights come from.
+        preprocess: Pixels to network input.
+        embedding_size: D of an embedder, None for a detector.
+        decoder: For a detector, `{"name": …}` and the options its decoder needs; else None.
+        training: What is known of the training (recipe, git hash, data hash), free-form.
+        calibration: Measured thresholds, or None.
+    """
+
+    kind: str
+    name: str
+    version: str
+    licence: str
+    source: str
+    preprocess: Preprocess
+    embedding_size: int | None = None
+    decoder: Mapping[str, Any] | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
+
+    def to_json(self) -> str:
+        """The JSON written under the `facewise` key, keys sorted."""
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "kind": self.kind,
+                "name": self.name,
+                "version": self.version,
+                "licence": self.licence,
+                "source": self.source,
+                "preprocess": self.preprocess.to_dict(),
+                "embedding_size": self.embedding_size,
+                "decoder": None if self.decoder is None else dict(self.decoder),
+                "training": dict(self.training),
+                "calibration": None if self.calibration is None else self.calibration.to_dict(),
+            },
+            sort_keys=True,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelCard:
+        """Read the JSON of a model file.
+
+        Raises:
+            ModelError: It is not JSON, of a newer format, or a field is missing or malformed.
+        """
+        try:
+            data = json.loads(text)
+            if int(data["format"]) > FORMAT:
+                raise ModelError("This model file was written by a newer Facewise; please upgrade Facewise.")
+            calibration, decoder = data.get("calibration"), data.get("decoder")
+            card = cls(
+                kind=str(data["kind"]),
+                name=str(data["name"]),
+                version=str(data["version"]),
+                licence=str(data["licence"]),
+                source=str(data["source"]),
+                preprocess=Preprocess.from_dict(data["preprocess"]),
+                embedding_size=None if data.get("embedding_size") is None else int(data["embedding_size"]),
+                decoder=None if decoder is None else dict(decoder),
+                training=dict(data.get("training") or {}),
+                calibration=None if calibration is None else Calibration.from_dict(calibration),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"The model file's metadata is incomplete or malformed ({error}).") from error
+        if card.kind not in KINDS:
+            raise ModelError(f"The model file is of an unknown kind, {card.kind!r}.")
+        if card.kind == "detector" and (card.decoder is None or "name" not in card.decoder):
+            raise ModelError("The model file is a detector, but does not say how to decode its outputs.")
+        return card
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A model file on disk.
+
+    Attributes:
+        path: Where it is.
+        card: Its metadata.
+        sha256: Of the whole file (hex): is this the file that was published?
+        fingerprint: sha256 (hex) over the network and what shapes its input and output (kind, preprocess,
+            decoder, embedding size): do two embeddings come from the same model? Writing a calibration or a
+            licence into the file changes `sha256`, but no embedding, so not the fingerprint.
+        network: The ONNX bytes, ready for ONNX Runtime.
+    """
+
+    path: Path
+    card: ModelCard
+    sha256: str
+    fingerprint: str
+    network: bytes = field(repr=False)
+
+
+def read_model(path: str | os.PathLike[str], *, kind: str | None = None) -> ModelFile:
+    """Read a model file.
+
+    Args:
+        path: The `.onnx`.
+        kind: Refuse a model that is not of this kind.
+
+    Raises:
+        ModelError: Missing, unreadable, no ONNX file, no Facewise metadata, or of another kind.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelError(f"There is no model file {path}.") from error
+    except OSError as error:
+        raise ModelError(f"Cannot read the model file {path}: {error.strerror}.") from error
+    try:
+        pairs = metadata(data)
+        card = ModelCard.from_json(_require(pairs))
+    except ModelError as error:
+        raise ModelError(f"{path} is not a Facewise model file: {error}") from error
+    if kind is not None and card.kind != kind:
+        raise ModelError(f"{path} is a model of kind {card.kind!r}, but a {kind!r} is needed here.")
+    return ModelFile(path, card, hashlib.sha256(data).hexdigest(), _fingerprint(data, card), data)
+
+
+def write_model(path: str | os.PathLike[str], network: bytes, card: ModelCard) -> ModelFile:
+    """Write an ONNX network with its metadata as a model file, atomically.
+
+    Args:
+        path: Where to.
+        network: Bytes of an ONNX file; metadata it has under other keys is kept.
+        card: What to say of it.
+
+    Raises:
+        ModelError: The bytes are no ONNX file.
+        FacewiseError: The file cannot be written.
+    """
+    pairs = metadata(network) | {METADATA_KEY: card.to_json()}
+    write_bytes(path, replace_metadata(network, pairs))
+    return read_model(path)
+
+
+def save_calibration(model: ModelFile, calibration: Calibration) -> ModelFile:
+    """Write a calibration into a model file, in place and atomically; the fingerprint stays.
+
+    Raises:
+        FacewiseError: The file cannot be written.
+    """
+    return write_model(model.path, model.network, replace(model.card, calibration=calibration))
+
+
+def _require(pairs: Mapping[str, str]) -> str:
+    if METADATA_KEY not in pairs:
+        raise ModelError("it has no Facewise metadata; bring it in with `facewise models import`.")
+    return pairs[METADATA_KEY]
+
+
+def _fingerprint(data: bytes, card: ModelCard) -> str:
+    shaping = {
+        "kind": card.kind,
+        "preprocess": card.preprocess.to_dict(),
+        "decoder": None if card.decoder is None else dict(card.decoder),
+        "embedding_size": card.embedding_size,
+    }
+    text = network_hash(data) + json.dumps(shaping, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
