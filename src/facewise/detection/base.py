@@ -1,0 +1,184 @@
+"""What every detector is: photos in, faces out. Decoders of network outputs register here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facewise.errors import ModelError, SettingError
+from facewise.types import Face, FloatArray, Image
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSettings:
+    """What counts as a face, and how hard to look.
+
+    Attributes:
+        score_threshold: Least confidence of a face, in (0, 1).
+        nms_threshold: Boxes that overlap more than this (intersection over union) are one face.
+        max_size: Photos with a longer side than this are looked at scaled down; boxes are in photo pixels
+            all the same. It bounds time and memory for any photo.
+        min_face: Faces whose box has a shorter side below this many photo pixels are left out.
+        max_faces: At most this many faces a photo, the most confident ones.
+    """
+
+    score_threshold: float = 0.5
+    nms_threshold: float = 0.4
+    max_size: int = 1024
+    min_face: float = 0.0
+    max_faces: int = 500
+
+    def __post_init__(self) -> None:
+        if not (0 < self.score_threshold < 1 and 0 < self.nms_threshold <= 1):
+            raise SettingError("Score and NMS thresholds must lie between 0 and 1.")
+        if self.max_size < 32 or self.min_face < 0 or self.max_faces < 1:
+            raise SettingError("max_size must be at least 32, min_face at least 0 and max_faces at least 1.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawFaces:
+    """Faces of one image before non-maximum suppression.
+
+    Attributes:
+        boxes: (K, 4) float32 x1, y1, x2, y2 in pixels of the network's input.
+        scores: (K,) float32.
+        landmarks: (K, 5, 2) float32 in pixels of the network's input.
+    """
+
+    boxes: FloatArray
+    scores: FloatArray
+    landmarks: FloatArray
+
+
+class Detector(Protocol):
+    """Photos in, faces out."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Which model found a face."""
+        ...
+
+    @property
+    def settings(self) -> DetectorSettings:
+        """What counts as a face."""
+        ...
+
+    def detect(self, image: Image, *, threads: int | None = None) -> list[Face]:
+        """Faces of one photo: the main face (`main_candidate`), then the most confident.
+
+        Args:
+            image: (H, W, 3) RGB uint8.
+            threads: 1 keeps the work on the calling thread.
+        """
+        ...
+
+    def detect_batch(self, images: Sequence[Image], *, threads: int | None = None) -> list[list[Face]]:
+        """Faces of several photos; photos of equal size share a network call."""
+        ...
+
+
+class Decoder(Protocol):
+    """Turns one network's outputs into faces."""
+
+    def decode(
+        self, outputs: Sequence[NDArray[np.float32]], size: tuple[int, int], score_threshold: float
+    ) -> list[RawFaces]:
+        """Outputs of a batch → faces above the threshold for each image.
+
+        Args:
+            outputs: The network's outputs, (N, …) each.
+            size: (height, width) of the network's input in pixels.
+            score_threshold: Least confidence.
+        """
+        ...
+
+
+_DECODERS: dict[str, Callable[[Mapping[str, Any]], Decoder]] = {}
+
+
+def register_decoder(
+    name: str,
+) -> Callable[[Callable[[Mapping[str, Any]], Decoder]], Callable[[Mapping[str, Any]], Decoder]]:
+    """Register a decoder under the name model files call it by."""
+
+    def add(make: Callable[[Mapping[str, Any]], Decoder]) -> Callable[[Mapping[str, Any]], Decoder]:
+        _DECODERS[name] = make
+        return make
+
+    return add
+
+
+def make_decoder(options: Mapping[str, Any]) -> Decoder:
+    """The decoder a model file asks for.
+
+    Raises:
+        ModelError: An unknown decoder, or options it cannot use.
+    """
+    name = str(options.get("name"))
+    if name not in _DECODERS:
+        raise ModelError(
+            f"Unknown detector family {name!r}; this Facewise knows {', '.join(sorted(_DECODERS))}."
+        )
+    try:
+        return _DECODERS[name](options)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"The options of the {name} detector are malformed ({error}).") from error
+
+
+def main_candidate(boxes: FloatArray, scores: FloatArray, size: tuple[int, ...]) -> int:
+    """Which face a photo of one person is about: confident and near the middle.
+
+    The one with the highest `score − distance(box centre, photo centre) / (half the shorter side)`.
+
+    Args:
+        boxes: (K, 4) x1, y1, x2, y2; K ≥ 1.
+        scores: (K,).
+        size: (height, width) of what the boxes lie in.
+
+    Returns:
+        Its index.
+    """
+    height, width = size[:2]
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    distance = np.hypot(centres[:, 0] - width / 2, centres[:, 1] - height / 2)
+    return int(np.argmax(scores - distance / (min(height, width) / 2)))
+
+
+def non_maximum_suppression(
+    boxes: FloatArray, scores: FloatArray, threshold: float, *, first: int | None = None
+) -> NDArray[np.intp]:
+    """Greedy non-maximum suppression.
+
+    Args:
+        boxes: (K, 4) x1, y1, x2, y2.
+        scores: (K,).
+        threshold: Boxes that overlap a kept one more than this (intersection over union) go.
+        first: A box that is kept whatever its score, before all others.
+
+    Returns:
+        Indices of the kept boxes: `first`, then the most confident; equal scores keep their order.
+    """
+    order = np.argsort(-scores, kind="stable")
+    if first is not None:
+        order = np.concatenate([[first], order[order != first]])
+    boxes = boxes.astype(np.float64)
+    area = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
+    kept = []
+    while order.size:
+        best, rest = order[0], order[1:]
+        kept.append(best)
+        low = np.maximum(boxes[best, :2], boxes[rest, :2])
+        high = np.minimum(boxes[best, 2:], boxes[rest, 2:])
+        shared = np.prod(np.maximum(high - low, 0), axis=1)
+        union = np.maximum(area[best] + area[rest] - shared, 1e-9)
+        order = rest[shared / union <= threshold]
+    return np.asarray(kept, dtype=np.intp)

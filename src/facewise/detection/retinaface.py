@@ -1,0 +1,80 @@
+"""Decoding RetinaFace: anchors at three strides, offsets to boxes and landmarks, in numpy.
+
+Deng et al. 2019 (1905.00641); the offset coding is that of SSD (Liu et al. 2016, 1512.02325, section 2.2).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facewise.detection.base import RawFaces, register_decoder
+from facewise.types import FloatArray
+
+
+@register_decoder("retinaface")
+class RetinaFaceDecoder:
+    """Outputs: box offsets (N, A, 4), face probability (N, A), landmark offsets (N, A, 10).
+
+    Args:
+        options: `strides` (S,), `min_sizes` (S lists of anchor sides in pixels), `variances` (2,).
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.strides = tuple(int(s) for s in options["strides"])
+        self.min_sizes = tuple(tuple(float(m) for m in sizes) for sizes in options["min_sizes"])
+        self.variances = (float(options["variances"][0]), float(options["variances"][1]))
+        if len(self.strides) != len(self.min_sizes):
+            raise ValueError("strides and min_sizes differ in length")
+
+    def decode(
+        self, outputs: Sequence[NDArray[np.float32]], size: tuple[int, int], score_threshold: float
+    ) -> list[RawFaces]:
+        """See `Decoder.decode`."""
+        offsets, scores, points = outputs
+        anchors = _anchors(size, self.strides, self.min_sizes)
+        return [
+            self._decode_one(anchors, offsets[i], scores[i], points[i], score_threshold)
+            for i in range(len(scores))
+        ]
+
+    def _decode_one(
+        self,
+        anchors: FloatArray,
+        offsets: FloatArray,
+        scores: FloatArray,
+        points: FloatArray,
+        threshold: float,
+    ) -> RawFaces:
+        # Of tens of thousands of anchors a few dozen pass: decode only those.
+        passed = np.flatnonzero(scores > threshold)
+        centre, side = anchors[passed, :2], anchors[passed, 2:]
+        box, marks = offsets[passed], points[passed].reshape(-1, 5, 2)
+        shift, stretch = self.variances
+        middle = centre + box[:, :2] * shift * side
+        half = side * np.exp(np.minimum(box[:, 2:] * stretch, 10.0)) / 2
+        return RawFaces(
+            boxes=np.concatenate([middle - half, middle + half], axis=1).astype(np.float32),
+            scores=scores[passed],
+            landmarks=(centre[:, None] + marks * shift * side[:, None]).astype(np.float32),
+        )
+
+
+@lru_cache(maxsize=64)
+def _anchors(
+    size: tuple[int, int], strides: tuple[int, ...], min_sizes: tuple[tuple[float, ...], ...]
+) -> FloatArray:
+    """(A, 4) centre x, centre y, width, height in pixels: strides, then rows, columns, sizes."""
+    parts = []
+    for stride, sides in zip(strides, min_sizes, strict=True):
+        rows, columns = math.ceil(size[0] / stride), math.ceil(size[1] / stride)
+        y, x, side = np.meshgrid(
+            (np.arange(rows) + 0.5) * stride, (np.arange(columns) + 0.5) * stride, sides, indexing="ij"
+        )
+        parts.append(np.stack([x, y, side, side], axis=-1).reshape(-1, 4))
+    return np.concatenate(parts).astype(np.float32)

@@ -1,0 +1,128 @@
+"""Aligned crops to unit vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facewise.errors import ModelError, SettingError
+from facewise.models.calibration import Calibration
+from facewise.models.file import ModelFile
+from facewise.network import Network
+from facewise.types import FloatArray
+
+DEFAULT_BATCH = 4
+"""Crops a network call: the fastest of 1 to 64 with one thread a call (benchmarks/RESULTS.md)."""
+
+
+class Embedder:
+    """Batches of aligned crops to unit embeddings.
+
+    Args:
+        model: A model file of kind `"embedder"`.
+        flip: Average with the embedding of the mirrored crop. None does as the model's calibration was
+            measured, or no flip without one.
+        provider: See `facewise.network.PROVIDERS`.
+        threads: CPU threads to use; None is all CPUs of this process.
+        batch_size: Crops a network call.
+
+    Raises:
+        ModelError: The model is no embedder, does not load, or the provider is not to be had.
+        SettingError: A batch size or thread count below 1.
+    """
+
+    def __init__(
+        self,
+        model: ModelFile,
+        *,
+        flip: bool | None = None,
+        provider: str = "cpu",
+        threads: int | None = None,
+        batch_size: int = DEFAULT_BATCH,
+    ) -> None:
+        if batch_size < 1:
+            raise SettingError(f"The batch size must be at least 1, not {batch_size}.")
+        card = model.card
+        if card.kind != "embedder" or card.embedding_size is None or card.preprocess.size is None:
+            raise ModelError(f"{model.path} is not an embedder with a fixed crop size.")
+        self.model = model
+        self.crop_size: int = card.preprocess.size
+        self.embedding_size: int = card.embedding_size
+        self.flip = bool(card.calibration and card.calibration.flip) if flip is None else flip
+        self.batch_size = batch_size
+        self.network = Network(model, provider=provider, threads=threads)
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.model.card.name
+
+    @property
+    def fingerprint(self) -> str:
+        """Which model made an embedding: see `ModelFile.fingerprint`."""
+        return self.model.fingerprint
+
+    @property
+    def provider(self) -> str:
+        """The provider in use."""
+        return self.network.provider
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The model's thresholds, if they were measured with this flip setting; else None."""
+        calibration = self.model.card.calibration
+        return calibration if calibration is not None and calibration.flip == self.flip else None
+
+    def embed(self, crops: NDArray[np.uint8], *, threads: int | None = None) -> FloatArray:
+        """Embed aligned crops.
+
+        Args:
+            crops: (N, S, S, 3) RGB uint8, S the model's crop size; N may be 0.
+            threads: 1 keeps the work on the calling thread, for callers that run side by side.
+
+        Returns:
+            (N, D) float32, unit length.
+
+        Raises:
+            SettingError: Crops of another shape or type.
+            ModelError: The network fails, or gives a vector that has no direction (zero or not finite).
+        """
+        size = self.crop_size
+        if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (size, size, 3):
+            raise SettingError(
+                f"Expected uint8 crops of shape (N, {size}, {size}, 3), got {crops.dtype} {crops.shape}."
+            )
+        if len(crops) == 0:
+            return np.empty((0, self.embedding_size), dtype=np.float32)
+        return self._normalise(self._raw(crops, alone=threads == 1))
+
+    def _raw(self, crops: NDArray[np.uint8], *, alone: bool) -> FloatArray:
+        """Network outputs; with flip averaging, the sum over a crop and its mirror image."""
+        preprocess, step = self.model.card.preprocess, self.batch_size
+        views = [crops, crops[:, :, ::-1]] if self.flip else [crops]
+        starts = [(view, start) for view in views for start in range(0, len(crops), step)]
+
+        def batch(i: int) -> FloatArray:
+            view, start = starts[i]
+            return preprocess(view[start : start + step])
+
+        if alone:
+            outputs = [self.network.single.run(batch(i)) for i in range(len(starts))]
+        else:
+            outputs = self.network.map(batch, len(starts))
+        vectors: FloatArray = np.concatenate([out[0].reshape(out[0].shape[0], -1) for out in outputs])
+        if vectors.shape[1] != self.embedding_size:
+            raise ModelError(
+                f"The model {self.name} says it gives {self.embedding_size} numbers a face, "
+                f"but gives {vectors.shape[1]}."
+            )
+        return vectors[: len(crops)] + vectors[len(crops) :] if self.flip else vectors
+
+    def _normalise(self, vectors: FloatArray) -> FloatArray:
+        norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+        if not np.isfinite(norms).all() or np.any(norms < 1e-12):
+            raise ModelError(
+                f"The model {self.name} gave a vector with no direction; the model file is broken."
+            )
+        unit: FloatArray = (vectors / norms).astype(np.float32)
+        return unit

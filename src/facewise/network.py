@@ -1,0 +1,149 @@
+"""One ONNX network, ready to run: provider chosen and reported, threads under control."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facewise.errors import ModelError, SettingError
+from facewise.models.file import ModelFile
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "rocm": "ROCMExecutionProvider",
+}
+"""Names users give, and what ONNX Runtime calls them."""
+
+
+def default_threads() -> int:
+    """Number of CPUs this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
+
+
+class Network:
+    """An ONNX Runtime session on the provider that was asked for, or an error.
+
+    Args:
+        model: The model file.
+        provider: A key of `PROVIDERS`.
+        threads: CPU threads one `run` may use; None is all CPUs of this process.
+
+    Attributes:
+        model: The model file.
+        provider: The provider in use, as asked for.
+        threads: CPU threads one `run` may use.
+
+    Raises:
+        SettingError: An unknown provider, or a thread count below 1.
+        ModelError: The provider is not to be had, or the network does not load.
+    """
+
+    def __init__(self, model: ModelFile, *, provider: str = "cpu", threads: int | None = None) -> None:
+        if threads is not None and threads < 1:
+            raise SettingError(f"The number of threads must be at least 1, not {threads}.")
+        self.model = model
+        self.provider = provider
+        self.threads = default_threads() if threads is None else threads
+        self._session = _open_session(model, provider, self.threads)
+        self._input = self._session.get_inputs()[0].name
+
+    def run(self, batch: NDArray[Any]) -> list[NDArray[np.float32]]:
+        """Run one batch.
+
+        Args:
+            batch: The network's input, (N, …).
+
+        Returns:
+            The network's outputs in its order.
+
+        Raises:
+            ModelError: The network does not take this input, or fails on it.
+        """
+        try:
+            outputs: list[NDArray[np.float32]] = self._session.run(None, {self._input: batch})
+        except Exception as error:  # ONNX Runtime's errors share no public base class
+            name = self.model.card.name
+            raise ModelError(
+                f"The model {name} failed on an input of shape {batch.shape}: {error}"
+            ) from error
+        return outputs
+
+    @cached_property
+    def single(self) -> Network:
+        """The same network on one CPU thread a call, for callers that run many calls side by side.
+
+        Small networks gain little from more threads within a call: photos or batches side by side, one
+        thread each, keep all cores busy (benchmarks/RESULTS.md). Other providers share the one session.
+        """
+        if self.provider != "cpu" or self.threads == 1:
+            return self
+        return Network(self.model, provider=self.provider, threads=1)
+
+    def map(self, make: Callable[[int], NDArray[Any]], count: int) -> list[list[NDArray[np.float32]]]:
+        """Run `count` batches side by side, each made where it is run.
+
+        Args:
+            make: Gives batch i.
+            count: How many batches.
+
+        Returns:
+            The outputs of each batch, in order.
+
+        Raises:
+            ModelError: As `run`.
+        """
+        workers = min(self.threads, count) if self.provider == "cpu" else 1
+        if workers <= 1:
+            return [self.run(make(i)) for i in range(count)]
+        network = self.single
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(lambda i: network.run(make(i)), range(count)))
+
+
+def _open_session(model: ModelFile, provider: str, threads: int) -> Any:
+    import onnxruntime as ort  # noqa: PLC0415  a tenth of a second that `import facewise` need not pay
+
+    wanted = PROVIDERS.get(provider)
+    if wanted is None:
+        raise SettingError(f"Unknown provider {provider!r}; choose one of {', '.join(PROVIDERS)}.")
+    available = ort.get_available_providers()
+    if wanted not in available:
+        have = ", ".join(name for name, full in PROVIDERS.items() if full in available)
+        raise ModelError(
+            f"Provider {provider!r} was asked for, but this ONNX Runtime has only {have}; "
+            "install the matching onnxruntime package or ask for 'cpu'."
+        )
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        session = ort.InferenceSession(model.network, options, providers=[wanted])
+    except Exception as error:  # ONNX Runtime's errors share no public base class
+        raise ModelError(f"The model {model.path} does not load: {error}") from error
+    _check_provider(session.get_providers(), wanted, provider)
+    return session
+
+
+def _check_provider(active: Sequence[str], wanted: str, provider: str) -> None:
+    """ONNX Runtime falls back to the CPU with a log line; here that is an error."""
+    if not active or active[0] != wanted:
+        raise ModelError(
+            f"Provider {provider!r} was asked for, but the model would run on "
+            f"{', '.join(active) or 'nothing'}; "
+            "check the drivers, or ask for 'cpu'."
+        )

@@ -1,0 +1,1 @@
+"""Network definitions in PyTorch, under the key names of their public checkpoints."""

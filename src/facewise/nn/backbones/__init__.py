@@ -1,0 +1,1 @@
+"""Backbones: crops to embeddings, one architecture a file."""

@@ -1,0 +1,1 @@
+"""Detectors: photos to boxes, scores and landmarks, one architecture a file."""
