@@ -1,0 +1,188 @@
+"""Decisions at a threshold: accuracy, precision and recall, and the cross-validated accuracy of LFW."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from facewise.errors import DatasetError
+from facewise.metrics.scores import (
+    Bools,
+    Floats,
+    RankedPairs,
+    Scores,
+    accepts,
+    check_pairs,
+    just_above,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryReport:
+    """What came of the decisions at one threshold; "positive" is a declared match.
+
+    Attributes:
+        tp: Genuine pairs that match.
+        fp: Impostor pairs that match.
+        tn: Impostor pairs that do not.
+        fn: Genuine pairs that do not.
+        accuracy: Share of right decisions.
+        precision: tp / (tp + fp); 0 where nothing matches.
+        recall: tp / (tp + fn); 0 where there is no genuine pair.
+        f1: Harmonic mean of precision and recall; 0 where there is no true positive.
+    """
+
+    tp: int
+    fp: int
+    tn: int
+    fn: int
+    accuracy: float
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KFold:
+    """Accuracy cross-validated over folds.
+
+    Attributes:
+        folds: `(F,)` the fold numbers, rising.
+        accuracies: `(F,)` accuracy on each fold, at the threshold chosen on the other folds.
+        thresholds: `(F,)` those thresholds.
+        mean: Mean of the accuracies.
+        standard_error: Their standard deviation (F - 1 in the denominator) over the root of F.
+    """
+
+    folds: NDArray[np.int64]
+    accuracies: Floats
+    thresholds: Floats
+    mean: float
+    standard_error: float
+
+
+def accuracy(similarities: ArrayLike, same: ArrayLike, threshold: float) -> float:
+    """Share of pairs decided rightly when a pair matches at similarity >= threshold.
+
+    Args:
+        similarities: `(N,)` scores, higher is more alike.
+        same: `(N,)` True for two photos of one person.
+        threshold: Compared in float64.
+
+    Raises:
+        DatasetError: Malformed, empty or not finite.
+        SettingError: The threshold is NaN.
+    """
+    scores, labels = check_pairs(similarities, same, both=False)
+    return float((accepts(scores, threshold) == labels).mean())
+
+
+def binary_report(similarities: ArrayLike, same: ArrayLike, threshold: float) -> BinaryReport:
+    """Counts, precision, recall and F1 at a threshold; a ratio over nothing is 0, as in scikit-learn.
+
+    Arguments and errors as `accuracy`.
+    """
+    scores, labels = check_pairs(similarities, same, both=False)
+    matched = accepts(scores, threshold)
+    tp = int(np.count_nonzero(matched & labels))
+    fp = int(np.count_nonzero(matched)) - tp
+    fn = int(np.count_nonzero(labels)) - tp
+    tn = len(labels) - tp - fp - fn
+    return BinaryReport(
+        tp=tp,
+        fp=fp,
+        tn=tn,
+        fn=fn,
+        accuracy=(tp + tn) / len(labels),
+        precision=tp / (tp + fp) if tp + fp else 0.0,
+        recall=tp / (tp + fn) if tp + fn else 0.0,
+        f1=2 * tp / (2 * tp + fp + fn) if tp else 0.0,
+    )
+
+
+def best_threshold(similarities: ArrayLike, same: ArrayLike) -> float:
+    """The threshold with the highest accuracy on these pairs, over all there are.
+
+    It lies midway between two neighbouring distinct scores. Of several equally accurate places the widest gap
+    is taken, and of equally wide gaps the highest. Only if no gap is as accurate does it accept every pair
+    (the least score) or none (just above the greatest).
+
+    Args:
+        similarities: `(N,)` scores, higher is more alike.
+        same: `(N,)` True for two photos of one person.
+
+    Raises:
+        DatasetError: Malformed, empty, not finite, or only one kind of pair.
+    """
+    return _best_threshold(*check_pairs(similarities, same))
+
+
+def kfold_accuracy(similarities: ArrayLike, same: ArrayLike, folds: ArrayLike) -> KFold:
+    """Accuracy on each fold at the `best_threshold` of the other folds, as LFW is reported.
+
+    Source: Huang et al., "Labeled Faces in the Wild", UMass TR 07-49 (2007): View 2, ten folds.
+
+    Args:
+        similarities: `(N,)` scores, higher is more alike.
+        same: `(N,)` True for two photos of one person.
+        folds: `(N,)` integers, the fold of each pair.
+
+    Raises:
+        DatasetError: Malformed, empty or not finite; fewer than two folds; or only one kind of pair is left
+            when a fold is held out.
+    """
+    scores, labels = check_pairs(similarities, same)
+    parts = check_folds(folds, len(scores))
+    names = np.unique(parts)
+    thresholds, accuracies = np.empty(len(names)), np.empty(len(names))
+    for place, name in enumerate(names):
+        held_out = parts == name
+        rest = labels[~held_out]
+        if rest.all() or not rest.any():
+            raise DatasetError(f"Without fold {name} only one kind of pair is left to set a threshold on.")
+        thresholds[place] = _best_threshold(scores[~held_out], rest)
+        accuracies[place] = (accepts(scores[held_out], thresholds[place]) == labels[held_out]).mean()
+    return KFold(
+        folds=names,
+        accuracies=accuracies,
+        thresholds=thresholds,
+        mean=float(accuracies.mean()),
+        standard_error=float(accuracies.std(ddof=1) / np.sqrt(len(names))),
+    )
+
+
+def check_folds(folds: ArrayLike, pairs: int) -> NDArray[np.int64]:
+    """The fold of each of `pairs` pairs.
+
+    Raises:
+        DatasetError: Wrong shape, not integers, or fewer than two folds.
+    """
+    parts = np.asarray(folds)
+    if parts.shape != (pairs,):
+        raise DatasetError(f"There are {pairs} similarities but the folds have shape {parts.shape}.")
+    if parts.dtype.kind not in "iu":
+        raise DatasetError(f"The folds must be integers, not {parts.dtype}.")
+    if bool((parts == parts[0]).all()):
+        raise DatasetError("All pairs are in one fold; cross-validation needs at least two.")
+    return parts.astype(np.int64)
+
+
+def _best_threshold(scores: Scores, same: Bools) -> float:
+    pairs = RankedPairs.of(scores, same)
+    genuine, impostors = (row[0] for row in pairs.cumulative())
+    # Cut i accepts the i highest distinct scores.
+    right = np.append(0, genuine - impostors)
+    with np.errstate(over="ignore"):
+        gaps = -np.diff(pairs.distinct.astype(np.float64))
+    widths = np.concatenate([[0.0], gaps, [0.0]])
+    cut = int(np.argmax(np.where(right == right.max(), widths, -1.0)))
+    if cut == 0:
+        return just_above(pairs.distinct[0])
+    if cut == len(pairs.distinct):
+        return float(pairs.distinct[-1])
+    higher, lower = pairs.distinct[cut - 1], pairs.distinct[cut]
+    middle = type(higher)(float(higher) / 2 + float(lower) / 2)
+    # Between neighbouring floats the middle rounds to one of them: it must not be the lower.
+    return float(middle if lower < middle <= higher else higher)
