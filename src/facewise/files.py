@@ -12,11 +12,12 @@ from facewise.errors import FacewiseError
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str], *, private: bool = False) -> Iterator[Path]:
     """A temporary file beside `path`; on success it is synced and renamed to `path`, else removed.
 
     Args:
         path: Where the file will be. Its folder is made if missing.
+        private: For the owner alone (mode 0600), as people's templates must be; else by the umask.
 
     Yields:
         The temporary path to write to.
@@ -34,7 +35,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary = Path(name)
         yield temporary
         _sync(temporary)
-        temporary.chmod(0o666 & ~_umask())
+        if not private:  # mkstemp made it so
+            temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
         temporary = None
         _sync(target.parent)

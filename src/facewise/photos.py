@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -25,19 +24,18 @@ def find_photos(
 
     Returns:
         The paths in the order given, those of a folder sorted, each path once. What merely looks like a photo
-        (a broken link, say) is listed, so that reading it tells what is wrong.
+        (a broken link, a missing file) is listed, so that reading it tells what is wrong.
 
     Raises:
-        ImageError: A path is missing or a folder cannot be listed.
+        ImageError: A path is no local path, or a folder cannot be listed.
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     found: dict[str, Path] = {}
     for entry in given:
         name = source_name(entry)
         path = Path(local_path(entry, name))
-        with file_errors(name):
-            is_folder = stat.S_ISDIR(path.stat().st_mode)
-        for photo in sorted(_search(path, recursive)) if is_folder else [path]:
+        # A missing file is listed as well: reading it tells so, and the others are not lost for it.
+        for photo in sorted(_search(path, recursive)) if path.is_dir() else [path]:
             found.setdefault(os.path.abspath(photo), photo)  # noqa: PTH100 - Path.resolve would follow links
     return list(found.values())
 

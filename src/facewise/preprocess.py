@@ -72,7 +72,7 @@ class Preprocess:
             mean = tuple(float(v) for v in data["mean"])
             std = tuple(float(v) for v in data["std"])
             color, alignment = data["color"], data["alignment"]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"The model file's preprocess is incomplete or malformed ({error}).") from error
         good = (
             (size is None or (isinstance(size, int) and size > 0))

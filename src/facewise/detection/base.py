@@ -35,7 +35,7 @@ class DetectorSettings:
     def __post_init__(self) -> None:
         if not (0 < self.score_threshold < 1 and 0 < self.nms_threshold <= 1):
             raise SettingError("Score and NMS thresholds must lie between 0 and 1.")
-        if self.max_size < 32 or self.min_face < 0 or self.max_faces < 1:
+        if not (self.max_size >= 32 and self.min_face >= 0 and self.max_faces >= 1):  # NaN is none of them
             raise SettingError("max_size must be at least 32, min_face at least 0 and max_faces at least 1.")
 
 
@@ -130,7 +130,7 @@ def make_decoder(options: Mapping[str, Any]) -> Decoder:
         )
     try:
         return _DECODERS[name](options)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(f"The options of the {name} detector are malformed ({error}).") from error
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewise.detection.base import RawFaces, register_decoder
+from facewise.errors import ModelError
 from facewise.types import FloatArray
 
 
@@ -31,13 +32,21 @@ class RetinaFaceDecoder:
         self.variances = (float(options["variances"][0]), float(options["variances"][1]))
         if len(self.strides) != len(self.min_sizes):
             raise ValueError("strides and min_sizes differ in length")
+        if not all(s > 0 for s in self.strides):
+            raise ValueError("a stride is not positive")
 
     def decode(
         self, outputs: Sequence[NDArray[np.float32]], size: tuple[int, int], score_threshold: float
     ) -> list[RawFaces]:
         """See `Decoder.decode`."""
-        offsets, scores, points = outputs
         anchors = _anchors(size, self.strides, self.min_sizes)
+        expected = [(len(anchors), 4), (len(anchors),), (len(anchors), 10)]
+        if [out.shape[1:] for out in outputs] != expected:
+            raise ModelError(
+                f"The network's outputs are no RetinaFace's: their shapes are "
+                f"{[out.shape for out in outputs]}, but for each photo {expected} are expected."
+            )
+        offsets, scores, points = outputs
         return [
             self._decode_one(anchors, offsets[i], scores[i], points[i], score_threshold)
             for i in range(len(scores))

@@ -104,7 +104,7 @@ class Calibration:
                 detector_fingerprint=str(data["detector_fingerprint"]),
                 thresholds=points,
             )
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise ModelError(f"The model file's calibration is incomplete or malformed ({error}).") from error
         if not all(math.isfinite(p.threshold) and 0 < p.fmr <= 1 for p in points):
             raise ModelError("The model file's calibration holds a threshold or rate that makes no sense.")

@@ -89,6 +89,7 @@ def check_parity(
         for ours, theirs in zip(got, expected, strict=True):
             reference = theirs.numpy().astype(np.float64)
             gap = float(np.abs(ours - reference).max())
+            gap = np.inf if np.isnan(gap) else gap  # `max` would pass over NaN
             difference = max(difference, gap)
             relative = max(relative, gap / max(float(np.sqrt(np.mean(reference**2))), 1e-12))
     if not relative <= tolerance:

@@ -92,7 +92,8 @@ class ModelCard:
                 training=dict(data.get("training") or {}),
                 calibration=None if calibration is None else Calibration.from_dict(calibration),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        # Overflow: a number such as Infinity where an integer belongs. Recursion: brackets within brackets.
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ModelError(f"The model file's metadata is incomplete or malformed ({error}).") from error
         if card.kind not in KINDS:
             raise ModelError(f"The model file is of an unknown kind, {card.kind!r}.")

@@ -1,0 +1,71 @@
+"""The application: all commands together, and how errors end it.
+
+Exit codes: 0 all well; 2 wrong usage; 3 a bad photo, model, dataset or setting, told in one sentence on
+stderr (batch commands finish the good items first); 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from facewise._version import __version__
+from facewise.cli import bench, demo, evaluate, gallery, identify, models, photos, verify
+from facewise.errors import FacewiseError
+
+
+class _HonestGroup(TyperGroup):
+    """Ends a command that raised a FacewiseError with its sentence and code 3, never a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FacewiseError as error:
+            print(f"facewise: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
+            raise typer.Exit(3) from None
+        except BrokenPipeError:
+            # Whoever read our output has seen enough (`facewise … | head`).
+            sys.stderr.close()
+            raise typer.Exit(0) from None
+
+
+app = typer.Typer(
+    name="facewise",
+    cls=_HonestGroup,
+    no_args_is_help=True,
+    help="Face recognition from a folder of photos to a measured, calibrated recogniser.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"facewise {__version__}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Face recognition from a folder of photos to a measured, calibrated recogniser."""
+
+
+app.command("demo")(demo.demo)
+app.command("detect")(photos.detect)
+app.command("align")(photos.align)
+app.command("embed")(photos.embed)
+app.command("verify")(verify.verify)
+app.command("enroll")(gallery.enroll)
+app.command("identify")(identify.identify)
+app.command("cluster")(identify.cluster)
+app.add_typer(gallery.app, name="gallery")
+app.add_typer(evaluate.app, name="eval")
+app.add_typer(models.app, name="models")
+app.command("bench")(bench.bench)

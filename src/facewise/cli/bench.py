@@ -1,0 +1,66 @@
+"""`facewise bench`: how fast is this machine?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facewise.cli.options import Detector, Flip, Json, Model, Provider, Threads, load_pipeline
+from facewise.cli.output import err, print_json, say, table
+
+
+def bench(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Photos to measure with.  [default: noise]", metavar="PATH…"),
+    ] = None,
+    count: Annotated[int, typer.Option("--count", min=1, help="Photos to use at most.")] = 200,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often to measure each.")] = 3,
+    detector: Detector = None,
+    model: Model = None,
+    flip: Flip = None,
+    provider: Provider = "cpu",
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Measure each stage, and the whole pipeline one photo at a time against side by side."""
+    from facewise.benchmark import embedder_rate, machine, stages, throughput
+    from facewise.photos import find_photos
+
+    pipeline = load_pipeline(detector=detector, model=model, flip=flip, provider=provider, threads=threads)
+    photos = find_photos(paths)[:count] if paths else []
+    with err.status("Measuring …"):
+        alone = stages(pipeline, photos)
+        embedder = embedder_rate(pipeline, rounds=rounds)
+        whole = throughput(pipeline, photos, rounds=rounds) if photos else None
+    if json:
+        print_json(
+            {
+                "machine": machine(),
+                "detector": pipeline.detector.name,
+                "embedder": pipeline.embedder.name,
+                "stages": [asdict(stage) for stage in alone],
+                "embedder_rate": embedder,
+                "throughput": None if whole is None else asdict(whole),
+            }
+        )
+        return
+    facts = machine()
+    say(f"{facts['cpu']}, {pipeline.threads} threads; {pipeline.detector.name} + {pipeline.embedder.name}")
+    rows = [(s.name, f"{s.median_ms:.2f}", f"{s.best_ms:.2f}") for s in alone]
+    table("One thread", ("stage", "median ms", "best ms"), rows, right=(1, 2))
+    say(
+        f"embedder alone: {embedder['embedder']:.0f} crops/s, bare ONNX Runtime at its best batch "
+        f"({embedder['raw_batch']:.0f}): {embedder['raw']:.0f}, ratio {embedder['ratio']:.2f}"
+    )
+    if whole is None:
+        say("Give photos to measure the whole pipeline: facewise bench PATH…")
+    else:
+        say(
+            f"{whole.photos} photos, detect + align + embed: "
+            f"{whole.one_at_a_time:.0f} photos/s one at a time, "
+            f"{whole.side_by_side:.0f} side by side, {whole.ratio:.2f} times"
+        )

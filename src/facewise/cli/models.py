@@ -1,0 +1,300 @@
+"""`facewise models …`: the model store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from facewise.cli.options import Json
+from facewise.cli.output import err, print_json, say, table, tell
+
+app = typer.Typer(help="Look after the models.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_models(
+    available: Annotated[
+        bool, typer.Option("--available", help="What can be downloaded, instead of what is here.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Models in the store, or models that can be downloaded."""
+    if available:
+        _list_zoo(json=json)
+        return
+    from facewise.models import ModelFile, stored_models
+    from facewise.models.home import models_folder
+
+    good, broken = [], []
+    for path, model in stored_models():
+        if isinstance(model, ModelFile):
+            good.append(model)
+        else:
+            broken.append((path, model))
+    if json:
+        print_json({"folder": str(models_folder()), "models": [_describe(model) for model in good],
+                    "broken": [{"path": str(p), "error": str(e)} for p, e in broken]})  # fmt: skip
+    else:
+        rows = (
+            (
+                m.card.name,
+                m.card.kind,
+                m.fingerprint[:12],
+                f"{len(m.network) / 1e6:.1f}",
+                m.card.licence,
+                _fmrs(m),
+            )
+            for m in good
+        )
+        table("", ("name", "kind", "fingerprint", "MB", "licence", "thresholds at FMR"), rows, right=(3,))
+        say(f"{len(good)} models in {models_folder()}.")
+    for _, error in broken:
+        tell(f"facewise: {error}")
+    if broken:
+        raise typer.Exit(3)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A name in the store, or a model file.")], json: Json = False
+) -> None:
+    """All that a model file says of itself."""
+    model = _find(name)
+    if json:
+        print_json(_describe(model))
+        return
+    card, rows = model.card, []
+    for key, value in _describe(model).items():
+        if key not in ("calibration", "training"):
+            rows.append((key, value))
+    rows += [(f"training: {key}", value) for key, value in card.training.items()]
+    table("", ("", ""), rows)
+    if card.calibration is None:
+        say("No calibration: this model gives similarities, but no decisions.")
+        return
+    calibration = card.calibration
+    say(f"Calibrated on {calibration.dataset} {calibration.protocol} with {calibration.detector}, "
+        f"{'with' if calibration.flip else 'without'} flip averaging:")  # fmt: skip
+    points = [
+        (
+            f"{p.fmr:g}",
+            f"{p.threshold:.4f}",
+            f"{p.fnmr:.4f}",
+            f"{p.fnmr_interval[0]:.4f} to {p.fnmr_interval[1]:.4f}",
+        )
+        for p in calibration.thresholds
+    ]
+    table("", ("FMR", "threshold", "FNMR", "95% interval"), points, right=(0, 1, 2, 3))
+
+
+@app.command("import")
+def import_model(
+    checkpoints: Annotated[
+        list[Path],
+        typer.Argument(help="Public PyTorch checkpoints (.pt, .pth, .ckpt).", metavar="CHECKPOINT…"),
+    ],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name in the store.  [default: the family's]")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Folder for the model files.  [default: the store]")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Turn public PyTorch checkpoints into model files, with the proof that both give the same numbers."""
+    from facewise.cli.output import BadItems, usage_error
+    from facewise.errors import FacewiseError, ModelError
+    from facewise.models.home import models_folder
+
+    if name is not None and len(checkpoints) > 1:
+        usage_error("--name goes with a single checkpoint.")
+    try:
+        from facewise.models.importing import import_checkpoint
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"Importing PyTorch checkpoints needs {error.name}: `pip install facewise[train]`."
+        ) from error
+    bad, done = BadItems("checkpoint"), []
+    for path in checkpoints:
+        try:
+            with err.status(f"Importing {path.name} …"):
+                done.append(import_checkpoint(path, to or models_folder(), name=name))
+        except FacewiseError as error:
+            bad.add(str(path), error)
+    if json:
+        print_json(
+            {
+                "imported": [
+                    {**_describe(i.model), "known_checkpoint": i.known,
+                     "parity": {"max_difference": i.parity.difference, "of_rms": i.parity.relative,
+                                "inputs": i.parity.inputs}}
+                    for i in done
+                ],
+                "bad": bad.items,
+            }
+        )  # fmt: skip
+    for imported in [] if json else done:
+        parity = imported.parity
+        say(f"{imported.model.card.name} ({imported.model.card.kind}) → {imported.model.path}")
+        say(
+            f"  parity with PyTorch on {len(parity.inputs)} inputs: "
+            f"largest difference {parity.difference:.1e}, "
+            f"{parity.relative:.1e} of the output's RMS"
+        )
+        if not imported.known:
+            say("  the file is not one Facewise knows the origin of: its keys fit, its training is unknown")
+    bad.finish()
+
+
+@app.command()
+def download(
+    names: Annotated[
+        list[str], typer.Argument(help="Names from `models list --available`.", metavar="NAME…")
+    ],
+    json: Json = False,
+) -> None:
+    """Download public models: resumed where it broke, checked by sha256, ready to use."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    from facewise.cli.output import BadItems
+    from facewise.errors import FacewiseError
+    from facewise.models.install import install
+    from facewise.models.zoo import find
+
+    bad, done = BadItems("model"), []
+    entries = [find(name) for name in names]
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+        console=err, transient=True, disable=not err.is_terminal,
+    )  # fmt: skip
+    with bar:
+        for entry in entries:
+            tell(f"{entry.name}: {entry.licence} ({_commercial(entry.commercial)})")
+            task = bar.add_task(entry.name, total=entry.size)
+
+            def told(here: int, total: int | None, task: Any = task) -> None:
+                bar.update(task, completed=here, total=total)
+
+            try:
+                models, left = install(entry, progress=told)
+            except FacewiseError as error:
+                bad.add(entry.name, error)
+                continue
+            done += models
+            for sentence in left:
+                tell(sentence)
+    if json:
+        print_json({"installed": [_describe(model) for model in done], "bad": bad.items})
+    else:
+        for model in done:
+            say(f"{model.card.name} ({model.card.kind}) → {model.path}")
+    bad.finish()
+
+
+@app.command()
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names or files.  [default: all in the store]", metavar="NAME…")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check model files: do they read, load and run, and give what they say?"""
+    from facewise.cli.output import BadItems
+    from facewise.errors import FacewiseError
+    from facewise.models.store import stored_paths
+
+    bad, good = BadItems("model"), []
+    for name in names or [str(path) for path in stored_paths()]:
+        try:
+            model = _find(name)
+            _probe(model)
+            good.append(model)
+        except FacewiseError as error:
+            bad.add(name, error)
+    if json:
+        print_json({"good": [_describe(model) for model in good], "bad": bad.items})
+    else:
+        table("", ("name", "sha256"), ((m.card.name, m.sha256) for m in good))
+        say(f"{len(good)} models are sound.")
+    bad.finish()
+
+
+def _probe(model: Any) -> None:
+    """Load a model and run it once on a grey picture."""
+    import numpy as np
+
+    from facewise.detection import OnnxDetector
+    from facewise.embedding import Embedder
+
+    if model.card.kind == "detector":
+        OnnxDetector(model).detect(np.full((96, 128, 3), 127, dtype=np.uint8))
+        return
+    embedder = Embedder(model)
+    embedder.embed(np.full((1, embedder.crop_size, embedder.crop_size, 3), 127, dtype=np.uint8))
+
+
+def _find(name: str) -> Any:
+    import os
+
+    from facewise.models import read_model
+    from facewise.models.home import models_folder
+
+    if name.endswith(".onnx") or os.sep in name:
+        return read_model(name)
+    return read_model(models_folder() / f"{name}.onnx")
+
+
+def _describe(model: Any) -> dict[str, Any]:
+    card = model.card
+    return {
+        "name": card.name,
+        "kind": card.kind,
+        "version": card.version,
+        "path": str(model.path),
+        "bytes": len(model.network),
+        "sha256": model.sha256,
+        "fingerprint": model.fingerprint,
+        "licence": card.licence,
+        "source": card.source,
+        "preprocess": card.preprocess.to_dict(),
+        "embedding_size": card.embedding_size,
+        "decoder": card.decoder,
+        "training": dict(card.training),
+        "calibration": None if card.calibration is None else card.calibration.to_dict(),
+    }
+
+
+def _fmrs(model: Any) -> str:
+    calibration = model.card.calibration
+    if model.card.kind != "embedder":
+        return ""
+    return "none" if calibration is None else ", ".join(f"{rate:g}" for rate in calibration.rates())
+
+
+def _list_zoo(*, json: bool) -> None:
+    from dataclasses import asdict
+
+    from facewise.models.zoo import zoo
+
+    entries = list(zoo().values())
+    if json:
+        print_json({"available": [asdict(entry) for entry in entries]})
+        return
+    rows = (
+        (
+            e.name,
+            e.kind,
+            "?" if e.size is None else f"{e.size / 1e6:.1f}",
+            f"{e.licence} ({_commercial(e.commercial)})",
+            "yes" if e.usable else f"not yet: {e.reason}",
+        )
+        for e in entries
+    )
+    table("", ("name", "kind", "MB", "licence", "runs here"), rows, right=(2,))
+    say("Facts and sources: docs/models/zoo.md. A licence is its owner's; read it before you rely on it.")
+
+
+def _commercial(allowed: object) -> str:
+    return {True: "commercial use allowed", False: "no commercial use"}.get(allowed, "commercial use unclear")  # type: ignore[call-overload,no-any-return]

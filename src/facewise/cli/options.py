@@ -1,0 +1,68 @@
+"""Options that several commands share, said once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from facewise.pipeline import Pipeline
+
+Photos = Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.", metavar="PATH…")]
+Detector = Annotated[
+    str | None, typer.Option("--detector", help="Detector: a name in the model store or a model file.")
+]
+Model = Annotated[
+    str | None, typer.Option("--model", help="Embedder: a name in the model store or a model file.")
+]
+Flip = Annotated[
+    bool | None,
+    typer.Option("--flip/--no-flip", help="Average with the mirrored crop.  [default: as calibrated]"),
+]
+Provider = Annotated[
+    str, typer.Option("--provider", help="Where networks run: cpu, cuda, tensorrt, coreml …")
+]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads to use.  [default: all]")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Score = Annotated[float, typer.Option("--score", help="Least detector confidence of a face.")]
+MaxSize = Annotated[
+    int, typer.Option("--max-size", help="Look at photos scaled down to this longer side, in pixels.")
+]
+MinFace = Annotated[
+    float, typer.Option("--min-face", help="Leave out faces smaller than this, in photo pixels.")
+]
+Fmr = Annotated[
+    float | None,
+    typer.Option("--fmr", help="Decide at this false match rate (measured ones only).  [default: 0.001]"),
+]
+ThresholdOption = Annotated[
+    float | None, typer.Option("--threshold", help="Decide at this cosine similarity instead.")
+]
+GalleryPath = Annotated[Path, typer.Option("--gallery", help="The gallery file.")]
+
+DEFAULT_GALLERY = Path("facewise.db")
+
+
+def load_pipeline(
+    *,
+    detector: str | None,
+    model: str | None = None,
+    embed: bool = True,
+    flip: bool | None = None,
+    provider: str = "cpu",
+    threads: int | None = None,
+    score: float | None = None,
+    max_size: int | None = None,
+    min_face: float | None = None,
+) -> Pipeline:
+    """The pipeline these options ask for."""
+    from facewise.detection import DetectorSettings
+    from facewise.pipeline import Pipeline
+
+    given = {"score_threshold": score, "max_size": max_size, "min_face": min_face}
+    settings = DetectorSettings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+    return Pipeline.load(
+        detector, model, embed=embed, flip=flip, provider=provider, threads=threads, settings=settings
+    )

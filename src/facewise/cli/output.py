@@ -1,0 +1,139 @@
+"""What commands print: tables and JSON to stdout, progress and complaints to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from facewise.types import Face
+
+_Item = TypeVar("_Item")
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(data: Any) -> None:
+    """One JSON document to stdout; NaN and infinity are refused, as JSON has none."""
+    sys.stdout.write(json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def say(text: str) -> None:
+    """A line for people on stdout."""
+    out.print(escape(text))
+
+
+def tell(text: str) -> None:
+    """A line for people on stderr: progress, warnings, complaints."""
+    err.print(escape(text))
+
+
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()
+) -> None:
+    """A table on stdout.
+
+    Args:
+        title: Over it, may be empty.
+        columns: Headings.
+        rows: Cells, shown by `str`.
+        right: Indices of columns set flush right.
+    """
+    grid = Table(title=escape(title) or None, title_justify="left")
+    for i, name in enumerate(columns):
+        grid.add_column(escape(name), justify="right" if i in right else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(escape(str(cell)) for cell in row))
+    Console(highlight=False).print(grid)
+
+
+@contextmanager
+def progress_bar(label: str, total: int | None) -> Iterator[Any]:
+    """A progress bar on stderr, where that is a terminal; yields a function told how much more is done."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    ) as bar:
+        task = bar.add_task(label, total=total)
+
+        def done(count: int = 1) -> None:
+            bar.advance(task, count)
+
+        yield done
+
+
+def with_progress(label: str, items: Iterable[_Item], total: int) -> Iterator[_Item]:
+    """The items, with a progress bar on stderr."""
+    with progress_bar(label, total) as done:
+        for item in items:
+            yield item
+            done()
+
+
+class BadItems:
+    """Collects what went wrong with single items of a batch; tells each at once, and ends with code 3."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.items: list[dict[str, str]] = []
+
+    def add(self, name: str, error: object) -> None:
+        """One bad item."""
+        text = " ".join(str(error).split())
+        self.items.append({"item": name, "error": text})
+        tell(f"facewise: {text}")
+
+    def finish(self) -> None:
+        """Ends the command with code 3 if any item was bad."""
+        if self.items:
+            plural = "" if len(self.items) == 1 else "s"
+            tell(f"facewise: {len(self.items)} bad {self.what}{plural}, named above; the good ones are done.")
+            raise typer.Exit(3)
+
+
+def usage_error(text: str) -> NoReturn:
+    """Ends the command with code 2: the options make no sense together."""
+    tell(f"facewise: {text}")
+    raise typer.Exit(2)
+
+
+def face_dict(face: Face) -> dict[str, Any]:
+    """A face as plain Python for JSON, without its embedding."""
+    data: dict[str, Any] = {
+        "box": [round(float(v), 3) for v in face.box],
+        "score": round(face.score, 6),
+        "landmarks": [[round(float(v), 3) for v in point] for point in face.landmarks],
+    }
+    if face.quality is not None:
+        quality = face.quality
+        data["quality"] = {
+            "eye_distance_px": round(quality.size, 3),
+            "sharpness": round(quality.sharpness, 3),
+            "yaw": round(quality.yaw, 4),
+            "pitch": round(quality.pitch, 4),
+            "roll": round(quality.roll, 4),
+        }
+    return data

@@ -1,0 +1,86 @@
+"""`facewise verify A B`: the same person?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from facewise.cli.options import (
+    Detector,
+    Flip,
+    Fmr,
+    Json,
+    Model,
+    Provider,
+    Threads,
+    ThresholdOption,
+    load_pipeline,
+)
+from facewise.cli.output import face_dict, print_json, say
+
+if TYPE_CHECKING:
+    from facewise.types import Verification
+
+
+def verify(
+    a: Annotated[Path, typer.Argument(help="A photo.", metavar="A")],
+    b: Annotated[Path, typer.Argument(help="Another photo.", metavar="B")],
+    fmr: Fmr = None,
+    threshold: ThresholdOption = None,
+    draw: Annotated[Path | None, typer.Option("--draw", help="Picture of both faces side by side.")] = None,
+    detector: Detector = None,
+    model: Model = None,
+    flip: Flip = None,
+    provider: Provider = "cpu",
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Are two photos of the same person? Compares the main face of each."""
+    from facewise.recognizer import Recognizer
+
+    pipeline = load_pipeline(detector=detector, model=model, flip=flip, provider=provider, threads=threads)
+    result = Recognizer(pipeline=pipeline).verify(a, b, fmr=fmr, threshold=threshold)
+    if draw is not None:
+        _draw(draw, a, b, result)
+    if json:
+        print_json(
+            {
+                "same": result.same,
+                "similarity": result.similarity,
+                "threshold": result.threshold,
+                "fmr": result.fmr,
+                "probability": result.probability,
+                "note": result.note,
+                "model": pipeline.embedder.name,
+                "fingerprint": pipeline.embedder.fingerprint,
+                "faces": [face_dict(face) for face in result.faces],
+            }
+        )
+        return
+    if result.same is None:
+        say(f"similarity {result.similarity:.3f}; {result.note}.")
+    else:
+        answer = "the same person" if result.same else "different people"
+        rate = f"at FMR {result.fmr:g} " if result.fmr is not None else ""
+        say(
+            f"{answer}: similarity {result.similarity:.3f}, threshold {result.threshold:.3f} "
+            f"{rate}({result.note})"
+        )
+    if draw is not None:
+        say(f"Drawn in {draw}.")
+
+
+def _draw(path: Path, a: Path, b: Path, result: Verification) -> None:
+    from facewise.drawing import AMBER, GREEN, RED, Tile, contact_sheet, save_image
+    from facewise.geometry import align
+    from facewise.image import read_image
+
+    colour = AMBER if result.same is None else GREEN if result.same else RED
+    tiles = [
+        Tile(align(read_image(photo), face.landmarks, 224), photo.name, colour)
+        for photo, face in zip((a, b), result.faces, strict=True)
+    ]
+    answer = {None: "no decision", True: "the same person", False: "different people"}[result.same]
+    save_image(path, contact_sheet([(f"{answer}, similarity {result.similarity:.3f}", tiles)], tile=224))

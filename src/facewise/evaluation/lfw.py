@@ -1,0 +1,248 @@
+"""The LFW protocol: pairs in ten folds (View 2), and one-shot identification of everybody.
+
+Huang et al. 2007 (07-49) for the pairs, Huang and Learned-Miller 2014 (UM-CS-2014-003) for the protocol
+"unrestricted, labeled outside data"; Best-Rowden et al. 2014 for open-set identification on LFW.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facewise.errors import DatasetError
+from facewise.evaluation.cache import FaceCache
+from facewise.evaluation.embedded import EmbeddedPhoto, Progress, embed_photos
+from facewise.evaluation.lfw_data import Lfw, Pair
+from facewise.metrics import (
+    IdentificationAccumulator,
+    IdentificationResult,
+    VerificationResult,
+    verify_metrics,
+)
+from facewise.models import Calibration, Threshold
+from facewise.pipeline import Pipeline
+
+NO_FACE_SIMILARITY = -1.0
+"""What a pair is scored when one of its photos has no face: the least alike there is. Never dropped."""
+
+FMRS = (1e-1, 1e-2, 1e-3)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LfwResult:
+    """View 2, or a part of it.
+
+    Attributes:
+        metrics: Accuracy by fold, TAR at FMR, EER, AUC, with intervals.
+        similarities: (P,) float64, one a pair.
+        pairs: The pairs scored.
+        photos: How many different photos are in the pairs.
+        without_face: Photos in which no face was found; their pairs are scored `NO_FACE_SIMILARITY`.
+        unreadable: Photos that could not be read, likewise, with the reason.
+        affected: How many pairs those photos are in.
+        data_hash: sha256 (hex) over the pairs and their photos' content.
+    """
+
+    metrics: VerificationResult
+    similarities: NDArray[np.float64]
+    pairs: tuple[Pair, ...]
+    photos: int
+    without_face: tuple[str, ...]
+    unreadable: tuple[tuple[str, str], ...]
+    affected: int
+    data_hash: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python for JSON, the similarities left out."""
+        return {
+            "dataset": "LFW",
+            "protocol": self.protocol,
+            "photos": self.photos,
+            "without_face": list(self.without_face),
+            "unreadable": [{"photo": photo, "error": error} for photo, error in self.unreadable],
+            "pairs_scored_as_different_for_want_of_a_face": self.affected,
+            "data_hash": self.data_hash,
+            **self.metrics.to_dict(),
+        }
+
+    @property
+    def protocol(self) -> str:
+        """What was run, for people."""
+        return f"View 2, {len({pair.fold for pair in self.pairs})} folds, {len(self.pairs)} pairs"
+
+    def calibration(self, pipeline: Pipeline) -> Calibration:
+        """Thresholds for the embedder's model file; rates that the negatives cannot support are left out."""
+        points = []
+        for point in self.metrics.operating_points:
+            if not point.supported:
+                continue
+            tar = self.metrics.intervals[f"tar@fmr={point.fmr_target!r}"]
+            points.append(
+                Threshold(
+                    point.fmr_target, point.threshold, point.fmr, point.fnmr, (1.0 - tar.high, 1.0 - tar.low)
+                )
+            )
+        return Calibration(
+            dataset="LFW",
+            protocol=self.protocol,
+            data_hash=self.data_hash,
+            genuine=self.metrics.genuine,
+            impostors=self.metrics.impostors,
+            flip=pipeline.embedder.flip,
+            detector=pipeline.detector.name,
+            detector_fingerprint=pipeline.detector.fingerprint,
+            thresholds=tuple(points),
+        )
+
+
+def evaluate_lfw(
+    lfw: Lfw,
+    pipeline: Pipeline,
+    *,
+    folds: Sequence[int] | None = None,
+    cache: FaceCache | None = None,
+    progress: Progress = lambda _: None,
+) -> LfwResult:
+    """Run View 2: the threshold of each fold is chosen on the other folds.
+
+    Args:
+        lfw: Photos and pairs.
+        pipeline: Detector and embedder; the embedder's flip setting is used.
+        folds: Only these 0-based folds, two or more; None is all.
+        cache: See `embed_photos`.
+        progress: Told as photos are done; there are `len(photos_of(pairs))`.
+
+    Raises:
+        DatasetError: Fewer than two folds are left.
+    """
+    pairs = tuple(pair for pair in lfw.pairs if folds is None or pair.fold in folds)
+    if len({pair.fold for pair in pairs}) < 2:
+        raise DatasetError(
+            "Accuracy by the LFW protocol needs at least two folds; use the official pairs.txt."
+        )
+    photos = photos_of(pairs)
+    embedded = dict(
+        zip(
+            photos,
+            embed_photos(pipeline, [lfw.images / p for p in photos], cache=cache, progress=progress),
+            strict=True,
+        )
+    )
+    similarities = pair_similarities(pairs, embedded)
+    metrics = verify_metrics(
+        similarities,
+        np.array([pair.same for pair in pairs]),
+        folds=np.array([pair.fold for pair in pairs]),
+        fmrs=FMRS,
+    )
+    return LfwResult(
+        metrics=metrics,
+        similarities=similarities,
+        pairs=pairs,
+        photos=len(photos),
+        without_face=tuple(p for p, e in embedded.items() if e.embedding is None and e.error is None),
+        unreadable=tuple((p, str(e.error)) for p, e in embedded.items() if e.error is not None),
+        affected=sum(embedded[p.a].embedding is None or embedded[p.b].embedding is None for p in pairs),
+        data_hash=_data_hash(pairs, embedded),
+    )
+
+
+def photos_of(pairs: Sequence[Pair]) -> list[str]:
+    """The different photos of the pairs, sorted."""
+    return sorted({photo for pair in pairs for photo in (pair.a, pair.b)})
+
+
+def pair_similarities(pairs: Sequence[Pair], embedded: dict[str, EmbeddedPhoto]) -> NDArray[np.float64]:
+    """(P,) cosine similarity of each pair; `NO_FACE_SIMILARITY` where a photo has no embedding."""
+    scores = np.full(len(pairs), NO_FACE_SIMILARITY)
+    for i, pair in enumerate(pairs):
+        a, b = embedded[pair.a].embedding, embedded[pair.b].embedding
+        if a is not None and b is not None:
+            scores[i] = np.clip(np.dot(a.astype(np.float64), b.astype(np.float64)), -1.0, 1.0)
+    return scores
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OneShotResult:
+    """Identification with one photo a person in the gallery.
+
+    Attributes:
+        metrics: Rank-1, CMC, DIR at FPIR.
+        without_face: Photos in which no face was found: a probe of them counts as missed, a gallery photo of
+            them as a person nobody is alike.
+        unreadable: Photos that could not be read, likewise, with the reason.
+    """
+
+    metrics: IdentificationResult
+    without_face: tuple[str, ...]
+    unreadable: tuple[tuple[str, str], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python for JSON."""
+        return {
+            "dataset": "LFW",
+            "protocol": "one-shot identification",
+            "without_face": list(self.without_face),
+            "unreadable": [{"photo": photo, "error": error} for photo, error in self.unreadable],
+            **self.metrics.to_dict(),
+        }
+
+
+def one_shot(
+    lfw: Lfw,
+    pipeline: Pipeline,
+    *,
+    cache: FaceCache | None = None,
+    progress: Progress = lambda _: None,
+) -> OneShotResult:
+    """Gallery: the first photo of everybody with two or more. Probes: all other photos there are.
+
+    Args:
+        lfw: Photos and people.
+        pipeline: Detector and embedder.
+        cache: See `embed_photos`.
+        progress: Told as photos are done; all photos of LFW are.
+
+    Raises:
+        DatasetError: Nobody has two photos.
+    """
+    photos = [photo for person in lfw.people.values() for photo in person]
+    done = embed_photos(pipeline, [lfw.images / p for p in photos], cache=cache, progress=progress)
+    embedded = dict(zip(photos, done, strict=True))
+    several = [name for name, person in lfw.people.items() if len(person) > 1]
+    gallery = _stack([embedded[lfw.people[name][0]] for name in several], pipeline.embedder.embedding_size)
+    column = {name: i for i, name in enumerate(several)}
+    results = IdentificationAccumulator()
+    probes = [(photo, name) for name, person in lfw.people.items() for photo in person[name in column :]]
+    for start in range(0, len(probes), 4096):
+        block = probes[start : start + 4096]
+        vectors = _stack([embedded[photo] for photo, _ in block], pipeline.embedder.embedding_size)
+        scores = np.clip(vectors @ gallery.T, -1.0, 1.0)
+        missed = np.array([embedded[photo].embedding is None for photo, _ in block])
+        scores[missed] = NO_FACE_SIMILARITY
+        scores[:, [embedded[lfw.people[name][0]].embedding is None for name in several]] = NO_FACE_SIMILARITY
+        results.update(scores, np.array([column.get(name, -1) for _, name in block]))
+    return OneShotResult(
+        metrics=results.compute(),
+        without_face=tuple(p for p, e in embedded.items() if e.embedding is None and e.error is None),
+        unreadable=tuple((p, str(e.error)) for p, e in embedded.items() if e.error is not None),
+    )
+
+
+def _stack(embedded: Sequence[EmbeddedPhoto], size: int) -> NDArray[np.float32]:
+    """(N, D); zeros where there is no embedding."""
+    nothing = np.zeros(size, dtype=np.float32)
+    return np.stack([nothing if e.embedding is None else e.embedding for e in embedded])
+
+
+def _data_hash(pairs: Sequence[Pair], embedded: dict[str, EmbeddedPhoto]) -> str:
+    digest = hashlib.sha256()
+    for pair in pairs:
+        line = f"{embedded[pair.a].sha256} {embedded[pair.b].sha256} {pair.same} {pair.fold}\n"
+        digest.update(line.encode())
+    return digest.hexdigest()

@@ -1,0 +1,137 @@
+"""Labeled Faces in the Wild on disk: people, photos and the official pair files.
+
+Huang et al. 2007, "Labeled Faces in the Wild", UMass technical report 07-49.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from facewise.errors import DatasetError
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two photos and whether they show the same person.
+
+    Attributes:
+        a: Path of a photo relative to the folder of people.
+        b: Path of the other.
+        same: Whether they show the same person.
+        fold: 0-based fold of View 2; 0 for a file without folds.
+    """
+
+    a: str
+    b: str
+    same: bool
+    fold: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lfw:
+    """LFW on disk.
+
+    Attributes:
+        images: The folder of people, `NAME/NAME_0001.jpg` in it.
+        people: Name → its photos relative to `images`, by number.
+        pairs: Of the official pair file.
+    """
+
+    images: Path
+    people: dict[str, tuple[str, ...]]
+    pairs: tuple[Pair, ...]
+
+
+def load_lfw(root: str | os.PathLike[str], pairs: str | os.PathLike[str] | None = None) -> Lfw:
+    """Find the photos and read the pairs.
+
+    Args:
+        root: Folder with `pairs.txt` and the people, or with the people in `images/`, `lfw/` or
+            `lfw-deepfunneled/`.
+        pairs: The pair file; None is `pairs.txt` in `root`.
+
+    Raises:
+        DatasetError: A folder or file is missing, a line is malformed, or a photo of a pair is not there.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DatasetError(f"There is no folder {root}; give the folder of LFW that holds pairs.txt.")
+    images = next(
+        (root / name for name in ("images", "lfw", "lfw-deepfunneled") if (root / name).is_dir()), root
+    )
+    parsed = read_pairs(root / "pairs.txt" if pairs is None else Path(pairs))
+    people = {}
+    for folder in sorted(path for path in images.iterdir() if path.is_dir()):
+        photos = tuple(f"{folder.name}/{photo.name}" for photo in sorted(folder.glob("*.jpg")))
+        if photos:
+            people[folder.name] = photos
+    there = {photo for photos in people.values() for photo in photos}
+    missing = sorted({photo for pair in parsed for photo in (pair.a, pair.b)} - there)
+    if missing:
+        raise DatasetError(
+            f"{len(missing)} photos of the pairs are not under {images}, {missing[0]} among them; "
+            "the protocol needs all of them."
+        )
+    return Lfw(images, people, parsed)
+
+
+def read_pairs(path: Path) -> tuple[Pair, ...]:
+    """Read an official pair file, of View 2 (`pairs.txt`) or View 1 (`pairsDevTest.txt`).
+
+    The first line gives the number of folds and of pairs per kind and fold, or the latter alone; a line of
+    three fields is a same pair, one of four a different pair. Files without a count line are one fold.
+
+    Raises:
+        DatasetError: The file is missing or malformed; the line is named.
+    """
+    try:
+        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError as error:
+        raise DatasetError(f"There is no pair file {path}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"Cannot read the pair file {path}: {error}.") from error
+    header = lines[0] if lines and all(field.isdigit() for field in lines[0]) else []
+    per_fold = 2 * int(header[1]) if len(header) == 2 else 0
+    found: list[Pair] = []
+    for number, fields in enumerate(lines[1:] if header else lines, start=2 if header else 1):
+        if not fields:
+            continue
+        fold = len(found) // per_fold if per_fold else 0
+        if len(fields) == 3 and fields[1].isdigit() and fields[2].isdigit():
+            found.append(Pair(_photo(fields[0], fields[1]), _photo(fields[0], fields[2]), True, fold))
+        elif len(fields) == 4 and fields[1].isdigit() and fields[3].isdigit():
+            found.append(Pair(_photo(fields[0], fields[1]), _photo(fields[2], fields[3]), False, fold))
+        else:
+            raise DatasetError(
+                f"Line {number} of {path} is no pair: expected `name number number` or "
+                "`name number name number`."
+            )
+    _check_counts(path, header, found)
+    return tuple(found)
+
+
+def _check_counts(path: Path, header: list[str], found: list[Pair]) -> None:
+    if not found:
+        raise DatasetError(f"{path} holds no pairs.")
+    if not header:
+        return
+    each = int(header[-1])
+    folds = int(header[0]) if len(header) == 2 else 1
+    for fold in range(folds):
+        same = sum(pair.same for pair in found if pair.fold == fold)
+        total = sum(pair.fold == fold for pair in found)
+        if same != each or total != 2 * each:
+            raise DatasetError(
+                f"{path} promises {each} same and {each} different pairs a fold, "
+                f"but fold {fold + 1} has {same} and {total - same}."
+            )
+    if len(found) != folds * 2 * each:
+        raise DatasetError(f"{path} promises {folds * 2 * each} pairs, but holds {len(found)}.")
+
+
+def _photo(name: str, number: str) -> str:
+    if "/" in name or "\\" in name or name in (".", ".."):
+        raise DatasetError(f"{name!r} in a pair file is no person's name.")
+    return f"{name}/{name}_{int(number):04d}.jpg"

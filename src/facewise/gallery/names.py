@@ -1,0 +1,45 @@
+"""People's names: one form a name, none that a terminal or a database trips over."""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Iterable
+
+from facewise.errors import GalleryError
+
+MAX_NAME = 200
+"""Longest name, in characters."""
+
+# Control characters, lone surrogates (not encodable) and line breaks break a table or a file. The
+# bidirectional overrides reorder what is shown around them; the joiners of Persian names (Cf too) are fine.
+_REFUSED = {"Cc", "Cs", "Zl", "Zp"}
+_OVERRIDES = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def clean_name(name: str) -> str:
+    """The one form a name is kept in: NFC, without blanks around it.
+
+    Raises:
+        GalleryError: The name is empty, too long, or holds control characters.
+    """
+    clean = unicodedata.normalize("NFC", name).strip()
+    if not clean:
+        raise GalleryError("A person's name cannot be empty.")
+    if len(clean) > MAX_NAME:
+        raise GalleryError(
+            f"A person's name has at most {MAX_NAME} characters, and {clean[:20]!r}… has {len(clean)}."
+        )
+    if any(unicodedata.category(c) in _REFUSED or c in _OVERRIDES for c in clean):
+        raise GalleryError(f"A person's name cannot hold control characters, and {clean!a} does.")
+    return clean
+
+
+def unknown_name(name: str, known: Iterable[str], gallery: str) -> GalleryError:
+    """The error for a name that nobody in the gallery has: it names the nearest one that somebody has."""
+    names = list(known)
+    by_folded = {n.casefold(): n for n in names}
+    near = difflib.get_close_matches(name.casefold(), by_folded, n=1)
+    if near:
+        return GalleryError(f"There is no {name!r} in {gallery}; did you mean {by_folded[near[0]]!r}?")
+    return GalleryError(f"There is no {name!r} in {gallery}, which holds {len(names)} people.")

@@ -1,0 +1,261 @@
+"""Photo to embedded faces: read, detect, align, embed. One photo at a time, or many side by side."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facewise.detection import Detector, DetectorSettings, OnnxDetector
+from facewise.embedding import Embedder
+from facewise.errors import FacewiseError, ImageError, SettingError
+from facewise.geometry import align, pose, sharpness
+from facewise.image import ImageSource, content_hash, decode, load, read_image, source_name
+from facewise.models import find_model
+from facewise.network import default_threads
+from facewise.types import Face, Image, Quality
+
+_AHEAD = 4
+"""Photos in flight per worker: enough that no worker waits, few enough that memory stays small."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhotoFaces:
+    """What was found in one photo.
+
+    Attributes:
+        source: The path as given, or `"image bytes"` or `"array"`.
+        sha256: Of the file's bytes, of the pixels for an array; empty if the file could not be read.
+        size: (height, width), or (0, 0) if unreadable.
+        faces: The main face first, then the most confident; embedded unless only detection was asked for.
+        crops: (F, S, S, 3) aligned crops of `faces`, or None unless asked for.
+        error: Why the photo could not be read, or None.
+    """
+
+    source: str
+    sha256: str = ""
+    size: tuple[int, int] = (0, 0)
+    faces: tuple[Face, ...] = ()
+    crops: NDArray[np.uint8] | None = None
+    error: FacewiseError | None = None
+
+    @property
+    def main(self) -> int | None:
+        """Index of the main face, None if there is no face."""
+        return 0 if self.faces else None
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """How far to go with each photo.
+
+    Attributes:
+        align: Cut crops, and measure quality on them.
+        embed: Embed the crops; needs `align`.
+        main_only: Align and embed the main face alone, and leave the others out.
+        keep_crops: Hand the crops out.
+    """
+
+    align: bool = True
+    embed: bool = True
+    main_only: bool = False
+    keep_crops: bool = False
+
+
+DEFAULT_STEPS = Steps()
+"""All faces, aligned and embedded; crops not kept."""
+
+
+class Pipeline:
+    """A detector and an embedder at work together.
+
+    Args:
+        detector: Finds faces.
+        embedder: Embeds them; None for a pipeline that only detects and aligns.
+        crop_size: Side of the crops where there is no embedder to say it.
+        threads: Photos read side by side by `read_many`; None is all CPUs of this process.
+
+    Examples:
+        >>> pipeline = Pipeline.load()  # doctest: +SKIP
+        >>> pipeline.read("ada.jpg").faces[0].embedding.shape  # doctest: +SKIP
+        (128,)
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        embedder: Embedder | None,
+        *,
+        crop_size: int = 112,
+        threads: int | None = None,
+    ) -> None:
+        if threads is not None and threads < 1:
+            raise SettingError(f"The number of threads must be at least 1, not {threads}.")
+        self.detector = detector
+        self._embedder = embedder
+        self.crop_size = embedder.crop_size if embedder else crop_size
+        self.threads = threads or default_threads()
+
+    @classmethod
+    def load(
+        cls,
+        detector: str | os.PathLike[str] | None = None,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        embed: bool = True,
+        flip: bool | None = None,
+        provider: str = "cpu",
+        threads: int | None = None,
+        settings: DetectorSettings | None = None,
+    ) -> Pipeline:
+        """A pipeline of two models from the store, or from files.
+
+        Args:
+            detector: Name or path of the detector; None is the default one.
+            model: Name or path of the embedder; None is the default one.
+            embed: False loads no embedder.
+            flip: See `Embedder`.
+            provider: See `facewise.network.PROVIDERS`.
+            threads: CPU threads to use; None is all CPUs of this process.
+            settings: What counts as a face.
+
+        Raises:
+            ModelError: A model is missing or unusable, or the provider is not to be had.
+            SettingError: A setting is out of range.
+        """
+        found = OnnxDetector(
+            find_model(detector, kind="detector"), settings=settings, provider=provider, threads=threads
+        )
+        embedder = None
+        if embed:
+            embedder = Embedder(
+                find_model(model, kind="embedder"), flip=flip, provider=provider, threads=threads
+            )
+        return cls(found, embedder, threads=threads)
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder.
+
+        Raises:
+            SettingError: This pipeline was made without one.
+        """
+        if self._embedder is None:
+            raise SettingError("This pipeline was loaded without an embedder.")
+        return self._embedder
+
+    def read(self, photo: ImageSource, steps: Steps = DEFAULT_STEPS) -> PhotoFaces:
+        """The faces of one photo.
+
+        Args:
+            photo: A path, the bytes of an image file, or an RGB array.
+            steps: How far to go.
+
+        Raises:
+            ImageError: The photo cannot be read.
+        """
+        return self._read(photo, steps, threads=None)
+
+    def read_many(self, photos: Iterable[ImageSource], steps: Steps = DEFAULT_STEPS) -> Iterator[PhotoFaces]:
+        """The faces of many photos, side by side, in order.
+
+        Each photo is worked on by one thread from its bytes to its embeddings: decoding, detection and
+        embedding all leave Python's lock, and small networks use several cores better this way than within.
+
+        Args:
+            photos: Taken one by one as workers come free, so the iterable may be long.
+            steps: How far to go.
+
+        Yields:
+            One result a photo. A photo that cannot be read has its `error`; it stops nothing.
+        """
+        return side_by_side(lambda photo: self._read_or_tell(photo, steps), photos, self.threads)
+
+    def _read_or_tell(self, photo: ImageSource, steps: Steps) -> PhotoFaces:
+        try:
+            return self._read(photo, steps, threads=1)
+        except ImageError as error:
+            return PhotoFaces(source_name(photo), error=error)
+
+    def _read(self, photo: ImageSource, steps: Steps, threads: int | None) -> PhotoFaces:
+        name = source_name(photo)
+        if isinstance(photo, np.ndarray):
+            image = read_image(photo)
+            digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
+        else:
+            data = load(photo)
+            image, digest = decode(data, name=name), content_hash(data)
+        faces = self.detector.detect(image, threads=threads)
+        found = PhotoFaces(name, digest, (image.shape[0], image.shape[1]), tuple(faces))
+        return self._finish(found, image, steps, threads)
+
+    def _finish(self, found: PhotoFaces, image: Image, steps: Steps, threads: int | None) -> PhotoFaces:
+        faces = found.faces[:1] if steps.main_only else found.faces
+        if not steps.align:
+            return replace(found, faces=faces)
+        faces = tuple(face for face in faces if _has_extent(face))
+        crops = align(image, _landmarks(faces), self.crop_size)
+        faces = tuple(
+            replace(face, quality=face_quality(face, crop)) for face, crop in zip(faces, crops, strict=True)
+        )
+        if steps.embed:
+            vectors = self.embedder.embed(crops, threads=threads)
+            faces = tuple(replace(face, embedding=v) for face, v in zip(faces, vectors, strict=True))
+        return replace(found, faces=faces, crops=crops if steps.keep_crops else None)
+
+
+def face_quality(face: Face, crop: Image) -> Quality:
+    """How usable a face is.
+
+    Args:
+        face: With box, score and landmarks.
+        crop: (S, S, 3) its aligned crop.
+    """
+    yaw, pitch, roll = pose(face.landmarks)
+    eyes = face.landmarks[1] - face.landmarks[0]
+    return Quality(face.score, float(np.hypot(eyes[0], eyes[1])), sharpness(crop), yaw, pitch, roll)
+
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def side_by_side(work: Callable[[_Item], _Result], items: Iterable[_Item], workers: int) -> Iterator[_Result]:
+    """Apply `work` to items on several threads; results in order, few items in flight.
+
+    Args:
+        work: Should leave Python's lock for most of its time.
+        items: Taken one by one as workers come free.
+        workers: How many threads.
+
+    Yields:
+        `work(item)` in the order of the items; an exception of `work` is raised at its item's turn.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[_Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) >= workers * _AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _has_extent(face: Face) -> bool:
+    """Whether a similarity transform can be found for its landmarks."""
+    return bool(np.ptp(face.landmarks, axis=0).max() > 1e-3)
+
+
+def _landmarks(faces: tuple[Face, ...]) -> NDArray[np.float32]:
+    return np.stack([face.landmarks for face in faces]) if faces else np.empty((0, 5, 2), dtype=np.float32)

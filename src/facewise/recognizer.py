@@ -1,0 +1,184 @@
+"""The facade: photos in, answers out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facewise.detection import DetectorSettings
+from facewise.errors import FaceNotFoundError
+from facewise.gallery import Gallery
+from facewise.image import ImageSource, source_name
+from facewise.models import NO_CALIBRATION, choose_decision
+from facewise.photos import find_photos
+from facewise.pipeline import DEFAULT_STEPS, PhotoFaces, Pipeline, Steps
+from facewise.types import Face, FloatArray, Match, Verification
+
+
+class Recognizer:
+    """Detects, aligns, embeds, verifies and identifies with one detector and one embedder.
+
+    Args:
+        detector: Name or path of the detector; None is the default one.
+        model: Name or path of the embedder; None is the default one.
+        flip: Average with the mirrored crop; None does as the model was calibrated.
+        provider: Where the networks run; see `facewise.network.PROVIDERS`.
+        threads: CPU threads to use; None is all CPUs of this process.
+        settings: What counts as a face.
+        pipeline: A pipeline that is there already, instead of all the above.
+
+    Raises:
+        ModelError: A model is missing or unusable, or the provider is not to be had.
+
+    Examples:
+        >>> recognizer = Recognizer()  # doctest: +SKIP
+        >>> recognizer.verify("ada1.jpg", "ada2.jpg").same  # doctest: +SKIP
+        True
+    """
+
+    def __init__(
+        self,
+        *,
+        detector: str | os.PathLike[str] | None = None,
+        model: str | os.PathLike[str] | None = None,
+        flip: bool | None = None,
+        provider: str = "cpu",
+        threads: int | None = None,
+        settings: DetectorSettings | None = None,
+        pipeline: Pipeline | None = None,
+    ) -> None:
+        self.pipeline = pipeline or Pipeline.load(
+            detector, model, flip=flip, provider=provider, threads=threads, settings=settings
+        )
+
+    def detect(self, photo: ImageSource) -> list[Face]:
+        """Every face of a photo, the main one first; neither aligned nor embedded.
+
+        Raises:
+            ImageError: The photo cannot be read.
+        """
+        return list(self.pipeline.read(photo, Steps(align=False, embed=False)).faces)
+
+    def align(self, photo: ImageSource) -> NDArray[np.uint8]:
+        """(F, S, S, 3) RGB crops of every face of a photo, the main one first.
+
+        Raises:
+            ImageError: The photo cannot be read.
+        """
+        crops = self.pipeline.read(photo, Steps(embed=False, keep_crops=True)).crops
+        if crops is None:
+            raise RuntimeError("crops were asked for")
+        return crops
+
+    def faces(self, photo: ImageSource) -> list[Face]:
+        """Every face of a photo with embedding and quality, the main one first.
+
+        Raises:
+            ImageError: The photo cannot be read.
+        """
+        return list(self.pipeline.read(photo).faces)
+
+    def embed(self, photo: ImageSource) -> FloatArray:
+        """(D,) embedding of the main face of a photo.
+
+        Raises:
+            ImageError: The photo cannot be read.
+            FaceNotFoundError: No face is in it.
+        """
+        embedding = self._main(photo).embedding
+        if embedding is None:
+            raise RuntimeError("an embedding was asked for")
+        return embedding
+
+    def verify(
+        self, a: ImageSource, b: ImageSource, *, fmr: float | None = None, threshold: float | None = None
+    ) -> Verification:
+        """Are two photos of the same person? The main face of each is compared.
+
+        Args:
+            a: A photo.
+            b: Another.
+            fmr: False match rate to decide at; None is 1e-3. It must have been measured for the model.
+            threshold: Cosine similarity to decide by instead.
+
+        Returns:
+            The similarity, and a decision where the model's calibration or `threshold` allows one.
+
+        Raises:
+            ImageError: A photo cannot be read.
+            FaceNotFoundError: A photo has no face.
+            SettingError: A rate or threshold out of range or not measured.
+        """
+        decision = choose_decision(self.pipeline.embedder.calibration, fmr=fmr, threshold=threshold)
+        faces = (self._main(a), self._main(b))
+        similarity = float(np.clip(np.vdot(_embedding(faces[0]), _embedding(faces[1])), -1.0, 1.0))
+        if decision is None:
+            return Verification(similarity, None, None, None, None, faces, NO_CALIBRATION)
+        same = similarity >= decision.threshold
+        return Verification(similarity, same, decision.threshold, decision.fmr, None, faces, decision.source)
+
+    def identify(
+        self,
+        photo: ImageSource,
+        gallery: Gallery | str | os.PathLike[str],
+        *,
+        fmr: float | None = None,
+        threshold: float | None = None,
+    ) -> list[Match]:
+        """Who is in a photo, of the people in a gallery. One match a face, the main one first.
+
+        Args:
+            photo: A photo.
+            gallery: A gallery, or the path of one.
+            fmr: False match rate to decide at; None is 1e-3.
+            threshold: Cosine similarity to decide by instead.
+
+        Raises:
+            ImageError: The photo cannot be read.
+            GalleryError: The gallery is missing, damaged, or was made by another model.
+            SettingError: A rate or threshold out of range or not measured.
+        """
+        if isinstance(gallery, Gallery):
+            return gallery.identify(photo, fmr=fmr, threshold=threshold)
+        with Gallery.open(gallery, pipeline=self.pipeline, create=False) as opened:
+            return opened.identify(photo, fmr=fmr, threshold=threshold)
+
+    def read_many(
+        self, photos: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], steps: Steps = DEFAULT_STEPS
+    ) -> Iterable[PhotoFaces]:
+        """Faces of many photos and folders of photos, side by side, in order.
+
+        Raises:
+            ImageError: A path is missing. A photo that cannot be read has its `error` instead.
+        """
+        return self.pipeline.read_many(find_photos(photos), steps)
+
+    def _main(self, photo: ImageSource) -> Face:
+        found = self.pipeline.read(photo, Steps(main_only=True))
+        if not found.faces:
+            raise FaceNotFoundError(
+                f"No face was found in {source_name(photo)}; try a sharper, larger or more frontal photo."
+            )
+        return found.faces[0]
+
+
+def _embedding(face: Face) -> NDArray[np.float64]:
+    if face.embedding is None:
+        raise RuntimeError("an embedding was asked for")
+    return face.embedding.astype(np.float64)
+
+
+def verify(
+    a: ImageSource, b: ImageSource, *, fmr: float | None = None, threshold: float | None = None
+) -> Verification:
+    """Are two photos of the same person, by the default models? See `Recognizer.verify`.
+
+    Examples:
+        >>> import facewise as fw
+        >>> fw.verify("ada1.jpg", "ada2.jpg").similarity  # doctest: +SKIP
+        0.61
+    """
+    return Recognizer().verify(a, b, fmr=fmr, threshold=threshold)

@@ -1,0 +1,137 @@
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+from gallery_fakes import unit
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import adjusted_rand_score, v_measure_score
+
+from facewise.errors import GalleryError, SettingError
+from facewise.gallery import cluster
+
+
+def people(sizes, size=128, spread=0.9, seed=0):
+    """Faces of people with so many photos each, shuffled, and whose each is; one's are about 0.55 alike."""
+    rng = np.random.default_rng(seed)
+    truth = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    centres = unit(rng.standard_normal((len(sizes), size)))
+    return unit(centres[truth] + spread * rng.standard_normal((len(truth), size)) / np.sqrt(size)), truth
+
+
+def test_people_are_found_without_names():
+    rows, truth = people([60, 40, 40, 20, 20, 10, 10, 5, 5, 3, 2])
+    found = cluster(rows, 0.35)
+    assert adjusted_rand_score(truth, found) == 1
+    assert v_measure_score(truth, found) == pytest.approx(1)
+
+
+def test_a_loose_threshold_among_many_strangers():
+    """As LFW: most people have one photo, and each face has about ten false neighbours."""
+    sizes = [200, 80, 50] + [10] * 60 + [3] * 200 + [2] * 200 + [1] * 2000
+    rows, truth = people(sizes, spread=0.75, seed=1)
+    rng = np.random.default_rng(2)
+    a, b = rng.integers(0, len(rows), (2, 10**6))
+    apart = truth[a] != truth[b]
+    threshold = np.quantile(np.einsum("nd,nd->n", rows[a[apart]], rows[b[apart]]), 1 - 3e-3)
+    found = cluster(rows, float(threshold))
+    assert adjusted_rand_score(truth, found) > 0.98
+    assert v_measure_score(truth, found) > 0.98
+    assert abs(found.max() + 1 - len(sizes)) < 0.05 * len(sizes)
+
+
+def test_a_person_with_more_photos_than_a_list_holds_stays_one():
+    rows, _ = people([3000, 1000, 500, 1, 1], spread=1.0)
+    assert np.bincount(cluster(rows, 0.3)).tolist() == [3000, 1000, 500, 1, 1]
+
+
+def test_strangers_stay_alone():
+    rows, _ = people([1] * 300)
+    assert cluster(rows, 0.6).tolist() == list(range(300))
+
+
+def test_labels_run_from_the_largest_group():
+    rows, truth = people([2, 30, 7])
+    found = cluster(rows, 0.3)
+    assert np.bincount(found).tolist() == [30, 7, 2]
+    assert set(found[truth == 1]) == {0}
+    x, y = np.eye(2, dtype=np.float32)
+    assert cluster(np.stack([y, x, x, y, x]), 0.5).tolist() == [1, 0, 0, 1, 0]
+    assert cluster(np.stack([y, x, x, y]), 0.5).tolist() == [0, 1, 1, 0]
+
+
+def test_the_seed_decides():
+    rows, _ = people([20] * 10 + [1] * 200, spread=1.6)
+    assert np.array_equal(cluster(rows, 0.2, seed=3), cluster(rows, 0.2, seed=3))
+    a, b = cluster(rows, 0.2, seed=3), cluster(rows, 0.2, seed=4)
+    assert adjusted_rand_score(a, b) > 0.7
+
+
+def test_the_order_of_the_photos_matters_little():
+    rows, _ = people([40, 20, 10, 5, 1, 1])
+    order = np.random.default_rng(5).permutation(len(rows))
+    assert adjusted_rand_score(cluster(rows, 0.35)[order], cluster(rows[order], 0.35)) == 1
+
+
+@given(st.integers(0, 10**6), st.integers(1, 60), st.floats(-1, 0.99))
+@settings(max_examples=60, deadline=None)
+def test_labels_are_a_numbering_by_size(seed, count, threshold):
+    rows = unit(np.random.default_rng(seed).standard_normal((count, 4)))
+    found = cluster(rows, threshold)
+    sizes = np.bincount(found, minlength=found.max() + 1)
+    assert len(found) == count
+    assert sizes.min() >= 1
+    assert (np.diff(sizes) <= 0).all()
+    for label in range(len(sizes)):  # nobody is in a group without a neighbour in it
+        own = rows[found == label]
+        if len(own) > 1:
+            similarity = own @ own.T - 3 * np.eye(len(own))
+            assert (similarity.max(axis=1) >= threshold - 1e-6).all()
+
+
+def test_identical_photos_are_one_person():
+    rows, _ = people([1, 1])
+    assert np.bincount(cluster(np.repeat(rows, [400, 3], axis=0), 0.5)).tolist() == [400, 3]
+
+
+def test_few_photos():
+    rows, _ = people([1])
+    assert cluster(np.empty((0, 128), np.float32), 0.4).tolist() == []
+    assert cluster(rows, 0.4).tolist() == [0]
+    assert cluster(np.repeat(rows, 2, axis=0), 0.4).tolist() == [0, 0]
+
+
+def test_a_pair_is_one_person_from_the_documented_similarity():
+    def pair(similarity):
+        return np.array([[1, 0], [similarity, np.sqrt(1 - similarity**2)]], dtype=np.float32)
+
+    bar = 0.4 + 0.15 * (1 - 0.4)
+    assert cluster(pair(bar + 0.002), 0.4).tolist() == [0, 0]
+    assert cluster(pair(bar - 0.002), 0.4).tolist() == [0, 1]
+
+
+def test_what_cannot_be_clustered_is_refused():
+    rows, _ = people([3])
+    with pytest.raises(GalleryError, match="not 1"):
+        cluster(rows * 2, 0.4)
+    with pytest.raises(GalleryError, match="not finite"):
+        cluster(rows * np.nan, 0.4)
+    for bad in (1.0, -1.1, float("nan")):
+        with pytest.raises(SettingError, match="threshold"):
+            cluster(rows, bad)
+    with pytest.raises(SettingError, match="chinese-whispers"):
+        cluster(rows, 0.4, method="dbscan")
+
+
+def test_twenty_thousand_faces_need_no_square_matrix():
+    rows, _ = people([4] * 3000 + [1] * 8000, spread=0.75)
+    tracemalloc.start()
+    start = time.perf_counter()
+    found = cluster(rows, 0.4)
+    seconds = time.perf_counter() - start
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 400 * 2**20  # the square matrix alone would be 1.5 GiB
+    assert seconds < 60
+    assert abs(found.max() + 1 - 11000) < 300
