@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +44,10 @@ EMBEDDER = ModelCard(
     training={"recipe": "none", "epochs": 2},
 )
 DETECTOR = replace(
-    EMBEDDER, kind="detector", embedding_size=None, decoder={"name": "retinaface", "strides": [8], "variances": [1, 2]}
+    EMBEDDER,
+    kind="detector",
+    embedding_size=None,
+    decoder={"name": "retinaface", "strides": [8], "variances": [1, 2]},
 )
 CALIBRATION = Calibration(
     dataset="LFW",
@@ -121,7 +125,9 @@ def test_reads_back_what_it_wrote(tmp_path: Path, card: ModelCard) -> None:
 
 
 def test_other_metadata_and_all_other_bytes_are_kept(tmp_path: Path) -> None:
-    plain = network(properties={"author": "Ada Lovelace", "facewise": "an old one", "": "no key", "empty": ""})
+    plain = network(
+        properties={"author": "Ada Lovelace", "facewise": "an old one", "": "no key", "empty": ""}
+    )
     path = tmp_path / "model.onnx"
     write_model(path, plain, EMBEDDER)
     kept = properties(path)
@@ -220,7 +226,7 @@ def test_save_calibration_is_all_or_nothing(model: ModelFile, monkeypatch: pytes
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(FacewiseError, match="No space left"):
         save_calibration(model, CALIBRATION)
-    assert os.listdir(model.path.parent) == ["sums.onnx"]
+    assert list(model.path.parent.iterdir()) == [model.path]
     assert read_model(model.path) == model
 
 
@@ -281,7 +287,7 @@ def test_a_plain_onnx_file_is_told_what_to_do(tmp_path: Path) -> None:
 def test_only_onnx_is_written(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
         write_model(tmp_path / "no.onnx", b"this is no protobuf message", EMBEDDER)
-    assert os.listdir(tmp_path) == []
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_model_of_another_kind(model: ModelFile) -> None:
@@ -302,10 +308,10 @@ def changed_card(tmp_path: Path, **changes: object) -> Path:
 
 
 def test_a_newer_format_asks_for_an_upgrade(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="newer.*upgrade"):
+    with pytest.raises(ModelError, match=r"newer.*upgrade"):
         read_model(changed_card(tmp_path, format=2))
     # Whatever else a newer format holds.
-    with pytest.raises(ModelError, match="newer.*upgrade"):
+    with pytest.raises(ModelError, match=r"newer.*upgrade"):
         read_model(changed_card(tmp_path, format=7, kind="dream", preprocess=None))
 
 
@@ -322,6 +328,11 @@ def test_a_newer_format_asks_for_an_upgrade(tmp_path: Path) -> None:
         {"training": [1]},
         {"format": "x"},
         {"format": None},
+        {"format": math.inf},
+        {"embedding_size": math.inf},
+        {"preprocess": PREPROCESS.to_dict() | {"mean": [1, 2, 10**400]}},
+        {"calibration": CALIBRATION.to_dict() | {"genuine": math.inf}},
+        {"calibration": CALIBRATION.to_dict() | {"thresholds": [1]}},
         {"preprocess": None},
         {"preprocess": []},
         {"calibration": 3},
@@ -343,8 +354,7 @@ def reads_or_says_so(path: Path, data: bytes) -> None:
     path.write_bytes(data)
     try:
         read = read_model(path)
-    except ModelError as error:
-        assert str(path) in str(error)
+    except ModelError:
         return
     assert isinstance(read.card, ModelCard)
     assert read.sha256 == hashlib.sha256(data).hexdigest()
@@ -362,7 +372,9 @@ def test_cut_short_anywhere(tmp_path: Path) -> None:
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), min_size=1, max_size=8))
-def test_overwritten_anywhere(tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]]) -> None:
+def test_overwritten_anywhere(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]]
+) -> None:
     data = bytearray(WHOLE)
     for place, value in changes:
         data[place] = value
@@ -385,10 +397,8 @@ json_values = st.recursive(
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.sampled_from(list(json.loads(EMBEDDER.to_json()))), json_values, min_size=1))
 def test_any_json(changes: dict[str, object]) -> None:
-    try:
+    with suppress(ModelError):
         ModelCard.from_json(json.dumps(json.loads(EMBEDDER.to_json()) | changes))
-    except ModelError:
-        pass
 
 
 CALIBRATION_KEYS = list(CALIBRATION.to_dict())
@@ -397,10 +407,8 @@ CALIBRATION_KEYS = list(CALIBRATION.to_dict())
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.sampled_from([*CALIBRATION_KEYS, "thresholds"]), json_values, min_size=1))
 def test_any_calibration(changes: dict[str, object]) -> None:
-    try:
+    with suppress(ModelError):
         Calibration.from_dict(CALIBRATION.to_dict() | changes)
-    except ModelError:
-        pass
 
 
 # Calibration and the decision
@@ -419,7 +427,14 @@ def test_a_missing_part_of_a_calibration_is_named(key: str) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"threshold": math.nan}, {"threshold": math.inf}, {"fmr": 0}, {"fmr": 1.5}, {"fmr": -1}, {"fnmr_interval": [1]}],
+    [
+        {"threshold": math.nan},
+        {"threshold": math.inf},
+        {"fmr": 0},
+        {"fmr": 1.5},
+        {"fmr": -1},
+        {"fnmr_interval": [1]},
+    ],
     ids=str,
 )
 def test_a_threshold_that_makes_no_sense(change: dict[str, object]) -> None:

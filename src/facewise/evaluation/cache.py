@@ -71,14 +71,17 @@ class FaceCache:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path if path is not None else cache_folder() / "faces.cache"
         try:
-            self._db = self._open()
-        except sqlite3.DatabaseError:
-            # It holds nothing that cannot be computed again, so a damaged one is begun anew.
-            self.path.unlink(missing_ok=True)
             try:
                 self._db = self._open()
-            except sqlite3.Error as error:
-                raise FacewiseError(f"Cannot use the cache {self.path}: {error}.") from error
+            except sqlite3.OperationalError:  # in use, no space: the file may be whole
+                raise
+            except sqlite3.DatabaseError:
+                # It holds nothing that cannot be computed again, so a damaged one is begun anew.
+                for suffix in ("", "-wal", "-shm"):
+                    self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+                self._db = self._open()
+        except (sqlite3.Error, OSError) as error:
+            raise FacewiseError(f"Cannot use the cache {self.path}: {error}.") from error
 
     def __enter__(self) -> FaceCache:
         return self
@@ -145,8 +148,14 @@ class FaceCache:
     def _select(self, query: str, fixed: tuple[str, ...], photos: Iterable[str]) -> Iterator[tuple[Any, ...]]:
         for chunk in _chunks(photos, _CHUNK):
             marks = ",".join("?" * len(chunk))
-            with closing(self._db.execute(query.format(marks), (*fixed, *chunk))) as rows:
-                yield from rows
+            try:
+                with closing(self._db.execute(query.format(marks), (*fixed, *chunk))) as rows:
+                    found = rows.fetchall()
+            except sqlite3.Error as error:
+                raise FacewiseError(
+                    f"Cannot read the cache {self.path}: {error}; delete it, it will be made anew."
+                ) from error
+            yield from found
 
     def _insert(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         try:

@@ -211,10 +211,12 @@ def one_shot(
     Raises:
         DatasetError: Nobody has two photos.
     """
+    several = [name for name, person in lfw.people.items() if len(person) > 1]
+    if not several:
+        raise DatasetError(f"Nobody under {lfw.images} has two photos, so there is nobody to identify.")
     photos = [photo for person in lfw.people.values() for photo in person]
     done = embed_photos(pipeline, [lfw.images / p for p in photos], cache=cache, progress=progress)
     embedded = dict(zip(photos, done, strict=True))
-    several = [name for name, person in lfw.people.items() if len(person) > 1]
     gallery = _stack([embedded[lfw.people[name][0]] for name in several], pipeline.embedder.embedding_size)
     column = {name: i for i, name in enumerate(several)}
     results = IdentificationAccumulator()

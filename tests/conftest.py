@@ -1,0 +1,109 @@
+"""What tests share: a home of their own, tiny models that work on drawn photos, real data if it is there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+# PyTorch's threads spin while they wait: on a busy machine small networks are ten times slower with them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+_REPOSITORY = Path(__file__).parents[1]
+_SHARED = Path(os.environ.get("FACEWISE_TEST_DATA") or _REPOSITORY.parent / "shared")
+_MISSING = f"real data: FACEWISE_TEST_DATA ({_SHARED}) not found"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def facewise_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test reads or writes the home of whoever runs it."""
+    home = tmp_path_factory.mktemp("facewise-home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACEWISE_HOME", str(home))
+        yield home
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real photos, checkpoints and golden files."""
+    if not (_SHARED / "data" / "lfw" / "pairs.txt").is_file():
+        pytest.skip(_MISSING)
+    return _SHARED
+
+
+@pytest.fixture(scope="session")
+def real_models(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """`detector` and `embedder`: paths of the imported public checkpoints; `imported`: both `Imported`."""
+    checkpoints = [
+        _SHARED / "models" / f"{name}" for name in ("retinaface_mobilenet025.pth", "mobilefacenet_foamliu.pt")
+    ]
+    if not all(path.is_file() for path in checkpoints):
+        pytest.skip(_MISSING)
+    from facewise.models.importing import import_checkpoint
+
+    folder = tmp_path_factory.mktemp("real-models")
+    imported = [import_checkpoint(path, folder) for path in checkpoints]
+    detector, embedder = (one.model.path for one in imported)
+    return SimpleNamespace(detector=detector, embedder=embedder, imported=imported, checkpoints=checkpoints)
+
+
+@pytest.fixture(scope="session")
+def tiny_detector_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A detector that finds the faces `drawn_photo` draws, exactly."""
+    from tiny_models import write_detector
+
+    return write_detector(tmp_path_factory.mktemp("tiny") / "tiny-detector.onnx").path
+
+
+@pytest.fixture(scope="session")
+def tiny_embedder_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An embedder of 32 numbers that tells drawn people apart."""
+    from tiny_models import write_embedder
+
+    return write_embedder(tmp_path_factory.mktemp("tiny") / "tiny-embedder.onnx", seed=1).path
+
+
+@pytest.fixture(scope="session")
+def other_embedder_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another embedder of as many numbers, other ones."""
+    from tiny_models import write_embedder
+
+    return write_embedder(tmp_path_factory.mktemp("tiny") / "other-embedder.onnx", seed=2).path
+
+
+@pytest.fixture(scope="session")
+def drawn_photo() -> Callable[..., np.ndarray]:
+    """`drawn_photo(faces=[(x, y, diameter), …], size=(height, width))`: an RGB photo.
+
+    A fourth number of a face is the person; without it the first face is person 0, the second person 1, …
+    """
+    from tiny_models import draw
+
+    def make(faces=(), size: tuple[int, int] = (240, 320)) -> np.ndarray:
+        return draw(size, faces)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_pipeline(tiny_detector_file: Path, tiny_embedder_file: Path):
+    """A pipeline of the tiny models on two threads."""
+    from facewise.pipeline import Pipeline
+
+    return Pipeline.load(tiny_detector_file, tiny_embedder_file, threads=2)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly when a pass says nothing about real photos."""
+    skipped = [
+        report for report in terminalreporter.stats.get("skipped", []) if "real data:" in str(report.longrepr)
+    ]
+    if skipped:
+        terminalreporter.write_sep(
+            "!", f"{len(skipped)} tests on real photos DID NOT RUN", red=True, bold=True
+        )
+        terminalreporter.write_line(f"{_MISSING}: accuracy on real faces was not checked.")

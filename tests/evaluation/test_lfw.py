@@ -1,0 +1,405 @@
+"""The LFW protocol on a drawn LFW, against naive loops, with and without the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import mini_lfw
+import numpy as np
+import PIL.Image
+import pytest
+
+from facewise.detection import DetectorSettings
+from facewise.errors import DatasetError
+from facewise.evaluation import FaceCache, Lfw, evaluate_lfw, load_lfw, one_shot
+from facewise.models import choose_decision, read_model, save_calibration, write_model
+from facewise.pipeline import Pipeline
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return mini_lfw.make(tmp_path_factory.mktemp("mini-lfw"))
+
+
+@pytest.fixture(scope="module")
+def lfw(root: Path) -> Lfw:
+    return load_lfw(root)
+
+
+@pytest.fixture(scope="module")
+def by_hand(root: Path, tiny_pipeline: Pipeline) -> dict[str, np.ndarray | None]:
+    return mini_lfw.embeddings_by_hand(root, tiny_pipeline)
+
+
+@pytest.fixture
+def damaged(root: Path, tmp_path: Path) -> Path:
+    """Where two photos of the pairs are of no use: one shows no face, one is no photo."""
+    copy = tmp_path / "damaged"
+    shutil.copytree(root, copy)
+    grey = np.full((150, 170, 3), 70, np.uint8)
+    PIL.Image.fromarray(grey).save(copy / "images" / mini_lfw.photo("Person_A", 1))
+    (copy / "images" / mini_lfw.photo("Person_E", 3)).write_bytes(b"not a photo")
+    return copy
+
+
+@pytest.fixture
+def counted(tiny_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[int, int]]:
+    """How many photos were detected in and how many crops embedded since it was last asked."""
+    counts = [0, 0]
+    detect, embed = tiny_pipeline.detector.detect, tiny_pipeline.embedder.embed
+
+    def count_detect(image: np.ndarray, **options: int) -> object:
+        counts[0] += 1
+        return detect(image, **options)
+
+    def count_embed(crops: np.ndarray, **options: int) -> object:
+        counts[1] += len(crops)
+        return embed(crops, **options)
+
+    monkeypatch.setattr(tiny_pipeline.detector, "detect", count_detect)
+    monkeypatch.setattr(tiny_pipeline.embedder, "embed", count_embed)
+
+    def ask() -> tuple[int, int]:
+        answer = (counts[0], counts[1])
+        counts[:] = [0, 0]
+        return answer
+
+    return ask
+
+
+def naive_similarities(lfw: Lfw, vectors: dict[str, np.ndarray | None]) -> np.ndarray:
+    scores = []
+    for pair in lfw.pairs:
+        a, b = vectors[pair.a], vectors[pair.b]
+        scores.append(-1.0 if a is None or b is None else float(np.dot(a.astype(float), b.astype(float))))
+    return np.array(scores)
+
+
+def test_similarities_are_those_of_the_pairs(lfw: Lfw, tiny_pipeline: Pipeline, by_hand: dict) -> None:
+    result = evaluate_lfw(lfw, tiny_pipeline)
+    expected = naive_similarities(lfw, by_hand)
+    np.testing.assert_allclose(result.similarities, expected, atol=1e-5)
+    # The drawn LFW must tell pairs apart, or a mix-up would go unnoticed.
+    assert len(set(np.round(expected, 3))) > 20
+    assert result.photos == len({p for pair in lfw.pairs for p in (pair.a, pair.b)}) == 18
+    assert (result.without_face, result.unreadable, result.affected) == ((), (), 0)
+    assert result.pairs == lfw.pairs
+
+
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        lambda pair: replace(pair, b=pair.a),
+        lambda pair: replace(pair, a=pair.b),
+        lambda pair: replace(pair, b="Loner_G/Loner_G_0001.jpg"),
+    ],
+    ids=["first twice", "second twice", "a stranger"],
+)
+def test_mixed_up_pairs_would_be_noticed(
+    lfw: Lfw, tiny_pipeline: Pipeline, by_hand: dict, mixed: Callable[[object], object]
+) -> None:
+    scrambled = replace(lfw, pairs=tuple(mixed(pair) if i == 7 else pair for i, pair in enumerate(lfw.pairs)))
+    result = evaluate_lfw(scrambled, tiny_pipeline)
+    expected = naive_similarities(lfw, by_hand)
+    assert np.flatnonzero(np.abs(result.similarities - expected) > 1e-3).tolist() == [7]
+
+
+def test_swapped_embeddings_would_be_noticed(lfw: Lfw, by_hand: dict) -> None:
+    a, b = lfw.pairs[0].a, lfw.pairs[-1].b
+    swapped = by_hand | {a: by_hand[b], b: by_hand[a]}
+    assert np.abs(naive_similarities(lfw, swapped) - naive_similarities(lfw, by_hand)).max() > 0.05
+
+
+def test_accuracy_is_by_thresholds_of_the_other_fold(lfw: Lfw, tiny_pipeline: Pipeline) -> None:
+    result = evaluate_lfw(lfw, tiny_pipeline)
+    same = np.array([pair.same for pair in lfw.pairs])
+    fold = np.array([pair.fold for pair in lfw.pairs])
+    kfold = result.metrics.kfold
+    assert kfold is not None
+    for i in (0, 1):
+        train, test = fold != i, fold == i
+        best = max(
+            ((result.similarities[train] >= t) == same[train]).mean() for t in [*result.similarities, 2]
+        )
+        threshold = kfold.thresholds[i]
+        assert ((result.similarities[train] >= threshold) == same[train]).mean() == best
+        assert kfold.accuracies[i] == ((result.similarities[test] >= threshold) == same[test]).mean()
+    assert kfold.mean == pytest.approx(np.mean(kfold.accuracies))
+    assert result.metrics.genuine == result.metrics.impostors == 12
+
+
+def test_the_cache_changes_no_number(
+    lfw: Lfw, tiny_pipeline: Pipeline, tmp_path: Path, counted: Callable[[], tuple[int, int]]
+) -> None:
+    plain = evaluate_lfw(lfw, tiny_pipeline)
+    assert counted() == (18, 18)
+    with FaceCache(tmp_path / "faces.cache") as cache:
+        first = evaluate_lfw(lfw, tiny_pipeline, cache=cache)
+        assert counted() == (18, 18)
+        second = evaluate_lfw(lfw, tiny_pipeline, cache=cache)
+        assert counted() == (0, 0)
+    with FaceCache(tmp_path / "faces.cache") as cache:
+        third = evaluate_lfw(lfw, tiny_pipeline, cache=cache)
+        assert counted() == (0, 0)
+    np.testing.assert_allclose(first.similarities, plain.similarities, atol=1e-6)
+    np.testing.assert_array_equal(second.similarities, first.similarities)
+    np.testing.assert_array_equal(third.similarities, first.similarities)
+    assert plain.data_hash == first.data_hash == third.data_hash
+    assert json.dumps(third.to_dict(), allow_nan=False)
+
+
+def test_folds(lfw: Lfw, tiny_pipeline: Pipeline, counted: Callable[[], tuple[int, int]]) -> None:
+    with pytest.raises(DatasetError, match="at least two folds"):
+        evaluate_lfw(lfw, tiny_pipeline, folds=[1])
+    with pytest.raises(DatasetError, match="at least two folds"):
+        evaluate_lfw(replace(lfw, pairs=tuple(replace(pair, fold=0) for pair in lfw.pairs)), tiny_pipeline)
+    assert counted() == (0, 0)
+    three = tuple(replace(pair, fold=pair.fold + 2 * (i % 2)) for i, pair in enumerate(lfw.pairs))
+    part = evaluate_lfw(replace(lfw, pairs=three), tiny_pipeline, folds=[0, 3])
+    assert part.pairs == tuple(pair for pair in three if pair.fold in (0, 3))
+    assert "2 folds" in part.protocol
+    assert len(part.similarities) == len(part.pairs)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_photos_without_a_face_cost_their_pairs_and_are_named(
+    damaged: Path, tiny_pipeline: Pipeline, tmp_path: Path, root: Path, cached: bool
+) -> None:
+    lfw, whole = load_lfw(damaged), evaluate_lfw(load_lfw(root), tiny_pipeline)
+    bad = {mini_lfw.photo("Person_A", 1), mini_lfw.photo("Person_E", 3)}
+    hit = [i for i, pair in enumerate(lfw.pairs) if bad & {pair.a, pair.b}]
+    cache = FaceCache(tmp_path / "faces.cache") if cached else None
+    for _ in range(2):
+        result = evaluate_lfw(lfw, tiny_pipeline, cache=cache)
+        assert len(result.similarities) == len(lfw.pairs) == 24
+        assert (result.similarities[hit] == -1.0).all()
+        rest = [i for i in range(24) if i not in hit]
+        np.testing.assert_allclose(result.similarities[rest], whole.similarities[rest], atol=1e-5)
+        assert result.without_face == (mini_lfw.photo("Person_A", 1),)
+        ((name, reason),) = result.unreadable
+        assert name == mini_lfw.photo("Person_E", 3)
+        assert "Cannot read" in reason
+        assert result.affected == len(hit) > 2
+        said = result.to_dict()
+        assert said["without_face"] == [mini_lfw.photo("Person_A", 1)]
+        assert said["unreadable"][0]["photo"] == name
+        assert said["pairs_scored_as_different_for_want_of_a_face"] == len(hit)
+        assert result.data_hash != whole.data_hash
+
+
+def test_a_photo_gone_after_the_list_was_made(damaged: Path, tiny_pipeline: Pipeline, tmp_path: Path) -> None:
+    lfw = load_lfw(damaged)
+    (damaged / "images" / mini_lfw.photo("Person_B", 2)).unlink()
+    for cache in (None, FaceCache(tmp_path / "faces.cache")):
+        result = evaluate_lfw(lfw, tiny_pipeline, cache=cache)
+        assert [name for name, _ in result.unreadable] == [
+            mini_lfw.photo("Person_B", 2),
+            mini_lfw.photo("Person_E", 3),
+        ]
+
+
+def test_what_another_setting_reuses(
+    lfw: Lfw,
+    tmp_path: Path,
+    tiny_detector_file: Path,
+    tiny_embedder_file: Path,
+    other_embedder_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Crops serve every embedder; embeddings only the model and flip setting that made them."""
+    detector = read_model(tiny_detector_file)
+    relabelled = write_model(
+        tmp_path / "relabelled.onnx", detector.network, replace(detector.card, licence="another")
+    )
+    shifted = write_model(
+        tmp_path / "shifted.onnx",
+        detector.network,
+        replace(detector.card, decoder=dict(detector.card.decoder) | {"variances": [0.1, 0.21]}),
+    )
+    runs = [
+        ("first", tiny_detector_file, tiny_embedder_file, False, {}, (18, 18)),
+        ("again", tiny_detector_file, tiny_embedder_file, False, {}, (0, 0)),
+        ("another embedder", tiny_detector_file, other_embedder_file, False, {}, (0, 18)),
+        ("flip", tiny_detector_file, tiny_embedder_file, True, {}, (0, 18)),
+        ("flip again", tiny_detector_file, tiny_embedder_file, True, {}, (0, 0)),
+        ("setting", tiny_detector_file, tiny_embedder_file, False, {"max_size": 100}, (18, 18)),
+        ("score", tiny_detector_file, tiny_embedder_file, False, {"score_threshold": 0.51}, (18, 18)),
+        ("another licence", relabelled.path, tiny_embedder_file, False, {}, (0, 0)),
+        ("another detector", shifted.path, tiny_embedder_file, False, {}, (18, 18)),
+        ("first again", tiny_detector_file, tiny_embedder_file, False, {}, (0, 0)),
+    ]
+    seen = {}
+    with FaceCache(tmp_path / "faces.cache") as cache:
+        for name, detector_file, embedder_file, flip, settings, expected in runs:
+            pipeline = Pipeline.load(
+                detector_file, embedder_file, flip=flip, threads=2, settings=DetectorSettings(**settings)
+            )
+            counts = [0, 0]
+            detect, embed = pipeline.detector.detect, pipeline.embedder.embed
+            with monkeypatch.context() as patch:
+                patch.setattr(
+                    pipeline.detector,
+                    "detect",
+                    lambda i, c=counts, d=detect, **o: (c.__setitem__(0, c[0] + 1), d(i, **o))[1],
+                )
+                patch.setattr(
+                    pipeline.embedder,
+                    "embed",
+                    lambda x, c=counts, e=embed, **o: (c.__setitem__(1, c[1] + len(x)), e(x, **o))[1],
+                )
+                seen[name] = evaluate_lfw(lfw, pipeline, cache=cache).similarities
+            assert tuple(counts) == expected, name
+            np.testing.assert_allclose(
+                seen[name], evaluate_lfw(lfw, pipeline).similarities, atol=1e-5, err_msg=name
+            )
+    np.testing.assert_array_equal(seen["first again"], seen["first"])
+    assert np.abs(seen["another embedder"] - seen["first"]).max() > 0.01
+    assert np.abs(seen["flip"] - seen["first"]).max() > 0.01
+
+
+def test_the_same_photo_under_two_names(damaged: Path, tiny_pipeline: Pipeline, tmp_path: Path) -> None:
+    images = damaged / "images"
+    shutil.copy(images / mini_lfw.photo("Person_B", 1), images / mini_lfw.photo("Person_C", 2))
+    lfw = load_lfw(damaged)
+    with FaceCache(tmp_path / "faces.cache") as cache:
+        told: list[int] = []
+        cached = evaluate_lfw(lfw, tiny_pipeline, cache=cache, progress=told.append)
+        assert sum(told) == 18
+    np.testing.assert_allclose(cached.similarities, evaluate_lfw(lfw, tiny_pipeline).similarities, atol=1e-6)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_progress_counts_every_photo_once(
+    damaged: Path, tiny_pipeline: Pipeline, tmp_path: Path, cached: bool
+) -> None:
+    cache = FaceCache(tmp_path / "faces.cache") if cached else None
+    for _ in range(2):
+        told: list[int] = []
+        result = evaluate_lfw(load_lfw(damaged), tiny_pipeline, cache=cache, progress=told.append)
+        assert sum(told) == result.photos
+
+
+def test_the_data_hash(lfw: Lfw, root: Path, tiny_pipeline: Pipeline) -> None:
+    digest = hashlib.sha256()
+    for pair in lfw.pairs:
+        hashes = [hashlib.sha256((root / "images" / p).read_bytes()).hexdigest() for p in (pair.a, pair.b)]
+        digest.update(f"{hashes[0]} {hashes[1]} {pair.same} {pair.fold}\n".encode())
+    assert evaluate_lfw(lfw, tiny_pipeline).data_hash == digest.hexdigest()
+
+
+def test_the_calibration_holds_what_the_negatives_support(
+    lfw: Lfw, tiny_pipeline: Pipeline, tiny_embedder_file: Path, tmp_path: Path
+) -> None:
+    result = evaluate_lfw(lfw, tiny_pipeline)
+    calibration = result.calibration(tiny_pipeline)
+    # Twelve impostor pairs say something of a rate of 0.1, nothing of 0.01 and 0.001.
+    (point,) = calibration.thresholds
+    assert point.fmr == 0.1
+    same = np.array([pair.same for pair in lfw.pairs])
+    matches = result.similarities >= point.threshold
+    assert point.measured_fmr == matches[~same].mean() <= 0.1
+    assert point.fnmr == pytest.approx((~matches[same]).mean())
+    assert 0 <= point.fnmr_interval[0] <= point.fnmr <= point.fnmr_interval[1] <= 1
+    # No lower threshold keeps the rate.
+    lower = result.similarities[~same & ~matches].max()
+    assert (result.similarities[~same] >= lower).mean() > 0.1
+    assert (calibration.genuine, calibration.impostors, calibration.flip) == (12, 12, False)
+    assert calibration.data_hash == result.data_hash
+    assert calibration.detector_fingerprint == tiny_pipeline.detector.fingerprint
+    model = read_model(tiny_embedder_file)
+    saved = save_calibration(write_model(tmp_path / "m.onnx", model.network, model.card), calibration)
+    decision = choose_decision(saved.card.calibration, fmr=0.1)
+    assert decision is not None
+    assert decision.threshold == point.threshold
+    assert choose_decision(saved.card.calibration) is None  # 1e-3 is not supported
+
+
+# One-shot identification
+
+
+def naive_one_shot(lfw: Lfw, vectors: dict[str, np.ndarray | None]) -> tuple[float, float, int, int]:
+    """Rank-1, detection and identification rate where no stranger gets a name, mated probes, strangers."""
+    gallery = {name: photos[0] for name, photos in lfw.people.items() if len(photos) > 1}
+
+    def scores(photo: str) -> dict[str, float]:
+        found = {}
+        for name, theirs in gallery.items():
+            a, b = vectors[photo], vectors[theirs]
+            found[name] = -1.0 if a is None or b is None else float(a.astype(float) @ b.astype(float))
+        return found
+
+    strangers = [
+        max(scores(p).values()) for name, photos in lfw.people.items() if name not in gallery for p in photos
+    ]
+    first = detected = mated = 0
+    for name in gallery:
+        for photo in lfw.people[name][1:]:
+            mine = scores(photo)
+            best = [n for n in mine if mine[n] == max(mine.values())]
+            mated += 1
+            first += best == [name]
+            detected += best == [name] and mine[name] > max(strangers)
+    return first / mated, detected / mated, mated, len(strangers)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_one_shot_is_the_naive_loop(
+    lfw: Lfw, tiny_pipeline: Pipeline, by_hand: dict, tmp_path: Path, cached: bool
+) -> None:
+    rank1, dir_, mated, strangers = naive_one_shot(lfw, by_hand)
+    cache = FaceCache(tmp_path / "faces.cache") if cached else None
+    told: list[int] = []
+    result = one_shot(lfw, tiny_pipeline, cache=cache, progress=told.append)
+    assert sum(told) == 23
+    assert (result.metrics.gallery, result.metrics.mated, result.metrics.strangers) == (6, 12, 5)
+    assert (mated, strangers) == (12, 5)
+    assert result.metrics.rank1 == rank1
+    assert [point.dir for point in result.metrics.open_set] == [dir_, dir_]
+    assert 0 < dir_ <= rank1
+    assert json.dumps(result.to_dict(), allow_nan=False)
+
+
+def test_one_shot_with_photos_of_no_use(damaged: Path, tiny_pipeline: Pipeline) -> None:
+    """A gallery photo without a face: nobody is like its person. A broken probe: missed. None dropped."""
+    lfw = load_lfw(damaged)
+    vectors = {
+        photo: None
+        if photo == mini_lfw.photo("Person_E", 3)
+        else mini_lfw_embedding(tiny_pipeline, damaged / "images" / photo)
+        for photos in lfw.people.values()
+        for photo in photos
+    }
+    rank1, dir_, mated, strangers = naive_one_shot(lfw, vectors)
+    result = one_shot(lfw, tiny_pipeline)
+    assert (result.metrics.mated, result.metrics.strangers) == (mated, strangers) == (12, 5)
+    assert result.metrics.rank1 == rank1 <= 9 / 12
+    assert result.metrics.open_set[0].dir == dir_
+    assert result.without_face == (mini_lfw.photo("Person_A", 1),)
+    assert [name for name, _ in result.unreadable] == [mini_lfw.photo("Person_E", 3)]
+
+
+def test_a_probe_without_a_face_is_never_found(damaged: Path, tiny_pipeline: Pipeline) -> None:
+    """Not even where the only other person of the gallery has no face either."""
+    lfw = load_lfw(damaged)
+    broken = (mini_lfw.photo("Person_E", 1), mini_lfw.photo("Person_E", 3))
+    result = one_shot(
+        replace(lfw, people={"Person_A": lfw.people["Person_A"], "Person_E": broken}), tiny_pipeline
+    )
+    assert (result.metrics.gallery, result.metrics.mated) == (2, 3)
+    assert result.metrics.rank1 == 0
+
+
+def mini_lfw_embedding(pipeline: Pipeline, path: Path) -> np.ndarray | None:
+    faces = pipeline.read(path).faces
+    return faces[0].embedding if faces else None
+
+
+def test_one_shot_needs_people_with_two_photos(lfw: Lfw, tiny_pipeline: Pipeline) -> None:
+    loners = {name: photos[:1] for name, photos in lfw.people.items()}
+    with pytest.raises(DatasetError):
+        one_shot(replace(lfw, people=loners), tiny_pipeline)

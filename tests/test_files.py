@@ -1,0 +1,109 @@
+"""A file is there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from facewise.errors import FacewiseError
+from facewise.files import atomic_write, write_bytes
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_writes_and_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "model.onnx"
+    write_bytes(path, b"one")
+    assert path.read_bytes() == b"one"
+    write_bytes(str(path), b"three")
+    assert path.read_bytes() == b"three"
+    assert names(path.parent) == ["model.onnx"]
+
+
+def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"old")
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(b"half")
+        assert path.read_bytes() == b"old"
+        assert temporary.parent == tmp_path  # a rename across file systems is no rename
+        temporary.write_bytes(b"whole")
+    assert path.read_bytes() == b"whole"
+
+
+def _write_half(path: Path, error: BaseException) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise error
+
+
+@pytest.mark.parametrize("error", [ValueError("in the middle"), KeyboardInterrupt(), SystemExit(2)], ids=repr)
+@pytest.mark.parametrize("old", [b"old", None], ids=["old file", "no file"])
+def test_an_exception_in_the_middle_leaves_things_as_they_were(
+    tmp_path: Path, error: BaseException, old: bytes | None
+) -> None:
+    path = tmp_path / "file.bin"
+    if old is not None:
+        path.write_bytes(old)
+    with pytest.raises(type(error)):
+        _write_half(path, error)
+    assert names(tmp_path) == ([] if old is None else ["file.bin"])
+    assert old is None or path.read_bytes() == old
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(FacewiseError, match=r"^Cannot write .*file\.bin: No space left on device\.$"):
+        with atomic_write(path):
+            raise OSError(28, "No space left on device")
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file.bin"]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_permissions_follow_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_bytes(tmp_path / "file.bin", b"x")
+        assert os.umask(umask) == umask  # and it is left as it was
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file.bin").stat().st_mode) == 0o666 & ~umask
+
+
+def test_the_suffix_is_kept_for_writers_that_go_by_it(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "crop.png") as temporary:
+        assert temporary.suffix == ".png"
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"not a folder")
+    with pytest.raises(FacewiseError, match="Cannot write"):
+        write_bytes(tmp_path / "file" / "model.onnx", b"x")
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(FacewiseError, match="Cannot write"):
+        write_bytes(tmp_path / "taken", b"x")
+    assert names(tmp_path) == ["file", "taken"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(FacewiseError, match="Permission denied"):
+        write_bytes(tmp_path / "locked" / "model.onnx", b"x")
+
+
+def test_synced_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut after the rename must not leave an empty file: the content goes to the disk first."""
+    events: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (events.append("sync"), fsync(handle))[1])
+    monkeypatch.setattr(Path, "replace", lambda self, to: (events.append("rename"), replace(self, to))[1])
+    write_bytes(tmp_path / "file.bin", b"x")
+    assert events == ["sync", "rename", "sync"]

@@ -1,0 +1,87 @@
+"""`import facewise` is instant, and the runtime half never loads the workshop half."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import facewise
+
+WORKSHOP = {"torch", "sklearn", "scipy", "matplotlib", "onnx", "onnxscript", "safetensors", "fastapi"}
+
+
+def run(code: str, *arguments: str) -> dict[str, object]:
+    """Run code that prints JSON in a fresh process."""
+    root = Path(facewise.__file__).parents[1]
+    prelude = f"import sys, json, time; sys.path.insert(0, {str(root)!r})\n"
+    done = subprocess.run(
+        [sys.executable, "-c", prelude + code, *arguments], capture_output=True, text=True, check=True
+    )
+    answer: dict[str, object] = json.loads(done.stdout)
+    return answer
+
+
+def loaded(modules: object) -> set[str]:
+    assert isinstance(modules, list)
+    return {name.partition(".")[0] for name in modules}
+
+
+def test_import_is_instant_and_loads_nothing_heavy() -> None:
+    code = "start = time.perf_counter(); import facewise; took = time.perf_counter() - start\n"
+    code += "print(json.dumps({'took': took, 'modules': list(sys.modules)}))"
+    runs = [run(code) for _ in range(5)]
+    assert min(r["took"] for r in runs) <= 0.2
+    assert not loaded(runs[0]["modules"]) & (
+        WORKSHOP | {"numpy", "cv2", "PIL", "onnxruntime", "rich", "typer"}
+    )
+
+
+def test_every_public_name_is_there_and_loads_no_workshop() -> None:
+    code = "import facewise; names = {n: getattr(facewise, n).__class__.__name__ for n in facewise.__all__}\n"
+    code += "print(json.dumps({'names': names, 'dir': dir(facewise), 'modules': list(sys.modules)}))"
+    answer = run(code)
+    assert set(answer["names"]) == set(facewise.__all__) == set(answer["dir"])
+    assert not loaded(answer["modules"]) & WORKSHOP
+
+
+def test_the_runtime_never_loads_the_workshop(
+    tmp_path: Path, tiny_detector_file: Path, tiny_embedder_file: Path, drawn_photo: Callable[..., np.ndarray]
+) -> None:
+    """Read, detect, align, embed, verify, enrol, identify: not a module of the workshop half."""
+    import PIL.Image
+
+    photo = tmp_path / "ada.png"
+    PIL.Image.fromarray(drawn_photo([(150, 120, 64)])).save(photo)
+    code = """
+import facewise
+detector, model, photo, gallery = sys.argv[1:]
+pipeline = facewise.Pipeline.load(detector, model)
+found = pipeline.read(photo)
+same = facewise.Recognizer(pipeline=pipeline).verify(photo, photo, threshold=0.5).same
+people = facewise.Gallery.open(gallery, pipeline=pipeline)
+people.enroll("Ada", photo)
+names = [match.name for match in people.identify(photo, threshold=0.5)]
+print(json.dumps({"faces": len(found.faces), "same": same, "names": names, "modules": list(sys.modules)}))
+"""
+    answer = run(
+        code, str(tiny_detector_file), str(tiny_embedder_file), str(photo), str(tmp_path / "people.db")
+    )
+    assert (answer["faces"], answer["same"], answer["names"]) == (1, True, ["Ada"])
+    assert "onnxruntime" in loaded(answer["modules"])
+    assert not loaded(answer["modules"]) & WORKSHOP
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    code = """
+import facewise
+try:
+    facewise.recognise
+except AttributeError as error:
+    print(json.dumps({"said": str(error)}))
+"""
+    assert "recognise" in str(run(code)["said"])

@@ -1,0 +1,150 @@
+"""One network: the provider that was asked for or an error, threads, and what goes wrong within."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from facewise.errors import FacewiseError, ModelError, SettingError
+from facewise.models import ModelFile, read_model, write_model
+from facewise.network import Network, default_threads
+
+CROPS = np.random.default_rng(0).normal(0, 1, (5, 3, 112, 112)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_embedder_file: Path) -> ModelFile:
+    return read_model(tiny_embedder_file)
+
+
+def test_gives_what_onnx_runtime_gives(model: ModelFile) -> None:
+    session = onnxruntime.InferenceSession(str(model.path), providers=["CPUExecutionProvider"])
+    expected = session.run(None, {session.get_inputs()[0].name: CROPS})
+    for threads in (1, 3, None):
+        (got,) = Network(model, threads=threads).run(CROPS)
+        np.testing.assert_allclose(got, expected[0], rtol=1e-5, atol=1e-5)
+
+
+def test_reports_its_provider_and_threads(model: ModelFile) -> None:
+    network = Network(model, provider="cpu", threads=3)
+    assert (network.provider, network.threads) == ("cpu", 3)
+    assert Network(model).threads == default_threads() >= 1
+
+
+def test_the_provider_asked_for_is_the_one_used(model: ModelFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {}
+    session_class = onnxruntime.InferenceSession
+
+    def session(network: bytes, options: onnxruntime.SessionOptions, providers: list[str]):
+        asked.update(providers=providers, threads=options.intra_op_num_threads)
+        return session_class(network, options, providers=providers)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    Network(model, provider="cpu", threads=2)
+    assert asked == {"providers": ["CPUExecutionProvider"], "threads": 2}
+
+
+def test_a_provider_that_is_not_there_names_what_is(
+    model: ModelFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["CoreMLExecutionProvider", "CPUExecutionProvider"]
+    )
+    with pytest.raises(ModelError, match=r"'cuda' was asked for.*only cpu, coreml") as caught:
+        Network(model, provider="cuda")
+    assert str(caught.value).endswith(".")
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="CUDA is here")
+def test_cuda_on_this_machine(model: ModelFile) -> None:
+    with pytest.raises(ModelError, match=r"'cuda' was asked for.*cpu"):
+        Network(model, provider="cuda")
+
+
+def test_an_unknown_provider_names_the_known_ones(model: ModelFile) -> None:
+    with pytest.raises(SettingError, match=r"'gpu'.*cpu, cuda"):
+        Network(model, provider="gpu")
+
+
+@pytest.mark.parametrize(
+    "active", [["CPUExecutionProvider"], ["CPUExecutionProvider", "CUDAExecutionProvider"], []]
+)
+def test_falling_back_to_the_cpu_is_an_error(
+    model: ModelFile, monkeypatch: pytest.MonkeyPatch, active: list[str]
+) -> None:
+    """ONNX Runtime only logs it."""
+    session_class = onnxruntime.InferenceSession
+
+    class Fallback:
+        def __init__(self, network: bytes, options: object, providers: list[str]) -> None:
+            assert providers == ["CUDAExecutionProvider"]
+            self.session = session_class(network, options, providers=["CPUExecutionProvider"])
+
+        def get_inputs(self) -> list[object]:
+            return self.session.get_inputs()
+
+        def get_providers(self) -> list[str]:
+            return active
+
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Fallback)
+    with pytest.raises(ModelError, match="'cuda' was asked for, but the model would run on"):
+        Network(model, provider="cuda")
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_thread_counts_below_one(model: ModelFile, threads: int) -> None:
+    with pytest.raises(SettingError, match="at least 1"):
+        Network(model, threads=threads)
+
+
+def test_an_input_the_network_does_not_take(model: ModelFile) -> None:
+    network = Network(model, threads=1)
+    for batch in (CROPS[:, :1], CROPS[:, :, :50], CROPS.astype(np.float64), CROPS[0]):
+        with pytest.raises(ModelError, match="tiny-embedder failed on an input of shape"):
+            network.run(batch)
+
+
+def test_a_network_that_does_not_load(model: ModelFile, tmp_path: Path) -> None:
+    """Whole as a file, broken as a graph."""
+    broken = write_model(tmp_path / "broken.onnx", b"\x08\x08", model.card)
+    with pytest.raises(ModelError, match=r"broken\.onnx does not load"):
+        Network(broken)
+
+
+def test_map_is_run_batch_by_batch_in_order(model: ModelFile) -> None:
+    network = Network(model, threads=3)
+    expected = [network.run(CROPS[i : i + 1])[0] for i in range(5)]
+    for got, want in zip(network.map(lambda i: CROPS[i : i + 1], 5), expected, strict=True):
+        np.testing.assert_allclose(got[0], want, atol=1e-5)
+    assert network.map(lambda i: CROPS[i:], 0) == []
+
+
+def test_map_works_side_by_side(model: ModelFile) -> None:
+    """Two batches are made at the same time, or this waits for ever."""
+    meet = threading.Barrier(2, timeout=20)
+
+    def make(i: int) -> np.ndarray:
+        meet.wait()
+        return CROPS[i : i + 1]
+
+    assert len(Network(model, threads=2).map(make, 2)) == 2
+
+
+def test_an_error_in_map_is_raised(model: ModelFile) -> None:
+    with pytest.raises(FacewiseError, match="failed on an input"):
+        Network(model, threads=2).map(lambda i: CROPS[:, : 3 - i], 3)
+
+
+def test_single_is_the_same_network_on_one_thread(model: ModelFile) -> None:
+    network = Network(model, threads=3)
+    assert network.single.threads == 1
+    assert network.single is network.single
+    assert network.single.single is network.single
+    np.testing.assert_allclose(network.single.run(CROPS)[0], network.run(CROPS)[0], atol=1e-5)

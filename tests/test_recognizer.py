@@ -1,0 +1,239 @@
+"""The facade: the same answers as the parts it is made of, and decisions that say where they come from."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from facewise.errors import FaceNotFoundError, ImageError, SettingError
+from facewise.models import Calibration, Threshold, read_model, save_calibration, write_model
+from facewise.pipeline import Pipeline
+from facewise.recognizer import Recognizer
+
+Draw = Callable[..., np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def recognizer(tiny_pipeline: Pipeline) -> Recognizer:
+    return Recognizer(pipeline=tiny_pipeline)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory, drawn_photo: Draw) -> dict[str, Path]:
+    """Two photos of each of two people, and one of nobody."""
+    folder = tmp_path_factory.mktemp("people")
+    drawn = {
+        "ada1": drawn_photo([(120, 110, 60, 2)]),
+        "ada2": drawn_photo([(180, 120, 84, 2)]),
+        "bob1": drawn_photo([(150, 100, 70, 7)]),
+        "bob2": drawn_photo([(140, 130, 56, 7)]),
+        "nobody": drawn_photo([]),
+    }
+    for name, photo in drawn.items():
+        PIL.Image.fromarray(photo).save(folder / f"{name}.png")
+    return {name: folder / f"{name}.png" for name in drawn}
+
+
+def calibrated(tmp_path: Path, detector: Path, embedder: Path, threshold: float) -> Recognizer:
+    model = read_model(embedder)
+    copy = write_model(tmp_path / "calibrated.onnx", model.network, model.card)
+    points = (Threshold(1e-3, threshold, 0.0, 0.1, (0, 0.2)), Threshold(0.1, -0.9, 0.05, 0.0, (0, 0)))
+    save_calibration(copy, Calibration("LFW", "View 2", "00", 30, 20, False, "tiny", "11", points))
+    return Recognizer(detector=detector, model=copy.path, threads=1)
+
+
+def test_people_are_told_apart(recognizer: Recognizer, people: dict[str, Path]) -> None:
+    alike = [recognizer.verify(people[f"{who}1"], people[f"{who}2"]).similarity for who in ("ada", "bob")]
+    unlike = [
+        recognizer.verify(people[f"ada{i}"], people[f"bob{j}"]).similarity for i in (1, 2) for j in (1, 2)
+    ]
+    assert min(alike) > 0.98
+    assert max(unlike) < 0.8
+
+
+def test_similarity_is_the_cosine_of_the_embeddings(recognizer: Recognizer, people: dict[str, Path]) -> None:
+    a, b = recognizer.embed(people["ada1"]), recognizer.embed(people["bob1"])
+    result = recognizer.verify(people["ada1"], people["bob1"])
+    cosine = float(a.astype(np.float64) @ b.astype(np.float64))
+    assert result.similarity == pytest.approx(cosine, abs=1e-6)
+    assert -1 <= result.similarity <= 1
+    assert recognizer.verify(people["ada1"], people["ada1"]).similarity == pytest.approx(1, abs=1e-6)
+    assert recognizer.verify(people["ada1"], people["ada1"]).similarity <= 1
+
+
+def test_verify_is_symmetric_and_keeps_its_photos_apart(
+    recognizer: Recognizer, people: dict[str, Path]
+) -> None:
+    forth = recognizer.verify(people["ada1"], people["bob1"])
+    back = recognizer.verify(people["bob1"], people["ada1"])
+    assert forth.similarity == pytest.approx(back.similarity, abs=1e-6)
+    for result, names in ((forth, ("ada1", "bob1")), (back, ("bob1", "ada1"))):
+        for face, name in zip(result.faces, names, strict=True):
+            np.testing.assert_array_equal(face.box, recognizer.detect(people[name])[0].box)
+            np.testing.assert_allclose(face.embedding, recognizer.embed(people[name]), atol=1e-6)
+
+
+def test_without_calibration_there_is_a_similarity_and_no_decision(
+    recognizer: Recognizer, people: dict[str, Path]
+) -> None:
+    result = recognizer.verify(people["ada1"], people["ada2"])
+    assert result.same is None
+    assert result.threshold is None
+    assert result.fmr is None
+    assert result.probability is None
+    assert "no calibration" in result.note
+    assert "facewise eval lfw" in result.note
+
+
+def test_a_given_threshold_decides(recognizer: Recognizer, people: dict[str, Path]) -> None:
+    similarity = recognizer.verify(people["ada1"], people["bob1"]).similarity
+    for threshold, same in ((similarity - 1e-3, True), (similarity + 1e-3, False)):
+        result = recognizer.verify(people["ada1"], people["bob1"], threshold=threshold)
+        assert result.same is same
+        assert (result.threshold, result.fmr, result.probability) == (threshold, None, None)
+
+
+def test_a_similarity_at_the_threshold_is_a_match(recognizer: Recognizer, people: dict[str, Path]) -> None:
+    similarity = recognizer.verify(people["ada1"], people["bob1"]).similarity
+    assert recognizer.verify(people["ada1"], people["bob1"], threshold=similarity).same is True
+
+
+def test_the_calibration_decides(
+    tmp_path: Path, tiny_detector_file: Path, tiny_embedder_file: Path, people: dict[str, Path]
+) -> None:
+    recognizer = calibrated(tmp_path, tiny_detector_file, tiny_embedder_file, 0.95)
+    for pair, same in ((("ada1", "ada2"), True), (("ada1", "bob2"), False)):
+        result = recognizer.verify(*(people[name] for name in pair))
+        assert result.same is same
+        assert (result.threshold, result.fmr) == (0.95, 1e-3)
+        assert "LFW View 2, 20 impostor pairs" in result.note
+    loose = recognizer.verify(people["ada1"], people["bob2"], fmr=0.1)
+    assert (loose.same, loose.threshold, loose.fmr) == (True, -0.9, 0.1)
+    own = recognizer.verify(people["ada1"], people["bob2"], threshold=-1)
+    assert (own.same, own.threshold, own.fmr) == (True, -1, None)
+    with pytest.raises(SettingError, match=r"only at 0\.1, 0\.001"):
+        recognizer.verify(people["ada1"], people["bob2"], fmr=1e-4)
+
+
+def test_settings_are_judged_before_any_work(recognizer: Recognizer) -> None:
+    with pytest.raises(SettingError):
+        recognizer.verify("/nowhere/a.jpg", "/nowhere/b.jpg", threshold=3)
+
+
+def test_no_face_names_the_photo(recognizer: Recognizer, people: dict[str, Path]) -> None:
+    nobody = people["nobody"]
+    for ask in (
+        lambda: recognizer.embed(nobody),
+        lambda: recognizer.verify(nobody, people["ada1"]),
+        lambda: recognizer.verify(people["ada1"], nobody),
+    ):
+        with pytest.raises(FaceNotFoundError, match=r"No face was found in .*nobody\.png"):
+            ask()
+    assert recognizer.detect(nobody) == []
+    assert recognizer.faces(nobody) == []
+    assert recognizer.align(nobody).shape == (0, 112, 112, 3)
+
+
+def test_an_unreadable_photo_is_named(recognizer: Recognizer, people: dict[str, Path]) -> None:
+    for pair in (("/nowhere/b.jpg", people["ada1"]), (people["ada1"], "/nowhere/b.jpg")):
+        with pytest.raises(ImageError, match=r"/nowhere/b\.jpg"):
+            recognizer.verify(*pair)
+
+
+def test_bytes_path_and_array_give_the_same(recognizer: Recognizer, people: dict[str, Path]) -> None:
+    path = people["ada1"]
+    pixels = np.array(PIL.Image.open(path))
+    bmp = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(bmp, "BMP")
+    expected = recognizer.embed(path)
+    for source in (str(path), path.read_bytes(), bmp.getvalue(), pixels):
+        np.testing.assert_allclose(recognizer.embed(source), expected, atol=1e-6)
+    swapped = recognizer.embed(np.ascontiguousarray(pixels[..., ::-1]))
+    assert float(swapped @ expected) < 0.95  # BGR is another person here
+
+
+def test_detect_align_and_faces_go_together(recognizer: Recognizer, drawn_photo: Draw) -> None:
+    photo = drawn_photo([(80, 100, 50, 1), (240, 130, 64, 5)])
+    detected, crops, faces = recognizer.detect(photo), recognizer.align(photo), recognizer.faces(photo)
+    assert len(detected) == len(crops) == len(faces) == 2
+    vectors = recognizer.pipeline.embedder.embed(crops)
+    for found, face, vector in zip(detected, faces, vectors, strict=True):
+        assert found.embedding is None
+        assert found.quality is None
+        np.testing.assert_array_equal(found.box, face.box)
+        np.testing.assert_allclose(face.embedding, vector, atol=1e-5)
+        assert face.quality is not None
+    np.testing.assert_allclose(recognizer.embed(photo), faces[0].embedding, atol=1e-5)
+
+
+def test_the_main_face_of_a_photo_is_compared(recognizer: Recognizer, drawn_photo: Draw, people) -> None:
+    """Ada in the middle, Bob at the edge: the photo is Ada's."""
+    photo = drawn_photo([(160, 120, 64, 2), (40, 200, 32, 7)])
+    assert recognizer.verify(photo, people["ada1"]).similarity > 0.98
+    assert recognizer.verify(photo, people["bob1"]).similarity < 0.8
+
+
+def test_read_many_takes_files_and_folders(recognizer: Recognizer, people: dict[str, Path]) -> None:
+    results = list(recognizer.read_many(people["ada1"].parent))
+    assert [Path(result.source).name for result in results] == [
+        "ada1.png", "ada2.png", "bob1.png", "bob2.png", "nobody.png",
+    ]  # fmt: skip
+    assert [len(result.faces) for result in results] == [1, 1, 1, 1, 0]
+    with pytest.raises(ImageError, match="nowhere"):
+        list(recognizer.read_many(["/nowhere"]))
+
+
+def test_identify_opens_a_gallery_by_path(
+    recognizer: Recognizer, people: dict[str, Path], tmp_path: Path, drawn_photo: Draw
+) -> None:
+    from facewise import Gallery
+
+    path = tmp_path / "people.db"
+    with Gallery.open(path, pipeline=recognizer.pipeline) as gallery:
+        gallery.enroll("Ada", people["ada1"])
+        gallery.enroll("Bob", people["bob1"])
+        opened = recognizer.identify(people["ada2"], gallery, threshold=0.9)
+    assert [match.name for match in opened] == ["Ada"]
+    assert [m.name for m in recognizer.identify(people["bob2"], path, threshold=0.9)] == ["Bob"]
+    both = recognizer.identify(
+        drawn_photo([(80, 100, 50, 7), (240, 130, 64, 2), (150, 200, 40, 50)]), path, threshold=0.9
+    )
+    assert sorted((match.face.box[0] // 50, match.name) for match in both) == [
+        (1, "Bob"),
+        (2, None),
+        (4, "Ada"),
+    ]
+    undecided = recognizer.identify(people["bob2"], path)
+    assert [(match.name, match.decided) for match in undecided] == [(None, False)]
+
+
+def test_the_module_verify_uses_the_default_models(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    tiny_detector_file: Path,
+    tiny_embedder_file: Path,
+    people,
+) -> None:
+    import shutil
+
+    import facewise
+    from facewise import recognizer as module
+    from facewise.models.home import models_folder
+    from facewise.models.store import DEFAULT_MODELS
+
+    monkeypatch.setenv("FACEWISE_HOME", str(tmp_path))
+    for cached in vars(module).values():
+        if hasattr(cached, "cache_clear"):
+            cached.cache_clear()
+    shutil.copy(tiny_detector_file, models_folder() / f"{DEFAULT_MODELS['detector']}.onnx")
+    shutil.copy(tiny_embedder_file, models_folder() / f"{DEFAULT_MODELS['embedder']}.onnx")
+    assert facewise.verify(people["ada1"], people["ada2"], threshold=0.9).same is True
+    assert facewise.verify(people["ada1"], people["bob2"], threshold=0.9).same is False
+    for cached in vars(module).values():
+        if hasattr(cached, "cache_clear"):
+            cached.cache_clear()

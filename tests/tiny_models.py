@@ -1,0 +1,169 @@
+"""Small Facewise model files that really work on drawn photos, and the drawing.
+
+A drawn face is a disc whose four quarters have fully saturated colours: the person. The detector measures
+saturation (largest minus smallest channel) and gives every disc its centre, its diameter and five landmarks,
+placed so that the aligned crop is the disc's square. Nothing in it is trained, and all of it is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from facewise.geometry import TEMPLATE_112
+from facewise.models import ModelCard, ModelFile, write_model
+from facewise.models.export import export_onnx
+from facewise.preprocess import Preprocess
+
+STRIDES = (8, 16, 32)
+MIN_SIZES = ((16, 32), (64, 128), (256, 512))
+VARIANCES = (0.1, 0.2)
+GREY = 70
+COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255), (255, 0, 255))
+LANDMARKS = (TEMPLATE_112 / 112 - 0.5).astype(np.float32)
+"""(5, 2) landmarks of a drawn face of diameter 1 around its centre."""
+
+
+def person(number: int) -> list[tuple[int, int, int]]:
+    """The four colours of a person, different for each number below 1296 (upper row, then lower row)."""
+    digits = [(number * 577 + 133) // 6**i % 6 for i in range(4)]
+    return [COLOURS[d] for d in digits]
+
+
+def draw(
+    size: tuple[int, int], faces: Iterable[tuple[float, float, float] | tuple[float, float, float, int]] = ()
+) -> np.ndarray:
+    """A grey RGB photo of (height, width) with faces (centre x, centre y, diameter[, person])."""
+    canvas = np.full((*size, 3), GREY, dtype=np.float64)
+    y, x = np.mgrid[0 : size[0], 0 : size[1]] + 0.5
+    for i, (cx, cy, diameter, *who) in enumerate(faces):
+        # Soft edges, one pixel wide, keep the area what it should be at any place between pixels.
+        cover = np.clip(diameter / 2 - np.hypot(x - cx, y - cy) + 0.5, 0, 1)[..., None]
+        right, lower = (x > cx).astype(int), (y > cy).astype(int)
+        colour = np.array(person(who[0] if who else i), dtype=np.float64)[2 * lower + right]
+        canvas = canvas * (1 - cover) + colour * cover
+    return np.rint(canvas).astype(np.uint8)
+
+
+def landmarks_of(x: float, y: float, diameter: float) -> np.ndarray:
+    """(5, 2) where the detector puts the landmarks of a drawn face."""
+    return np.array([x, y], dtype=np.float32) + np.float32(diameter) * LANDMARKS
+
+
+class DiscDetector(nn.Module):
+    """RetinaFace's signature: (N, 3, H, W) BGR minus mean → (N, A, 4), (N, A), (N, A, 10)."""
+
+    def __init__(self, mean: tuple[float, float, float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1))
+        cells, windows = [], []
+        for stride, sizes in zip(STRIDES, MIN_SIZES, strict=True):
+            inside = torch.arange(stride) + 0.5 - stride / 2
+            y, x = torch.meshgrid(inside, inside, indexing="ij")
+            cells.append(torch.stack([torch.ones_like(x), x, y, x * x + y * y])[:, None])
+            for size in sizes:
+                reach = math.ceil((2.25 * size / stride - 1) / 2)
+                around = torch.arange(-reach, reach + 1) * float(stride)
+                y, x = torch.meshgrid(around, around, indexing="ij")
+                # Sums of 1, x, y and x² + y² over the window, from those over each cell around its middle.
+                kernel = torch.zeros(4, 4, len(around), len(around))
+                kernel[0, 0] = kernel[1, 1] = kernel[2, 2] = kernel[3, 3] = 1
+                kernel[1, 0], kernel[2, 0], kernel[3, 0] = x, y, x * x + y * y
+                kernel[3, 1], kernel[3, 2] = 2 * x, 2 * y
+                windows.append(kernel)
+        self.cells, self.windows = nn.ParameterList(cells), nn.ParameterList(windows)
+        self.marks = nn.Parameter(torch.from_numpy(LANDMARKS.reshape(1, 1, 1, 10).copy()))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        pixels = x + self.mean
+        saturation = (pixels.amax(dim=1, keepdim=True) - pixels.amin(dim=1, keepdim=True)) / 255
+        outputs: tuple[list[Tensor], ...] = ([], [], [])
+        for i, (stride, sizes) in enumerate(zip(STRIDES, MIN_SIZES, strict=True)):
+            padded = functional.pad(saturation, (0, stride - 1, 0, stride - 1))
+            moments = functional.conv2d(padded, self.cells[i], stride=stride)
+            found = [
+                self._look(moments, self.windows[2 * i + j], float(size)) for j, size in enumerate(sizes)
+            ]
+            for whole, parts in zip(outputs, zip(*found, strict=True), strict=True):
+                whole.append(torch.stack(parts, dim=3).flatten(1, 3))
+        boxes, scores, marks = (torch.cat(parts, dim=1) for parts in outputs)
+        return boxes, scores[..., 0], marks
+
+    def _look(self, moments: Tensor, window: Tensor, size: float) -> tuple[Tensor, Tensor, Tensor]:
+        """(N, rows, columns, 4 | 1 | 10): the disc of the same area and middle as what is in the window."""
+        sums = functional.conv2d(moments, window, padding=window.shape[-1] // 2).permute(0, 2, 3, 1)
+        mass = sums[..., :1].clamp(min=1e-3)
+        middle = sums[..., 1:3] / mass
+        diameter = (mass * (4 / math.pi)).sqrt()
+        spread = (sums[..., 3:] / mass - (middle**2).sum(dim=-1, keepdim=True)).clamp(min=1e-3)
+        unlike = ((diameter / size).log() / math.log(1.5)) ** 2
+        away = (middle**2).sum(dim=-1, keepdim=True) / (0.42 * size) ** 2
+        # One disc and not several: a disc's mean squared distance from its middle is an eighth of d².
+        scattered = ((8 * spread / diameter**2).log() / math.log(1.6)) ** 2
+        score = (8 * (1 - unlike - away - scattered)).sigmoid()
+        box = torch.cat(
+            [middle / (VARIANCES[0] * size), ((diameter / size).log() / VARIANCES[1]).expand_as(middle)], -1
+        )
+        marks = (middle.repeat(1, 1, 1, 5) + diameter * self.marks) / (VARIANCES[0] * size)
+        return box, score, marks
+
+
+def write_detector(path: Path) -> ModelFile:
+    """A detector of drawn faces."""
+    mean = (104.0, 117.0, 123.0)
+    onnx = export_onnx(
+        DiscDetector(mean),
+        torch.zeros(1, 3, 96, 128),
+        dynamic={0: "batch", 2: "height", 3: "width"},
+        outputs=("boxes", "scores", "landmarks"),
+    )
+    card = ModelCard(
+        kind="detector",
+        name=path.stem,
+        version="1",
+        licence="MIT",
+        source="drawn in tests",
+        preprocess=Preprocess(None, mean, (1.0, 1.0, 1.0), "BGR", "none"),
+        decoder={
+            "name": "retinaface",
+            "strides": list(STRIDES),
+            "min_sizes": [list(sizes) for sizes in MIN_SIZES],
+            "variances": list(VARIANCES),
+        },
+    )
+    return write_model(path, onnx, card)
+
+
+class ColourEmbedder(nn.Module):
+    """(N, 3, 112, 112) → (N, D): random projections of tiles, then of all of them."""
+
+    def __init__(self, seed: int, size: int) -> None:
+        super().__init__()
+        rng = np.random.default_rng(seed)
+        self.tiles = nn.Conv2d(3, 16, 16, stride=16, bias=False)
+        self.whole = nn.Linear(16 * 7 * 7, size, bias=False)
+        with torch.no_grad():
+            for weight in self.parameters():
+                values = rng.standard_normal(weight.shape) / math.sqrt(weight[0].numel())
+                weight.copy_(torch.from_numpy(values.astype(np.float32)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        tiles = self.tiles(x)
+        out: Tensor = self.whole((tiles + 0.3 * tiles.abs()).flatten(1))
+        return out
+
+
+def write_embedder(path: Path, seed: int, *, size: int = 32) -> ModelFile:
+    """An embedder that tells drawn people apart by their colours."""
+    onnx = export_onnx(
+        ColourEmbedder(seed, size), torch.zeros(2, 3, 112, 112), dynamic={0: "batch"}, outputs=("embedding",)
+    )
+    preprocess = Preprocess(112, (127.5, 120.0, 110.0), (127.5, 100.0, 90.0), "RGB", "5-point")
+    card = ModelCard("embedder", path.stem, "1", "MIT", "drawn in tests", preprocess, embedding_size=size)
+    return write_model(path, onnx, card)
