@@ -152,7 +152,8 @@ class Recognizer:
         """Faces of many photos and folders of photos, side by side, in order.
 
         Raises:
-            ImageError: A path is missing. A photo that cannot be read has its `error` instead.
+            ImageError: A path is no local path, or a folder cannot be listed. A photo that is missing or
+                cannot be read has its `error` instead.
         """
         return self.pipeline.read_many(find_photos(photos), steps)
 
