@@ -13,10 +13,11 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from facewise.concurrency import side_by_side
 from facewise.detection import DetectorSettings
 from facewise.errors import FacewiseError, ImageError, ModelError, SettingError
 from facewise.geometry import align, pose, sharpness
-from facewise.pipeline import PhotoFaces, Pipeline, Steps, side_by_side
+from facewise.pipeline import PhotoFaces, Pipeline, Steps
 from tiny_models import landmarks_of
 
 Draw = Callable[..., np.ndarray]

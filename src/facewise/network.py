@@ -82,6 +82,10 @@ class Network:
             ) from error
         return outputs
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process the network is opened on one thread: processes are there to run side by side."""
+        return _reopen, (self.model, self.provider)
+
     @cached_property
     def single(self) -> Network:
         """The same network on one CPU thread a call, for callers that run many calls side by side.
@@ -112,6 +116,10 @@ class Network:
         network = self.single
         with ThreadPoolExecutor(workers) as pool:
             return list(pool.map(lambda i: network.run(make(i)), range(count)))
+
+
+def _reopen(model: ModelFile, provider: str) -> Network:
+    return Network(model, provider=provider, threads=1)
 
 
 def _open_session(model: ModelFile, provider: str, threads: int) -> Any:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facewise.concurrency import in_processes, side_by_side
 from facewise.detection import Detector, DetectorSettings, OnnxDetector
 from facewise.embedding import Embedder
 from facewise.errors import FacewiseError, ImageError, SettingError
@@ -22,8 +20,8 @@ from facewise.models import find_model
 from facewise.network import default_threads
 from facewise.types import Face, Image, Quality
 
-_AHEAD = 4
-"""Photos in flight per worker: enough that no worker waits, few enough that memory stays small."""
+_MANY = 1000
+"""Photos from which starting processes pays: 1.5 s to start them, 2 ms a photo saved on 4 cores."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,7 +161,9 @@ class Pipeline:
         """
         return self._read(photo, steps, threads=None)
 
-    def read_many(self, photos: Iterable[ImageSource], steps: Steps = DEFAULT_STEPS) -> Iterator[PhotoFaces]:
+    def read_many(
+        self, photos: Iterable[ImageSource], steps: Steps = DEFAULT_STEPS, *, processes: bool = False
+    ) -> Iterator[PhotoFaces]:
         """The faces of many photos, side by side, in order.
 
         Each photo is worked on by one thread from its bytes to its embeddings: decoding, detection and
@@ -172,11 +172,25 @@ class Pipeline:
         Args:
             photos: Taken one by one as workers come free, so the iterable may be long.
             steps: How far to go.
+            processes: Where there are 1,000 photos or more, use processes instead of threads: a third faster
+                on 4 cores, as what is Python between the networks then runs side by side as well. A script
+                that asks for it needs `if __name__ == "__main__":`, as for any use of `multiprocessing`.
 
         Yields:
             One result a photo. A photo that cannot be read has its `error`; it stops nothing.
+
+        Raises:
+            FacewiseError: A worker process died.
         """
+        many = isinstance(photos, Sized) and len(photos) >= _MANY
+        if processes and many and self.threads > 1 and self._pickles():
+            return in_processes(_read_in_worker, (self, steps), photos, self.threads)
         return side_by_side(lambda photo: self._read_or_tell(photo, steps), photos, self.threads)
+
+    def _pickles(self) -> bool:
+        """Whether other processes can open the same networks: on the CPU, and of a kind that knows how."""
+        on_cpu = self._embedder is None or self._embedder.provider == "cpu"
+        return on_cpu and isinstance(self.detector, OnnxDetector) and self.detector.provider == "cpu"
 
     def _read_or_tell(self, photo: ImageSource, steps: Steps) -> PhotoFaces:
         try:
@@ -211,6 +225,12 @@ class Pipeline:
         return replace(found, faces=faces, crops=crops if steps.keep_crops else None)
 
 
+def _read_in_worker(shared: tuple[Pipeline, Steps], photo: ImageSource) -> PhotoFaces:
+    """`Pipeline._read_or_tell` in a process of `in_processes`."""
+    pipeline, steps = shared
+    return pipeline._read_or_tell(photo, steps)
+
+
 def face_quality(face: Face, crop: Image) -> Quality:
     """How usable a face is.
 
@@ -221,35 +241,6 @@ def face_quality(face: Face, crop: Image) -> Quality:
     yaw, pitch, roll = pose(face.landmarks)
     eyes = face.landmarks[1] - face.landmarks[0]
     return Quality(face.score, float(np.hypot(eyes[0], eyes[1])), sharpness(crop), yaw, pitch, roll)
-
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
-
-
-def side_by_side(work: Callable[[_Item], _Result], items: Iterable[_Item], workers: int) -> Iterator[_Result]:
-    """Apply `work` to items on several threads; results in order, few items in flight.
-
-    Args:
-        work: Should leave Python's lock for most of its time.
-        items: Taken one by one as workers come free.
-        workers: How many threads.
-
-    Yields:
-        `work(item)` in the order of the items; an exception of `work` is raised at its item's turn.
-    """
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[_Result]] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) >= workers * _AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def _has_extent(face: Face) -> bool:

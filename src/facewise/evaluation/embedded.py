@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from facewise.concurrency import side_by_side
 from facewise.errors import FacewiseError, ImageError
 from facewise.evaluation.cache import CachedCrop, FaceCache
 from facewise.image import content_hash, load
-from facewise.pipeline import PhotoFaces, Pipeline, Steps, side_by_side
+from facewise.pipeline import PhotoFaces, Pipeline, Steps
 from facewise.types import FloatArray
 
 Progress = Callable[[int], None]
@@ -46,6 +47,7 @@ def embed_photos(
     *,
     cache: FaceCache | None = None,
     progress: Progress = lambda _: None,
+    processes: bool = False,
 ) -> list[EmbeddedPhoto]:
     """The embedding of the main face of every photo.
 
@@ -54,64 +56,89 @@ def embed_photos(
         photos: Paths.
         cache: Where crops and embeddings are looked up and kept, or None.
         progress: Called as photos are done.
+        processes: See `Pipeline.read_many`.
 
     Returns:
         One entry a photo, in order.
     """
     if cache is None:
         done = []
-        for path, found in zip(photos, pipeline.read_many(photos, Steps(main_only=True)), strict=True):
+        found_all = pipeline.read_many(photos, Steps(main_only=True), processes=processes)
+        for path, found in zip(photos, found_all, strict=True):
             done.append(_embedded(path, found))
             progress(1)
         return done
     hashed = list(side_by_side(_hash, photos, pipeline.threads))
-    hashes = list(dict.fromkeys(digest for digest, _ in hashed if digest))
-    detector, embedder = _detector_key(pipeline), _embedder_key(pipeline)
-    known = cache.embeddings(hashes, detector, embedder)
-    faceless = cache.without_face((h for h in hashes if h not in known), detector)
-    progress(sum(digest in known or digest in faceless or not digest for digest, _ in hashed))
-    missing = [
-        (path, digest)
-        for path, (digest, _) in zip(photos, hashed, strict=True)
-        if digest and digest not in known and digest not in faceless
-    ]
-    errors: dict[str, FacewiseError] = {}
-    for start in range(0, len(missing), _BLOCK):
-        block = {digest: path for path, digest in missing[start : start + _BLOCK]}
-        known |= _embed_block(pipeline, block, cache, errors)
-        progress(len(missing[start : start + _BLOCK]))
+    paths = {digest: path for path, (digest, _) in zip(photos, hashed, strict=True) if digest}
+    run = _CachedRun(pipeline, cache, paths)
+    progress(len(photos) - len(run.missing))
+    run.from_crops(progress)
+    run.from_photos(progress, processes=processes)
     return [
-        EmbeddedPhoto(path, digest, known.get(digest), error or errors.get(digest))
+        EmbeddedPhoto(path, digest, run.vectors.get(digest), error or run.errors.get(digest))
         for path, (digest, error) in zip(photos, hashed, strict=True)
     ]
 
 
-def _embed_block(
-    pipeline: Pipeline, block: dict[str, Path], cache: FaceCache, errors: dict[str, FacewiseError]
-) -> dict[str, FloatArray]:
-    """Embed photos (by hash) from cached crops where there are some, else from the photo; remember both."""
-    detector, embedder = _detector_key(pipeline), _embedder_key(pipeline)
-    vectors: dict[str, FloatArray] = {}
-    crops = {h: found.crop for h, found in cache.crops(block, detector).items() if found.crop is not None}
-    if crops:
-        vectors.update(zip(crops, pipeline.embedder.embed(np.stack(list(crops.values()))), strict=True))
-    fresh = {h: path for h, path in block.items() if h not in crops}
-    found_crops = []
-    steps = Steps(main_only=True, keep_crops=True)
-    for h, found in zip(fresh, pipeline.read_many(fresh.values(), steps), strict=True):
-        if found.error is not None:
-            errors[h] = found.error
-            continue
-        if found.faces and found.crops is not None:
-            face = found.faces[0]
-            found_crops.append((h, CachedCrop(found.crops[0], face.score, face.landmarks)))
-            if face.embedding is not None:
-                vectors[h] = face.embedding
-        else:
-            found_crops.append((h, CachedCrop(None, 0.0, None)))
-    cache.add_crops(detector, found_crops)
-    cache.add_embeddings(detector, embedder, list(vectors.items()))
-    return vectors
+class _CachedRun:
+    """What is known of photos (by hash), what is missing, and finding it out; all of it is remembered."""
+
+    def __init__(self, pipeline: Pipeline, cache: FaceCache, paths: Mapping[str, Path]) -> None:
+        self.pipeline, self.cache = pipeline, cache
+        self.detector, self.embedder = _detector_key(pipeline), _embedder_key(pipeline)
+        self.vectors = cache.embeddings(paths, self.detector, self.embedder)
+        faceless = cache.without_face((h for h in paths if h not in self.vectors), self.detector)
+        self.missing = {h: p for h, p in paths.items() if h not in self.vectors and h not in faceless}
+        self.errors: dict[str, FacewiseError] = {}
+
+    def from_crops(self, progress: Progress) -> None:
+        """Embed what another embedder's run has left the crops of."""
+        for block in _blocks(list(self.missing)):
+            crops = {
+                h: f.crop for h, f in self.cache.crops(block, self.detector).items() if f.crop is not None
+            }
+            if crops:
+                embeddings = self.pipeline.embedder.embed(np.stack(list(crops.values())))
+                self._keep([], list(zip(crops, embeddings, strict=True)))
+                progress(len(crops))
+            for h in crops:
+                del self.missing[h]
+
+    def from_photos(self, progress: Progress, *, processes: bool) -> None:
+        """Detect, align and embed the rest; every few hundred photos are remembered."""
+        steps = Steps(main_only=True, keep_crops=True)
+        found_all = self.pipeline.read_many(list(self.missing.values()), steps, processes=processes)
+        crops: list[tuple[str, CachedCrop]] = []
+        vectors: list[tuple[str, FloatArray]] = []
+        for h, found in zip(self.missing, found_all, strict=True):
+            progress(1)
+            if found.error is not None:
+                self.errors[h] = found.error
+                continue
+            crops.append((h, _cached_crop(found)))
+            if found.faces and found.faces[0].embedding is not None:
+                vectors.append((h, found.faces[0].embedding))
+            if len(crops) == _BLOCK:
+                self._keep(crops, vectors)
+                crops, vectors = [], []
+        self._keep(crops, vectors)
+
+    def _keep(
+        self, crops: Sequence[tuple[str, CachedCrop]], vectors: Sequence[tuple[str, FloatArray]]
+    ) -> None:
+        self.vectors.update(vectors)
+        self.cache.add_crops(self.detector, crops)
+        self.cache.add_embeddings(self.detector, self.embedder, vectors)
+
+
+def _cached_crop(found: PhotoFaces) -> CachedCrop:
+    if not found.faces or found.crops is None:
+        return CachedCrop(None, 0.0, None)
+    return CachedCrop(found.crops[0], found.faces[0].score, found.faces[0].landmarks)
+
+
+def _blocks(items: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (items[start : start + _BLOCK] for start in range(0, len(items), _BLOCK))
 
 
 def _embedded(path: Path, found: PhotoFaces) -> EmbeddedPhoto:

@@ -107,6 +107,7 @@ def evaluate_lfw(
     folds: Sequence[int] | None = None,
     cache: FaceCache | None = None,
     progress: Progress = lambda _: None,
+    processes: bool = False,
 ) -> LfwResult:
     """Run View 2: the threshold of each fold is chosen on the other folds.
 
@@ -116,6 +117,7 @@ def evaluate_lfw(
         folds: Only these 0-based folds, two or more; None is all.
         cache: See `embed_photos`.
         progress: Told as photos are done; there are `len(photos_of(pairs))`.
+        processes: See `Pipeline.read_many`.
 
     Raises:
         DatasetError: Fewer than two folds are left.
@@ -129,7 +131,13 @@ def evaluate_lfw(
     embedded = dict(
         zip(
             photos,
-            embed_photos(pipeline, [lfw.images / p for p in photos], cache=cache, progress=progress),
+            embed_photos(
+                pipeline,
+                [lfw.images / p for p in photos],
+                cache=cache,
+                progress=progress,
+                processes=processes,
+            ),
             strict=True,
         )
     )
@@ -199,6 +207,7 @@ def one_shot(
     *,
     cache: FaceCache | None = None,
     progress: Progress = lambda _: None,
+    processes: bool = False,
 ) -> OneShotResult:
     """Gallery: the first photo of everybody with two or more. Probes: all other photos there are.
 
@@ -207,6 +216,7 @@ def one_shot(
         pipeline: Detector and embedder.
         cache: See `embed_photos`.
         progress: Told as photos are done; all photos of LFW are.
+        processes: See `Pipeline.read_many`.
 
     Raises:
         DatasetError: Nobody has two photos.
@@ -215,7 +225,9 @@ def one_shot(
     if not several:
         raise DatasetError(f"Nobody under {lfw.images} has two photos, so there is nobody to identify.")
     photos = [photo for person in lfw.people.values() for photo in person]
-    done = embed_photos(pipeline, [lfw.images / p for p in photos], cache=cache, progress=progress)
+    done = embed_photos(
+        pipeline, [lfw.images / p for p in photos], cache=cache, progress=progress, processes=processes
+    )
     embedded = dict(zip(photos, done, strict=True))
     gallery = _stack([embedded[lfw.people[name][0]] for name in several], pipeline.embedder.embedding_size)
     column = {name: i for i, name in enumerate(several)}
