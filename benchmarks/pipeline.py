@@ -1,8 +1,8 @@
 """`facewise embed` over all of LFW against the same models called one photo at a time.
 
 All go from file to embedding of every face: read, decode, detect, align, embed. One at a time, each network
-call may use all cores; with threads or processes (what `facewise embed` uses from 1,000 photos), each photo is
-one core's, and starting the processes is counted. The photos are taken in three blocks, each block all ways.
+call may use all cores; with threads or processes (what `facewise embed` uses from 1,000 photos), each photo
+is one core's, and starting the processes is counted. The photos are taken in three blocks, each all ways.
 """
 
 from __future__ import annotations

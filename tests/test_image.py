@@ -25,7 +25,6 @@ from hypothesis.extra import numpy as hnp
 from facewise import image as image_module
 from facewise.errors import ImageError
 from facewise.image import content_hash, decode, load, read_image
-from facewise.photos import find_photos
 from mutations import encode, picture, png_chunk
 
 RGB = picture(67, 41)
@@ -532,61 +531,3 @@ def test_pillow_decodes_a_jpeg_that_opencv_will_not(monkeypatch: pytest.MonkeyPa
     for refusal in (fail, lambda *_: None):
         monkeypatch.setattr(cv2, "imdecode", refusal)
         assert np.array_equal(read_image(data), expected)
-
-
-# find_photos
-
-
-def test_find_photos(tmp_path: Path) -> None:
-    names = [
-        "b.JPG",
-        "a.png",
-        "sub/c.jpeg",
-        "sub/deep/d.TIFF",
-        "e.txt",
-        ".hidden.jpg",
-        ".git/f.jpg",
-        "z.webp",
-    ]
-    for name in names:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    flat = [tmp_path / name for name in ("a.png", "b.JPG", "z.webp")]
-    deep = sorted([*flat, tmp_path / "sub/c.jpeg", tmp_path / "sub/deep/d.TIFF"])
-    assert find_photos([tmp_path]) == deep
-    assert find_photos(str(tmp_path)) == deep
-    assert find_photos([tmp_path], recursive=False) == flat
-    text, last = tmp_path / "e.txt", tmp_path / "z.webp"
-    assert find_photos([text, last, tmp_path, last, tmp_path / "sub/../e.txt"], recursive=False) == [
-        text,
-        last,
-        *flat[:2],
-    ]
-    assert find_photos([]) == []
-
-
-def test_find_photos_and_links(tmp_path: Path) -> None:
-    person, other = tmp_path / "photos/person", tmp_path / "elsewhere"
-    for folder in (person, other):
-        folder.mkdir(parents=True)
-        (folder / "1.jpg").touch()
-    (person / "loop").symlink_to(tmp_path / "photos")
-    (person / "self.jpg").symlink_to(person / "self.jpg")
-    (person / "broken.png").symlink_to(tmp_path / "absent")
-    (tmp_path / "photos/alias").symlink_to(person)
-    (tmp_path / "photos/linked").symlink_to(other)
-    found = find_photos([tmp_path / "photos"])
-    assert [str(path.relative_to(tmp_path / "photos")) for path in found] == [
-        "linked/1.jpg",
-        "person/1.jpg",
-        "person/broken.png",
-        "person/self.jpg",
-    ]
-    assert "no such file" in complaint(person / "broken.png")
-    assert complaint(person / "self.jpg")
-
-
-def test_find_photos_refuses_what_is_missing(tmp_path: Path) -> None:
-    for absent in (tmp_path / "absent", "http://example.org/a.jpg", "a\0b", ""):
-        with pytest.raises(ImageError, match=r"^Cannot read "):
-            find_photos([absent])

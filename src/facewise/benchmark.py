@@ -11,7 +11,7 @@ import numpy as np
 
 from facewise.embedding import Embedder
 from facewise.geometry import align
-from facewise.image import decode, load
+from facewise.image import decode, load, source_name
 from facewise.network import PROVIDERS, default_threads
 from facewise.pipeline import Pipeline, Steps
 from facewise.types import Image
@@ -62,7 +62,8 @@ def stages(pipeline: Pipeline, photos: Sequence[Path], *, calls: int = 50) -> li
         calls: Calls a stage.
     """
     data = [load(path) for path in photos[:calls]]
-    images = [decode(item) for item in data] or [_noise()]
+    names = [source_name(path) for path in photos[:calls]]
+    images = [decode(item, name=name) for item, name in zip(data, names, strict=True)] or [_noise()]
     marks = np.tile(np.array([[30, 40], [60, 40], [45, 58], [33, 75], [57, 75]], dtype=np.float32), (1, 1, 1))
     size = pipeline.embedder.crop_size
     crops = [align(image, marks, size) for image in images]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from math import ceil
+from typing import TypeAlias
 
 import numpy as np
 import PIL.Image
@@ -19,7 +23,21 @@ GREEN, RED, AMBER, BLUE = (46, 160, 67), (218, 54, 51), (210, 153, 34), (56, 122
 """For a known person, a wrong one, a stranger, and a plain face."""
 
 _PAPER, _INK = (255, 255, 255), (36, 41, 47)
+_GAP, _CAPTION, _HEADING = 8, 30, 28
+"""Of a contact sheet in pixels: between tiles, for two lines under a tile, for a heading."""
+
+_SMALLEST = 320
+"""Longer side up to which a small photo is enlarged before it is drawn on: a label has to fit."""
+
+_FALLBACKS = (
+    "NotoSans-Regular.ttf", "DejaVuSans.ttf", "NotoSansCJK-Regular.ttc", "wqy-microhei.ttc",
+    "DroidSansFallbackFull.ttf", "Arial Unicode.ttf", "msyh.ttc", "arial.ttf",
+)  # fmt: skip
+"""Fonts systems commonly have, for scripts that the one inside Pillow lacks."""
+
 _DRAWABLE = (".jpg", ".jpeg", ".png", ".webp")
+
+_Font: TypeAlias = PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +67,28 @@ def draw_faces(
         colours: One a face.
 
     Returns:
-        A new (H, W, 3) RGB uint8.
+        A new (H', W', 3) RGB uint8: the photo's size, or a whole multiple of it for a very small photo.
     """
+    times = max(1, _SMALLEST // max(image.shape[:2]))
     canvas = PIL.Image.fromarray(image)
+    canvas = canvas.resize((canvas.width * times, canvas.height * times), PIL.Image.Resampling.BICUBIC)
     draw = PIL.ImageDraw.Draw(canvas)
-    line = max(2, round(max(image.shape[:2]) / 400))
     for face, label, colour in zip(faces, labels, colours, strict=True):
-        draw.rectangle([float(v) for v in face.box], outline=colour, width=line)
-        for x, y in face.landmarks.tolist():
-            draw.ellipse([x - line, y - line, x + line, y + line], fill=colour)
+        box, width = face.box * times, face.width * times
+        line, dot = max(2, round(width / 90)), max(1.5, width / 45)
+        draw.rectangle([float(v) for v in box], outline=colour, width=line)
+        for x, y in (face.landmarks * times).tolist():
+            draw.ellipse([x - dot, y - dot, x + dot, y + dot], fill=colour)
         if label:
-            _draw_label(draw, face, label, colour, canvas.size)
+            _draw_label(draw, (float(box[0]), float(box[1])), width, label, colour, canvas.size)
     return np.array(canvas)
 
 
 def contact_sheet(rows: Sequence[tuple[str, Sequence[Tile]]], *, tile: int = 112, columns: int = 10) -> Image:
-    """Rows of pictures, each under a heading; long rows wrap.
+    """Groups of pictures, each under a heading; long groups wrap, short ones share a line.
 
     Args:
-        rows: Heading and pictures of each row.
+        rows: Heading and pictures of each group.
         tile: Side of a picture in pixels.
         columns: Pictures side by side at most.
 
@@ -79,23 +100,48 @@ def contact_sheet(rows: Sequence[tuple[str, Sequence[Tile]]], *, tile: int = 112
     """
     if not any(tiles for _, tiles in rows):
         raise SettingError("There is nothing to draw on the contact sheet.")
-    gap, caption, heading = 8, 30, 28
-    wide = max(1, min(columns, max(len(tiles) for _, tiles in rows)))
-    lines = [(title, [tiles[i : i + wide] for i in range(0, len(tiles), wide)]) for title, tiles in rows]
-    height = gap + sum(heading * bool(title) + len(parts) * (tile + caption + gap) for title, parts in lines)
-    width = max(gap + wide * (tile + gap), 320)
-    canvas = PIL.Image.new("RGB", (width, height), _PAPER)
+    step = tile + _GAP
+    lines = list(_lines(rows, step, columns))
+    width = max(_GAP + step * max(start + span for line in lines for start, span, *_ in line), _SMALLEST)
+    heights = [_HEADING * any(title for *_, title, _ in line) + tile + _CAPTION + _GAP for line in lines]
+    canvas = PIL.Image.new("RGB", (width, _GAP + sum(heights)), _PAPER)
     draw = PIL.ImageDraw.Draw(canvas)
-    y = gap
-    for title, parts in lines:
-        if title:
-            draw.text((gap, y + 4), title, fill=_INK, font=_font(16))
-            y += heading
-        for part in parts:
-            for i, item in enumerate(part):
-                _draw_tile(canvas, draw, item, (gap + i * (tile + gap), y), tile)
-            y += tile + caption + gap
+    y = _GAP
+    for line, height in zip(lines, heights, strict=True):
+        below = y + height - (tile + _CAPTION + _GAP)
+        for start, span, title, tiles in line:
+            x = _GAP + start * step
+            # The last heading of a line may run on to the edge.
+            room = (width - x if line[-1][0] == start else span * step) - _GAP
+            _write(draw, (x, y + 4), title, 16, room)
+            for i, item in enumerate(tiles):
+                _draw_tile(canvas, draw, item, (x + i * step, below), tile)
+        y += height
     return np.array(canvas)
+
+
+_Line: TypeAlias = list[tuple[int, int, str, Sequence[Tile]]]
+"""Parts of one line of a contact sheet: first column, columns taken, heading, tiles."""
+
+
+def _lines(rows: Sequence[tuple[str, Sequence[Tile]]], step: int, columns: int) -> Iterator[_Line]:
+    """Lay groups out: one after the other in a line while they fit, a long one over several lines."""
+    line: _Line = []
+    taken = 0
+    for title, tiles in rows:
+        heading = ceil((_font_for(title, 16)[0].getlength(title) + 2 * _GAP) / step) if title else 1
+        span = min(max(len(tiles), heading), columns)
+        if line and taken + span > columns:
+            yield line
+            line, taken = [], 0
+        if len(tiles) <= columns:
+            line.append((taken, span, title, tiles))
+            taken += span
+            continue
+        for i in range(0, len(tiles), columns):
+            yield [(0, columns, title if i == 0 else "", tiles[i : i + columns])]
+    if line:
+        yield line
 
 
 def save_image(path: str | os.PathLike[str], image: Image) -> None:
@@ -118,36 +164,78 @@ def _draw_tile(
     picture = PIL.Image.fromarray(item.image).resize((tile, tile), PIL.Image.Resampling.BILINEAR)
     canvas.paste(picture, (x, y))
     draw.rectangle([x, y, x + tile - 1, y + tile - 1], outline=item.colour, width=3)
-    font = _font(11)
     for row, text in enumerate(item.caption.split("\n")[:2]):
-        draw.text((x, y + tile + 2 + 13 * row), _fit(text, font, tile), fill=_INK, font=font)
+        _write(draw, (x, y + tile + 2 + 13 * row), text, 11, tile)
 
 
 def _draw_label(
     draw: PIL.ImageDraw.ImageDraw,
-    face: Face,
+    corner: tuple[float, float],
+    face_width: float,
     label: str,
     colour: tuple[int, int, int],
     size: tuple[int, int],
 ) -> None:
     """The label over the box, or inside it where the photo ends."""
-    font = _font(min(max(12, round(face.width / 6)), max(12, size[0] // 20)))
+    font, label = _font_for(label, min(max(12, round(face_width / 6)), max(12, size[0] // 20)))
+    label = _fit(label, font, size[0] - 8)
     left, top, right, bottom = draw.textbbox((0, 0), label, font=font)
     width, height = right - left + 8, bottom - top + 8
-    x = min(max(0.0, float(face.box[0])), max(0.0, size[0] - width))
-    y = float(face.box[1]) - height
-    y = min(max(0.0, y), max(0.0, size[1] - height))
+    x = min(max(0.0, corner[0]), max(0.0, size[0] - width))
+    y = min(max(0.0, corner[1] - height), max(0.0, size[1] - height))
     draw.rectangle([x, y, x + width, y + height], fill=colour)
     draw.text((x + 4 - left, y + 4 - top), label, fill=_PAPER, font=font)
 
 
-def _fit(text: str, font: PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont, width: int) -> str:
+def _write(draw: PIL.ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: int, room: int) -> None:
+    font, text = _font_for(text, size)
+    draw.text(at, _fit(text, font, room), fill=_INK, font=font)
+
+
+def _fit(text: str, font: _Font, width: int) -> str:
+    """The text, its middle left out if it is too long: files often differ in how their names end."""
     if font.getlength(text) <= width:
         return text
-    while text and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text + "…"
+    for kept in range(min(len(text), width) - 1, 0, -1):
+        shorter = text[: (kept + 1) // 2] + "…" + text[len(text) - kept // 2 :]
+        if font.getlength(shorter) <= width:
+            return shorter
+    return "…"
 
 
-def _font(size: int) -> PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont:
-    return PIL.ImageFont.load_default(size)
+def _font_for(text: str, size: int) -> tuple[_Font, str]:
+    """A font that has every character of the text; where none has, `?` stands for those that are missing."""
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    best, lacks = "", _lacking("", text)
+    for name in _FALLBACKS if lacks else ():
+        missing = _lacking(name, text)
+        if len(missing) < len(lacks):
+            best, lacks = name, missing
+    for c in lacks:
+        # An accent or an emoji's modifier is no character of its own: it goes without a trace.
+        text = text.replace(c, "" if unicodedata.category(c) in ("Mn", "Me", "Cf") else "?")
+    return _font(best, size) or PIL.ImageFont.load_default(size), text
+
+
+def _lacking(name: str, text: str) -> set[str]:
+    return {c for c in text if not c.isascii() and not _has(name, c)}
+
+
+@cache
+def _has(name: str, character: str) -> bool:
+    font = _font(name, 16)
+    if not isinstance(font, PIL.ImageFont.FreeTypeFont):
+        return False
+    # A font draws what it lacks like a code point that never is a character.
+    return bytes(font.getmask(character)) != bytes(font.getmask("\U0010ffff"))
+
+
+@cache
+def _font(name: str, size: int) -> _Font | None:
+    """A font of the system, None if it is not there; Pillow's own for an empty name."""
+    if not name:
+        return PIL.ImageFont.load_default(size)
+    try:
+        return PIL.ImageFont.truetype(name, size)
+    except OSError:
+        return None

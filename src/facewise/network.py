@@ -143,7 +143,8 @@ def _open_session(model: ModelFile, provider: str, threads: int) -> Any:
     # network of the pipeline: a photo on 4 cores took 19 to 33 ms with spinning, 13 to 18 without.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        session = ort.InferenceSession(model.network, options, providers=[wanted])
+        # Without its fallback, which prints on stdout and tries the CPU.
+        session = ort.InferenceSession(model.network, options, providers=[wanted], enable_fallback=0)
     except Exception as error:  # ONNX Runtime's errors share no public base class
         raise ModelError(f"The model {model.path} does not load: {error}") from error
     _check_provider(session.get_providers(), wanted, provider)

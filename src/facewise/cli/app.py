@@ -6,30 +6,47 @@ stderr (batch commands finish the good items first); 130 stopped by Ctrl-C.
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from facewise._version import __version__
-from facewise.cli import bench, demo, evaluate, gallery, identify, models, photos, verify
+from facewise.cli import STOPPED, bench, demo, evaluate, gallery, identify, models, photos, verify
+from facewise.cli.options import JSON_WANTED
+from facewise.cli.output import print_json
 from facewise.errors import FacewiseError
 
 
 class _HonestGroup(TyperGroup):
-    """Ends a command that raised a FacewiseError with its sentence and code 3, never a traceback."""
+    """Ends a command that went wrong with one sentence and its exit code, never a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except FacewiseError as error:
-            print(f"facewise: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
-            raise typer.Exit(3) from None
+            _fail(ctx, str(error))
+        except KeyboardInterrupt:
+            raise typer.Exit(STOPPED) from None
         except BrokenPipeError:
-            # Whoever read our output has seen enough (`facewise … | head`).
-            sys.stderr.close()
+            # Whoever read our output has seen enough (`facewise … | head`). What is still buffered goes
+            # nowhere, lest Python complain of it when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except OSError as error:
+            where = "" if error.filename is None else f" {error.filename}"
+            _fail(ctx, f"Cannot use{where}: {error.strerror or error}; check the path and the disk.")
+
+
+def _fail(ctx: Any, sentence: str) -> NoReturn:
+    """Tells the sentence, to a machine that asked for JSON as JSON too, and ends with code 3."""
+    sentence = " ".join(sentence.split())
+    print(f"facewise: {sentence}", file=sys.stderr)  # noqa: T201
+    if ctx.meta.get(JSON_WANTED):
+        print_json({"error": sentence})
+    raise typer.Exit(3) from None
 
 
 app = typer.Typer(

@@ -8,14 +8,15 @@ from typing import Annotated
 
 import typer
 
-from facewise.cli.options import Detector, Flip, Json, Model, Provider, Threads, load_pipeline
+from facewise.cli.options import Detector, Flip, Json, Model, Provider, Threads, given_path, load_pipeline
 from facewise.cli.output import err, print_json, say, table
+from facewise.cli.photos import photos_in
 
 
 def bench(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Photos to measure with.  [default: noise]", metavar="PATH…"),
+        typer.Argument(help="Photos to measure with.  [default: noise]", metavar="PATH…", parser=given_path),
     ] = None,
     count: Annotated[int, typer.Option("--count", min=1, help="Photos to use at most.")] = 200,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often to measure each.")] = 3,
@@ -28,10 +29,9 @@ def bench(
 ) -> None:
     """Measure each stage, and the whole pipeline one photo at a time against side by side."""
     from facewise.benchmark import embedder_rate, machine, stages, throughput
-    from facewise.photos import find_photos
 
+    photos = photos_in(paths)[:count] if paths else []
     pipeline = load_pipeline(detector=detector, model=model, flip=flip, provider=provider, threads=threads)
-    photos = find_photos(paths)[:count] if paths else []
     with err.status("Measuring …"):
         alone = stages(pipeline, photos)
         embedder = embedder_rate(pipeline, rounds=rounds)

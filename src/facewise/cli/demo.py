@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facewise.cli.options import Json, Threads
-from facewise.cli.output import err, print_json, progress_bar, say, table, with_progress
+from facewise.cli.output import (
+    BadItems,
+    check_output_folder,
+    err,
+    print_json,
+    progress_bar,
+    say,
+    table,
+    with_progress,
+)
 
 if TYPE_CHECKING:
     from facewise.evaluation import Lfw, LfwResult
@@ -42,12 +51,16 @@ def demo(
     from facewise.pipeline import Pipeline
 
     root = _find_data(data)
+    check_output_folder(out)
     _step(1, "Two public checkpoints become model files", quiet=json)
     detector, embedder = _import_models(root / "models", quiet=json)
     _step(2, f"LFW, {len(_FOLDS)} of its 10 folds: how right are they?", quiet=json)
     lfw = load_lfw(root / "data" / "lfw")
     pipeline = Pipeline.load(detector.path, embedder.path, flip=True, threads=threads)
     result = _measure(lfw, pipeline)
+    bad = BadItems("photo")
+    for photo, error in result.unreadable:
+        bad.add(photo, f"{photo}: {error}")
     if not json:
         _print_measure(result)
     model = _calibrated_copy(embedder, result, pipeline, out)
@@ -58,9 +71,10 @@ def demo(
     gallery = _enrol(gallery_path, pipeline, lfw, cast)
     with gallery:
         _step(4, "Who is in their other photos, and in photos of strangers?", quiet=json)
-        answers = _identify(gallery, lfw, cast)
+        answers = _identify(gallery, lfw, cast, bad)
     sheet = _draw(out / "contact-sheet.png", pipeline, lfw, cast, answers)
     _finish(result, answers, model, gallery_path, sheet, json=json)
+    bad.finish(len(answers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +107,8 @@ def _find_data(given: Path | None) -> Path:
     missing = [str(path) for path in needed if not path.exists()]
     if missing:
         raise DatasetError(
-            "The demo runs on Labeled Faces in the Wild with two public checkpoints, and "
-            f"{', '.join(missing)} is not there; give the folder that holds data/lfw and models/ with "
+            "The demo runs on Labeled Faces in the Wild with two public checkpoints, and does not find "
+            f"{', '.join(missing)}; give the folder that holds data/lfw and models/ with "
             "`facewise demo --data DIR` or FACEWISE_TEST_DATA."
         )
     return root
@@ -191,16 +205,19 @@ def _enrol(path: Path, pipeline: Pipeline, lfw: Lfw, cast: _Cast) -> Gallery:
     return gallery
 
 
-def _identify(gallery: Gallery, lfw: Lfw, cast: _Cast) -> list[_Answer]:
+def _identify(gallery: Gallery, lfw: Lfw, cast: _Cast, bad: BadItems) -> list[_Answer]:
     probes: list[tuple[str, str | None]] = [
         (photo, _spoken(name)) for name in cast.people for photo in lfw.people[name][1 : 1 + _PROBES]
     ]
     probes += [(lfw.people[name][0], None) for name in cast.strangers]
     found = gallery.identify_many([lfw.images / photo for photo, _ in probes])
     answers = []
-    for (photo, truth), (_, matches) in with_progress(
+    for (photo, truth), (read, matches) in with_progress(
         "  Identifying", zip(probes, found, strict=True), len(probes)
     ):
+        if read.error is not None:
+            bad.add(photo, read.error)
+            continue
         main: Match | None = matches[0] if matches else None
         answers.append(_Answer(photo, truth, main.name if main else None, main.similarity if main else -1.0))
     return answers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,12 +20,13 @@ from facewise.cli.options import (
     Provider,
     Threads,
     ThresholdOption,
+    given_path,
     load_pipeline,
 )
-from facewise.cli.output import BadItems, print_json, say, table, tell, usage_error, with_progress
+from facewise.cli.output import BadItems, count, print_json, say, table, tell, usage_error, with_progress
 
 if TYPE_CHECKING:
-    from facewise.gallery import Enrollment, Gallery
+    from facewise.gallery import Enrollment, Gallery, Person
     from facewise.types import Quality
 
 app = typer.Typer(help="Look after a gallery of people.", no_args_is_help=True)
@@ -34,7 +36,9 @@ Name = Annotated[str, typer.Argument(help="A person of the gallery.")]
 
 def enroll(
     name: Annotated[str | None, typer.Argument(help="Who is in the photos.")] = None,
-    photos: Annotated[list[Path] | None, typer.Argument(help="Photos of them.", metavar="PHOTO…")] = None,
+    photos: Annotated[
+        list[Path] | None, typer.Argument(help="Photos of them.", metavar="PHOTO…", parser=given_path)
+    ] = None,
     folder: Annotated[
         Path | None,
         typer.Option("--folder", help="Instead: a folder with one sub-folder of photos a person."),
@@ -50,8 +54,7 @@ def enroll(
     json: Json = False,
 ) -> None:
     """Put people into a gallery: one photo is enough, more are better."""
-    from facewise.errors import ImageError
-    from facewise.photos import find_photos
+    from facewise.cli.photos import photos_in
 
     if (folder is None) == (name is None):
         usage_error("give NAME PHOTO…, or --folder DIR.")
@@ -68,17 +71,13 @@ def enroll(
                 done.append(enrollment)
                 _tell(enrollment, bad)
         elif name is not None:
-            found = find_photos(photos or [])
-            if not found:
-                raise ImageError(f"No photos were found in {', '.join(map(str, photos or []))}.")
-            done.append(opened.enroll(name, found, fmr=fmr, threshold=threshold))
+            done.append(opened.enroll(name, photos_in(photos or []), fmr=fmr, threshold=threshold))
             _tell(done[0], bad)
     if json:
-        print_json({"gallery": str(gallery), "enrolled": [asdict(e) for e in done]})
+        print_json({"gallery": str(gallery), "enrolled": [asdict(e) for e in done], "bad": bad.items})
     else:
-        people_count = sum(1 for e in done if e.added)
-        say(f"{sum(e.added for e in done)} photos of {people_count} people enrolled in {gallery}.")
-    bad.finish()
+        say(f"{_enrolled(done)} enrolled in {gallery}.")
+    bad.finish(sum(e.added + len(e.duplicates) for e in done))
 
 
 @app.command("list")
@@ -98,7 +97,7 @@ def list_people(gallery: GalleryPath = DEFAULT_GALLERY, json: Json = False) -> N
         return
     table("", ("name", "photos", "since"), ((p.name, p.samples, p.created) for p in people), right=(1,))
     of = "no model yet" if space is None else f"{space.model}, {space.fingerprint[:12]}"
-    say(f"{len(people)} people, {sum(p.samples for p in people)} photos ({of}).")
+    say(f"{_census(people)} ({of}).")
 
 
 @app.command()
@@ -129,18 +128,21 @@ def remove(
     name: Name,
     sample: Annotated[int | None, typer.Option("--sample", help="Only this sample, by its id.")] = None,
     gallery: GalleryPath = DEFAULT_GALLERY,
+    json: Json = False,
 ) -> None:
     """Delete a person, or one of their samples, for good: no byte of the embeddings stays."""
     from facewise.errors import GalleryError
 
     with open_gallery(gallery) as opened:
         if sample is None:
-            say(f"{name} and {opened.remove(name)} photos removed.")
-            return
-        if sample not in {s.id for s in opened.show(name).samples}:
+            photos = opened.remove(name)
+            done = f"{name} and {count(photos, 'photo')} removed."
+        elif sample in {s.id for s in opened.show(name).samples}:
+            opened.remove_sample(sample)
+            photos, done = 1, f"Sample {sample} of {name} removed."
+        else:
             raise GalleryError(f"{name} has no sample {sample}; `facewise gallery show` lists them.")
-        opened.remove_sample(sample)
-        say(f"Sample {sample} of {name} removed.")
+    _tell_done({"gallery": str(gallery), "name": name, "removed": photos}, done, json=json)
 
 
 @app.command()
@@ -148,11 +150,12 @@ def rename(
     old: Name,
     new: Annotated[str, typer.Argument(help="The new name.")],
     gallery: GalleryPath = DEFAULT_GALLERY,
+    json: Json = False,
 ) -> None:
     """Give a person another name."""
     with open_gallery(gallery) as opened:
         opened.rename(old, new)
-    say(f"{old} is now {new}.")
+    _tell_done({"gallery": str(gallery), "old": old, "new": new}, f"{old} is now {new}.", json=json)
 
 
 @app.command()
@@ -160,20 +163,26 @@ def merge(
     into: Annotated[str, typer.Argument(help="Who stays.")],
     other: Annotated[str, typer.Argument(help="Whose photos move, and who goes.")],
     gallery: GalleryPath = DEFAULT_GALLERY,
+    json: Json = False,
 ) -> None:
     """Two entries are one person: move the second's photos to the first."""
     with open_gallery(gallery) as opened:
-        say(f"{opened.merge(into, other)} photos of {other} are now {into}'s.")
+        moved = opened.merge(into, other)
+    done = f"{count(moved, 'photo')} of {other} moved to {into}."
+    _tell_done({"gallery": str(gallery), "into": into, "from": other, "moved": moved}, done, json=json)
 
 
 @app.command("export")
 def export_gallery(
     path: Annotated[Path, typer.Argument(help="The .npz file to write.")],
     gallery: GalleryPath = DEFAULT_GALLERY,
+    json: Json = False,
 ) -> None:
     """Write everything to one .npz file. It holds biometric data: keep it safe."""
     with open_gallery(gallery) as opened:
-        say(f"{opened.export(path)} photos written to {path}.")
+        photos = opened.export(path)
+    done = f"{count(photos, 'photo')} written to {path}."
+    _tell_done({"gallery": str(gallery), "out": str(path), "photos": photos}, done, json=json)
 
 
 @app.command("import")
@@ -189,10 +198,10 @@ def import_gallery(
     for enrollment in done:
         _tell(enrollment, bad)
     if json:
-        print_json({"gallery": str(gallery), "imported": [asdict(e) for e in done]})
+        print_json({"gallery": str(gallery), "imported": [asdict(e) for e in done], "bad": bad.items})
     else:
-        say(f"{sum(e.added for e in done)} photos of {len(done)} people imported into {gallery}.")
-    bad.finish()
+        say(f"{_enrolled(done)} imported into {gallery}.")
+    bad.finish(sum(e.added + len(e.duplicates) for e in done))
 
 
 @app.command()
@@ -204,7 +213,7 @@ def check(gallery: GalleryPath = DEFAULT_GALLERY, json: Json = False) -> None:
     if json:
         print_json({"gallery": str(gallery), "problems": problems})
     elif not problems:
-        say(f"{gallery} is sound: {len(people)} people, {sum(p.samples for p in people)} photos.")
+        say(f"{gallery} is sound: {_census(people)}.")
     if problems:
         for problem in problems:
             tell(f"facewise: {problem}")
@@ -213,8 +222,13 @@ def check(gallery: GalleryPath = DEFAULT_GALLERY, json: Json = False) -> None:
 
 def open_gallery(path: Path, *, create: bool = False, **options: Any) -> Gallery:
     """A gallery with the pipeline these options ask for; without options, one that never needs a pipeline."""
+    from facewise.errors import GalleryError
     from facewise.gallery import Gallery
 
+    if create and not path.parent.is_dir():
+        raise GalleryError(
+            f"There is no folder {path.parent} to keep the gallery {path.name} in: make it first."
+        )
     if not options:
         return Gallery.open(path, create=create)
     if options.get("flip") is None and path.exists():
@@ -222,6 +236,24 @@ def open_gallery(path: Path, *, create: bool = False, **options: Any) -> Gallery
         with Gallery.open(path, create=False) as existing:
             options["flip"] = existing.space.flip if existing.space is not None else None
     return Gallery.open(path, pipeline=load_pipeline(**options), create=create)
+
+
+def _tell_done(data: dict[str, Any], text: str, *, json: bool) -> None:
+    if json:
+        print_json(data)
+    else:
+        say(text)
+
+
+def _enrolled(done: Sequence[Enrollment]) -> str:
+    people = sum(1 for enrollment in done if enrollment.added)
+    photos = sum(enrollment.added for enrollment in done)
+    return f"{count(photos, 'photo')} of {count(people, 'person', 'people')}"
+
+
+def _census(people: Sequence[Person]) -> str:
+    photos = sum(person.samples for person in people)
+    return f"{count(len(people), 'person', 'people')}, {count(photos, 'photo')}"
 
 
 def _tell(enrollment: Enrollment, bad: BadItems) -> None:

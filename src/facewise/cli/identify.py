@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -25,7 +26,19 @@ from facewise.cli.options import (
     ThresholdOption,
     load_pipeline,
 )
-from facewise.cli.output import BadItems, face_dict, print_json, say, table, tell, with_progress
+from facewise.cli.output import (
+    BadItems,
+    check_output_file,
+    check_output_folder,
+    count,
+    face_dict,
+    print_json,
+    say,
+    table,
+    tell,
+    with_progress,
+)
+from facewise.cli.photos import FileNames, photos_in, read_photos, tell_without
 
 if TYPE_CHECKING:
     from facewise.types import Face, Match
@@ -46,15 +59,13 @@ def identify(
     json: Json = False,
 ) -> None:
     """Who is in each photo; strangers are told as unknown."""
-    from facewise.cli.photos import _Names
-    from facewise.errors import ImageError
     from facewise.models import NO_CALIBRATION
-    from facewise.photos import find_photos
 
-    photos = find_photos(paths)
-    if not photos:
-        raise ImageError(f"No photos were found in {', '.join(map(str, paths))}.")
-    bad, results, names = BadItems("photo"), [], _Names()
+    if draw is not None:
+        check_output_folder(draw)
+    photos = photos_in(paths)
+    bad, names = BadItems("photo"), FileNames()
+    results: list[tuple[Path, str, list[Match]]] = []
     with open_gallery(
         gallery,
         detector=detector,
@@ -64,25 +75,27 @@ def identify(
         threads=threads,
         min_face=min_face,
     ) as opened:
-        found = opened.identify_many(photos, fmr=fmr, threshold=threshold)
-        for photo, matches in with_progress("Identifying", found, len(photos)):
+        if not opened.people():
+            tell(f"The gallery {gallery} holds nobody yet, so everybody is unknown.")
+        found = zip(photos, opened.identify_many(photos, fmr=fmr, threshold=threshold), strict=True)
+        for path, (photo, matches) in with_progress("Identifying", found, len(photos)):
             if photo.error is not None:
-                bad.add(photo.source, photo.error)
+                bad.add(str(path), photo.error)
                 continue
-            results.append((photo.source, matches))
+            results.append((path, photo.source, matches))
             if draw is not None:
-                _draw(draw / f"{names.of(photo.source)}.jpg", photo.source, matches)
+                _draw(draw / f"{names.of(path)}.jpg", path, matches)
     if json:
-        photos_json = [{"photo": p, "faces": [_match_dict(m) for m in matches]} for p, matches in results]
-        print_json({"photos": photos_json, "bad": bad.items})
-    else:
-        rows = (row for photo, matches in results for row in _rows(photo, matches))
+        found_json = [{"photo": str(p), "faces": [_match_dict(m) for m in found]} for p, _, found in results]
+        print_json({"photos": found_json, "bad": bad.items})
+    elif results:
+        rows = (row for _, name, matches in results for row in _rows(name, matches))
         table("", ("photo", "who", "similarity", "next best"), rows, right=(2,))
-        if any(not match.decided for _, matches in results for match in matches):
+        if any(not match.decided for *_, matches in results for match in matches):
             say(f"{NO_CALIBRATION}.")
         if draw is not None:
             say(f"Drawn in {draw}.")
-    bad.finish()
+    bad.finish(len(results))
 
 
 def cluster(
@@ -102,28 +115,31 @@ def cluster(
     """Group the faces of a pile of photos by person, with no names given."""
     import numpy as np
 
-    from facewise.cli.photos import _read
     from facewise.errors import SettingError
     from facewise.gallery import cluster as group
     from facewise.models import NO_CALIBRATION, choose_decision
     from facewise.pipeline import Steps
 
+    for path in filter(None, (out, draw)):
+        check_output_file(path)
     pipeline = load_pipeline(
         detector=detector, model=model, flip=flip, provider=provider, threads=threads, min_face=min_face
     )
     decision = choose_decision(pipeline.embedder.calibration, fmr=fmr, threshold=threshold)
     if decision is None:
         raise SettingError(f"Grouping needs a threshold: {NO_CALIBRATION}.")
-    bad, faces, without = BadItems("photo"), list[tuple[str, int, Any]](), []
+    bad, photos, crops = BadItems("photo"), 0, list[Any]()
+    faces: list[_Found] = []
+    without: list[Path] = []
     steps = Steps(keep_crops=draw is not None)
-    crops = []
-    for photo in _read(pipeline, paths, steps, bad, "Reading"):
-        faces += [(photo.source, i, face) for i, face in enumerate(photo.faces)]
+    for path, photo in read_photos(pipeline, paths, steps, bad, "Reading"):
+        photos += 1
+        faces += [(path, i, face) for i, face in enumerate(photo.faces)]
         crops += list(photo.crops) if photo.crops is not None else []
         if not photo.faces:
-            without.append(photo.source)
-    vectors = np.stack([face.embedding for *_, face in faces]) if faces else np.empty((0, 1), np.float32)
-    labels = group(vectors, decision.threshold) if faces else np.empty(0, np.int64)
+            without.append(path)
+    vectors = [face.embedding for *_, face in faces if face.embedding is not None]
+    labels = group(np.stack(vectors), decision.threshold) if vectors else np.empty(0, np.int64)
     groups: dict[int, list[int]] = defaultdict(list)
     for i, label in enumerate(labels.tolist()):
         groups[label].append(i)
@@ -132,68 +148,83 @@ def cluster(
     if draw is not None and faces:
         _draw_groups(draw, groups, crops, faces)
     _print_groups(groups, faces, without, bad, decision.threshold, json=json)
-    bad.finish()
+    if draw is not None and not json and faces:
+        say(f"Drawn in {draw}.")
+    bad.finish(photos)
+
+
+_Found: TypeAlias = "tuple[Path, int, Face]"
+"""A face, with its photo and its number there."""
 
 
 def _print_groups(
     groups: dict[int, list[int]],
-    faces: list[tuple[str, int, Face]],
-    without: list[str],
+    faces: list[_Found],
+    without: list[Path],
     bad: BadItems,
     threshold: float,
     *,
     json: bool,
 ) -> None:
+    from facewise.image import source_name
+
     several = sum(len(members) > 1 for members in groups.values())
     if json:
         people = [
-            [{"photo": faces[i][0], "face": faces[i][1], **face_dict(faces[i][2])} for i in members]
+            [{"photo": str(faces[i][0]), "face": faces[i][1], **face_dict(faces[i][2])} for i in members]
             for members in groups.values()
         ]
-        print_json({"threshold": threshold, "groups": people, "without_face": without, "bad": bad.items})
-    else:
+        alone = [str(path) for path in without]
+        print_json({"threshold": threshold, "groups": people, "without_face": alone, "bad": bad.items})
+    elif faces:
         rows = (
-            (label + 1, len(members), ", ".join(sorted({Path(faces[i][0]).name for i in members})))
+            (label + 1, len(members), ", ".join(sorted({source_name(faces[i][0].name) for i in members})))
             for label, members in groups.items()
             if len(members) > 1
         )
         table("", ("group", "faces", "photos"), rows, right=(0, 1))
         say(
-            f"{len(faces)} faces: {several} groups of two or more, {len(groups) - several} faces alone "
-            f"(threshold {threshold:.3f})."
+            f"{count(len(faces), 'face')}: {count(several, 'group')} of two or more, "
+            f"{count(len(groups) - several, 'face')} alone (threshold {threshold:.3f})."
         )
-    if without:
-        tell(f"{len(without)} photos have no face: {', '.join(without)}")
+    tell_without(without)
 
 
-def _write_csv(path: Path, faces: list[tuple[str, int, Face]], labels: list[int]) -> None:
+def _write_csv(path: Path, faces: list[_Found], labels: list[int]) -> None:
     from facewise.files import atomic_write
 
-    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_write(path) as temporary,
+        # A file name that is not UTF-8 goes in as the bytes it is.
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(("photo", "face", "group"))
         for (photo, i, _), label in zip(faces, labels, strict=True):
             writer.writerow((photo, i, label + 1))
 
 
-def _draw_groups(path: Path, groups: dict[int, list[int]], crops: list[Any], faces: list[Any]) -> None:
+def _draw_groups(path: Path, groups: dict[int, list[int]], crops: list[Any], faces: Sequence[_Found]) -> None:
+    """The largest groups, then those who are alone; what is left out for room is said in the headings."""
     from facewise.drawing import Tile, contact_sheet, save_image
 
-    rows = [
-        (
-            f"Group {label + 1}: {len(members)} faces",
-            [Tile(crops[i], Path(faces[i][0]).name) for i in members[:20]],
-        )
-        for label, members in list(groups.items())[:40]
-        if len(members) > 1
-    ]
-    alone = [Tile(crops[m[0]], Path(faces[m[0]][0]).name) for m in groups.values() if len(m) == 1]
+    def row(name: str, members: list[int], most: int) -> tuple[str, list[Tile]]:
+        shown = f", {most} of them here" if len(members) > most else ""
+        return f"{name}: {count(len(members), 'face')}{shown}", [
+            Tile(crops[i], faces[i][0].name.replace("\n", "?")) for i in members[:most]
+        ]
+
+    several = sorted((item for item in groups.items() if len(item[1]) > 1), key=lambda item: -len(item[1]))
+    rows = [row(f"Group {label + 1}", members, 20) for label, members in several[:40]]
+    if len(several) > 40:
+        rows.append((f"{count(len(several) - 40, 'smaller group')} not shown", []))
+    alone = [i for members in groups.values() if len(members) == 1 for i in members]
     if alone:
-        rows.append((f"Alone: {len(alone)} faces", alone[:40]))
+        rows.append(row("Alone", alone, 40))
     save_image(path, contact_sheet(rows, tile=84))
 
 
-def _draw(path: Path, photo: str, matches: list[Match]) -> None:
+def _draw(path: Path, photo: Path, matches: list[Match]) -> None:
     from facewise.drawing import AMBER, BLUE, GREEN, draw_faces, save_image
     from facewise.image import read_image
 

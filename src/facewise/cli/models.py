@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from facewise.cli.options import Json
-from facewise.cli.output import err, print_json, say, table, tell
+from facewise.cli.output import count, err, print_json, say, table, tell
 
 app = typer.Typer(help="Look after the models.", no_args_is_help=True)
 
@@ -49,7 +49,7 @@ def list_models(
             for m in good
         )
         table("", ("name", "kind", "fingerprint", "MB", "licence", "thresholds at FMR"), rows, right=(3,))
-        say(f"{len(good)} models in {models_folder()}.")
+        say(f"{count(len(good), 'model')} in {models_folder()}.")
     for _, error in broken:
         tell(f"facewise: {error}")
     if broken:
@@ -145,7 +145,7 @@ def import_model(
         )
         if not imported.known:
             say("  the file is not one Facewise knows the origin of: its keys fit, its training is unknown")
-    bad.finish()
+    bad.finish(len(done))
 
 
 @app.command()
@@ -190,7 +190,7 @@ def download(
     else:
         for model in done:
             say(f"{model.card.name} ({model.card.kind}) → {model.path}")
-    bad.finish()
+    bad.finish(len(done))
 
 
 @app.command()
@@ -215,10 +215,12 @@ def verify(
             bad.add(name, error)
     if json:
         print_json({"good": [_describe(model) for model in good], "bad": bad.items})
-    else:
+    elif good:
         table("", ("name", "sha256"), ((m.card.name, m.sha256) for m in good))
-        say(f"{len(good)} models are sound.")
-    bad.finish()
+        say(f"{count(len(good), 'model is', 'models are')} sound.")
+    elif not bad.items:
+        say("There is no model in the store.")
+    bad.finish(len(good))
 
 
 def _probe(model: Any) -> None:
@@ -238,12 +240,16 @@ def _probe(model: Any) -> None:
 def _find(name: str) -> Any:
     import os
 
+    from facewise.errors import ModelError
     from facewise.models import read_model
     from facewise.models.home import models_folder
 
     if name.endswith(".onnx") or os.sep in name:
         return read_model(name)
-    return read_model(models_folder() / f"{name}.onnx")
+    path = models_folder() / f"{name}.onnx"
+    if not path.exists():
+        raise ModelError(f"No model named {name!r} is in {models_folder()}: see `facewise models list`.")
+    return read_model(path)
 
 
 def _describe(model: Any) -> dict[str, Any]:

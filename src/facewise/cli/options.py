@@ -7,10 +7,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+JSON_WANTED = "facewise.json"
+"""Where the context remembers `--json`, so that an error that ends the command is told as JSON as well."""
+
 if TYPE_CHECKING:
     from facewise.pipeline import Pipeline
 
-Photos = Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.", metavar="PATH…")]
+
+def given_path(text: str) -> Path:
+    """A path a user gave; an empty one, as of an unset variable, is not the current folder."""
+    if not text:
+        raise typer.BadParameter("a path is empty.")
+    return Path(text)
+
+
+def _remember_json(context: typer.Context, wanted: bool) -> bool:
+    context.meta[JSON_WANTED] = wanted
+    return wanted
+
+
+Photos = Annotated[
+    list[Path],
+    typer.Argument(help="Photos, or folders of photos.", metavar="PATH…", parser=given_path),
+]
 Detector = Annotated[
     str | None, typer.Option("--detector", help="Detector: a name in the model store or a model file.")
 ]
@@ -24,14 +43,18 @@ Flip = Annotated[
 Provider = Annotated[
     str, typer.Option("--provider", help="Where networks run: cpu, cuda, tensorrt, coreml …")
 ]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads to use.  [default: all]")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-Score = Annotated[float, typer.Option("--score", help="Least detector confidence of a face.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, max=1024, help="CPU threads to use.  [default: all]")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.", callback=_remember_json)]
+Score = Annotated[
+    float, typer.Option("--score", min=0.0, max=1.0, help="Least detector confidence of a face.")
+]
 MaxSize = Annotated[
-    int, typer.Option("--max-size", help="Look at photos scaled down to this longer side, in pixels.")
+    int, typer.Option("--max-size", min=32, help="Look at photos scaled down to this longer side, in pixels.")
 ]
 MinFace = Annotated[
-    float, typer.Option("--min-face", help="Leave out faces smaller than this, in photo pixels.")
+    float, typer.Option("--min-face", min=0.0, help="Leave out faces smaller than this, in photo pixels.")
 ]
 Fmr = Annotated[
     float | None,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import typer
@@ -21,17 +23,40 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from facewise.errors import FacewiseError
 from facewise.types import Face
 
 _Item = TypeVar("_Item")
 
-out = Console(highlight=False, soft_wrap=True)
+_UNFOLDED = 100_000
+"""Columns of a terminal that is none: a program that reads a table wants its lines whole."""
+
+
+class _PipedConsole(Console):
+    """A console whose reader may leave: the command line ends quietly then, by its own rule."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+out = _PipedConsole(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def print_json(data: Any) -> None:
     """One JSON document to stdout; NaN and infinity are refused, as JSON has none."""
-    sys.stdout.write(json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    text = json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a terminal that is not UTF-8, or a path that is no text in any encoding
+        text = json.dumps(data, indent=2, allow_nan=False)
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def count(number: int, what: str, several: str = "") -> str:
+    """`1 photo`, `2 photos`; `several` where it is no plain plural."""
+    return f"{number} {what if number == 1 else several or what + 's'}"
 
 
 def say(text: str) -> None:
@@ -60,7 +85,8 @@ def table(
         grid.add_column(escape(name), justify="right" if i in right else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(escape(str(cell)) for cell in row))
-    Console(highlight=False).print(grid)
+    folds = out.is_terminal or "COLUMNS" in os.environ
+    _PipedConsole(highlight=False, width=None if folds else _UNFOLDED).print(grid)
 
 
 @contextmanager
@@ -106,18 +132,52 @@ class BadItems:
         self.items.append({"item": name, "error": text})
         tell(f"facewise: {text}")
 
-    def finish(self) -> None:
-        """Ends the command with code 3 if any item was bad."""
-        if self.items:
-            plural = "" if len(self.items) == 1 else "s"
-            tell(f"facewise: {len(self.items)} bad {self.what}{plural}, named above; the good ones are done.")
-            raise typer.Exit(3)
+    def finish(self, good: int) -> None:
+        """Ends the command with code 3 if any item was bad.
+
+        Args:
+            good: How many items were done.
+        """
+        if not self.items:
+            return
+        if good:
+            tell(f"facewise: {count(len(self.items), f'bad {self.what}')}, named above; {good} good.")
+        elif len(self.items) > 1:
+            tell(f"facewise: {count(len(self.items), f'bad {self.what}')}, named above, and no good one.")
+        raise typer.Exit(3)
 
 
 def usage_error(text: str) -> NoReturn:
     """Ends the command with code 2: the options make no sense together."""
     tell(f"facewise: {text}")
     raise typer.Exit(2)
+
+
+def check_output_folder(folder: Path) -> None:
+    """Refuses, before any work is done for it, a folder that cannot be made or written to.
+
+    Raises:
+        FacewiseError: It is a file, or may not be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise FacewiseError(f"{folder} is a file, not a folder: name another folder.") from None
+    except OSError as error:
+        raise FacewiseError(f"Cannot make the folder {folder}: {error.strerror or error}.") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise FacewiseError(f"The folder {folder} cannot be written to: change its permissions.")
+
+
+def check_output_file(path: Path) -> None:
+    """Refuses, before any work is done for it, a file that cannot be written.
+
+    Raises:
+        FacewiseError: It is a folder, or its folder cannot be made or written to.
+    """
+    if path.is_dir():
+        raise FacewiseError(f"{path} is a folder: name a file.")
+    check_output_folder(path.parent)
 
 
 def face_dict(face: Face) -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +22,19 @@ from facewise.cli.options import (
     Threads,
     load_pipeline,
 )
-from facewise.cli.output import BadItems, face_dict, print_json, say, table, tell, with_progress
+from facewise.cli.output import (
+    BadItems,
+    check_output_file,
+    check_output_folder,
+    count,
+    face_dict,
+    print_json,
+    say,
+    table,
+    tell,
+    usage_error,
+    with_progress,
+)
 
 if TYPE_CHECKING:
     from facewise.pipeline import PhotoFaces, Pipeline, Steps
@@ -47,31 +58,34 @@ def detect(
     from facewise.image import read_image
     from facewise.pipeline import Steps
 
+    if draw is not None:
+        check_output_folder(draw)
     pipeline = load_pipeline(
         detector=detector, embed=False, provider=provider, threads=threads,
         score=score, max_size=max_size, min_face=min_face,
     )  # fmt: skip
     bad, results = BadItems("photo"), []
-    names = _Names()
-    for photo in _read(pipeline, paths, Steps(align=False, embed=False), bad, "Detecting"):
-        results.append(photo)
+    names = FileNames()
+    for path, photo in read_photos(pipeline, paths, Steps(align=False, embed=False), bad, "Detecting"):
+        results.append((path, photo))
         if draw is not None:
             labels = [f"{face.score:.2f}" for face in photo.faces]
-            picture = draw_faces(read_image(photo.source), photo.faces, labels, [BLUE] * len(labels))
-            save_image(draw / f"{names.of(photo.source)}.jpg", picture)
+            picture = draw_faces(read_image(path), photo.faces, labels, [BLUE] * len(labels))
+            save_image(draw / f"{names.of(path)}.jpg", picture)
     if json:
-        print_json({"photos": [_photo_dict(photo) for photo in results], "bad": bad.items})
-    else:
+        print_json({"photos": [_photo_dict(*result) for result in results], "bad": bad.items})
+    elif results:
         table(
             "",
             ("photo", "faces", "score", "box (x1 y1 x2 y2)"),
-            (_detect_row(photo) for photo in results),
+            (_detect_row(photo) for _, photo in results),
             right=(1,),
         )
-        say(f"{sum(len(p.faces) for p in results)} faces in {len(results)} photos.")
+        found = sum(len(photo.faces) for _, photo in results)
+        say(f"{count(found, 'face')} in {count(len(results), 'photo')}.")
         if draw is not None:
             say(f"Drawn in {draw}.")
-    bad.finish()
+    bad.finish(len(results))
 
 
 def align(
@@ -89,28 +103,29 @@ def align(
     from facewise.drawing import save_image
     from facewise.pipeline import Pipeline, Steps
 
+    check_output_folder(out)
     loaded = load_pipeline(
         detector=detector, embed=False, provider=provider, threads=threads, min_face=min_face
     )
     pipeline = Pipeline(loaded.detector, None, crop_size=size, threads=threads)
-    bad, crops, without = BadItems("photo"), [], []
-    names = _Names()
+    bad, crops, without, photos = BadItems("photo"), [], list[Path](), 0
+    names = FileNames()
     steps = Steps(embed=False, main_only=main, keep_crops=True)
-    for photo in _read(pipeline, paths, steps, bad, "Aligning"):
-        stem = names.of(photo.source)
+    for path, photo in read_photos(pipeline, paths, steps, bad, "Aligning"):
+        photos += 1
         if photo.crops is None or not photo.faces:
-            without.append(photo.source)
+            without.append(path)
             continue
-        for i, (face, crop) in enumerate(zip(photo.faces, photo.crops, strict=True)):
-            path = out / (f"{stem}.png" if len(photo.faces) == 1 else f"{stem}_{i}.png")
-            save_image(path, crop)
-            crops.append({"photo": photo.source, "crop": str(path), **face_dict(face)})
+        files = names.several(path, len(photo.faces))
+        for name, face, crop in zip(files, photo.faces, photo.crops, strict=True):
+            save_image(out / f"{name}.png", crop)
+            crops.append({"photo": str(path), "crop": str(out / f"{name}.png"), **face_dict(face)})
     if json:
-        print_json({"crops": crops, "without_face": without, "bad": bad.items})
-    else:
-        say(f"{len(crops)} crops of {size}×{size} pixels in {out}.")
-    _tell_without(without)
-    bad.finish()
+        print_json({"crops": crops, "without_face": [str(path) for path in without], "bad": bad.items})
+    elif photos:
+        say(f"{count(len(crops), 'crop')} of {size}×{size} pixels in {out}.")
+    tell_without(without)
+    bad.finish(photos)
 
 
 def embed(
@@ -130,22 +145,22 @@ def embed(
 
     import numpy as np
 
-    from facewise.cli.output import usage_error
     from facewise.files import atomic_write
     from facewise.pipeline import Steps
 
     if out.suffix != ".npz":
         usage_error(f"--out must name a .npz file, not {out}.")
+    check_output_file(out)
     pipeline = load_pipeline(
         detector=detector, model=model, flip=flip, provider=provider, threads=threads, min_face=min_face
     )
-    bad, rows, without = BadItems("photo"), [], []
+    bad, rows, without = BadItems("photo"), [], list[Path]()
     started, photos = time.perf_counter(), 0
-    for photo in _read(pipeline, paths, Steps(main_only=main), bad, "Embedding"):
+    for path, photo in read_photos(pipeline, paths, Steps(main_only=main), bad, "Embedding"):
         photos += 1
-        rows += [(photo.source, photo.sha256, i, face) for i, face in enumerate(photo.faces)]
+        rows += [(str(path), photo.sha256, i, face) for i, face in enumerate(photo.faces)]
         if not photo.faces:
-            without.append(photo.source)
+            without.append(path)
     seconds = time.perf_counter() - started
     embedder = pipeline.embedder
     vectors = [face.embedding for *_, face in rows if face.embedding is not None]
@@ -166,51 +181,79 @@ def embed(
     summary: dict[str, Any] = {
         "out": str(out), "photos": photos, "faces": len(rows), "seconds": round(seconds, 3),
         "photos_per_second": round(photos / max(seconds, 1e-9), 2), "model": embedder.name,
-        "fingerprint": embedder.fingerprint, "flip": embedder.flip, "without_face": without, "bad": bad.items,
+        "fingerprint": embedder.fingerprint, "flip": embedder.flip,
+        "without_face": [str(path) for path in without], "bad": bad.items,
     }  # fmt: skip
     if json:
         print_json(summary)
     else:
         say(
-            f"{len(rows)} faces of {photos} photos in {out} "
+            f"{count(len(rows), 'face')} of {count(photos, 'photo')} in {out} "
             f"({seconds:.1f} s, {summary['photos_per_second']} photos/s, {embedder.name})."
         )
-    _tell_without(without)
-    bad.finish()
+    tell_without(without)
+    bad.finish(photos)
 
 
-def _read(
-    pipeline: Pipeline, paths: list[Path], steps: Steps, bad: BadItems, label: str
-) -> Iterator[PhotoFaces]:
-    """Every readable photo; the others go to `bad`."""
+def photos_in(paths: Sequence[Path]) -> list[Path]:
+    """The photos of the given files and folders.
+
+    Raises:
+        ImageError: There is none, or a folder cannot be listed.
+    """
     from facewise.errors import ImageError
     from facewise.photos import find_photos
 
     photos = find_photos(paths)
     if not photos:
-        raise ImageError(f"No photos were found in {', '.join(map(str, paths))}.")
-    for photo in with_progress(label, pipeline.read_many(photos, steps), len(photos)):
+        raise ImageError(
+            f"No photos were found in {', '.join(map(str, paths))}: name photos, or another folder."
+        )
+    return photos
+
+
+def read_photos(
+    pipeline: Pipeline, paths: Sequence[Path], steps: Steps, bad: BadItems, label: str
+) -> Iterator[tuple[Path, PhotoFaces]]:
+    """Every readable photo with its path; the others go to `bad`."""
+    photos = photos_in(paths)
+    found = zip(photos, pipeline.read_many(photos, steps), strict=True)
+    for path, photo in with_progress(label, found, len(photos)):
         if photo.error is not None:
-            bad.add(photo.source, photo.error)
+            bad.add(str(path), photo.error)
         else:
-            yield photo
+            yield path, photo
 
 
-class _Names:
-    """File names for results: the photo's stem, numbered where two photos share it."""
+class FileNames:
+    """File names for results: the photo's stem, numbered where another result already has it."""
 
     def __init__(self) -> None:
-        self._seen: Counter[str] = Counter()
+        self._taken: set[str] = set()
 
-    def of(self, source: str) -> str:
-        stem = Path(os.path.basename(source)).stem  # noqa: PTH119
-        self._seen[stem] += 1
-        return stem if self._seen[stem] == 1 else f"{stem}-{self._seen[stem]}"
+    def of(self, photo: Path) -> str:
+        """The name of a photo's one result, without an ending."""
+        return self.several(photo, 1)[0]
+
+    def several(self, photo: Path, results: int) -> list[str]:
+        """The names of a photo's results: `stem_0`, `stem_1`, … if there are several."""
+        for stem in _numbered(photo.stem):
+            names = [stem] if results == 1 else [f"{stem}_{i}" for i in range(results)]
+            # Some file systems do not tell capitals from small letters.
+            if self._taken.isdisjoint(name.casefold() for name in names):
+                break
+        self._taken.update(name.casefold() for name in names)
+        return names
 
 
-def _photo_dict(photo: PhotoFaces) -> dict[str, Any]:
+def _numbered(stem: str) -> Iterator[str]:
+    yield stem
+    yield from (f"{stem}-{i}" for i in itertools.count(2))
+
+
+def _photo_dict(path: Path, photo: PhotoFaces) -> dict[str, Any]:
     return {
-        "photo": photo.source,
+        "photo": str(path),
         "sha256": photo.sha256,
         "width": photo.size[1],
         "height": photo.size[0],
@@ -223,7 +266,10 @@ def _detect_row(photo: PhotoFaces) -> tuple[object, ...]:
     return photo.source, len(photo.faces), "\n".join(f"{face.score:.3f}" for face in photo.faces), boxes
 
 
-def _tell_without(without: list[str]) -> None:
+def tell_without(without: Sequence[Path]) -> None:
+    """Names the photos in which no face was found, on stderr."""
+    from facewise.image import source_name
+
     if without:
-        plural = "photo has" if len(without) == 1 else "photos have"
-        tell(f"{len(without)} {plural} no face: {', '.join(without)}")
+        names = ", ".join(source_name(path) for path in without)
+        tell(f"{count(len(without), 'photo has', 'photos have')} no face: {names}")
