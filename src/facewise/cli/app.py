@@ -31,22 +31,32 @@ class _HonestGroup(TyperGroup):
         except KeyboardInterrupt:
             raise typer.Exit(STOPPED) from None
         except BrokenPipeError:
-            # Whoever read our output has seen enough (`facewise … | head`). What is still buffered goes
-            # nowhere, lest Python complain of it when it ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # Whoever read our output has seen enough (`facewise … | head`).
+            _drop_output()
             raise typer.Exit(0) from None
         except OSError as error:
             where = "" if error.filename is None else f" {error.filename}"
-            _fail(ctx, f"Cannot use{where}: {error.strerror or error}; check the path and the disk.")
+            _fail(
+                ctx, f"Cannot read or write{where}: {error.strerror or error}; check the path and the disk."
+            )
 
 
 def _fail(ctx: Any, sentence: str) -> NoReturn:
     """Tells the sentence, to a machine that asked for JSON as JSON too, and ends with code 3."""
     sentence = " ".join(sentence.split())
     print(f"facewise: {sentence}", file=sys.stderr)  # noqa: T201
-    if ctx.meta.get(JSON_WANTED):
-        print_json({"error": sentence})
+    try:
+        if ctx.meta.get(JSON_WANTED):
+            print_json({"error": sentence})
+        sys.stdout.flush()
+    except OSError:  # what went wrong may be the output itself, on a full disk
+        _drop_output()
     raise typer.Exit(3) from None
+
+
+def _drop_output() -> None:
+    """Sends what is still buffered nowhere, lest Python complain of it when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 app = typer.Typer(

@@ -152,7 +152,7 @@ def _measure(lfw: Lfw, pipeline: Pipeline) -> LfwResult:
 
     photos = photos_of([pair for pair in lfw.pairs if pair.fold in _FOLDS])
     with FaceCache() as cache, progress_bar("  LFW", len(photos)) as done:
-        return evaluate_lfw(lfw, pipeline, folds=_FOLDS, cache=cache, progress=done)
+        return evaluate_lfw(lfw, pipeline, folds=_FOLDS, cache=cache, progress=done, processes=True)
 
 
 def _print_measure(result: LfwResult) -> None:

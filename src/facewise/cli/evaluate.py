@@ -61,10 +61,10 @@ def lfw(
     identification = None
     with FaceCache() if cache else nullcontext() as kept:
         with progress_bar("LFW View 2", len(photos_of(data.pairs))) as done:
-            result = evaluate_lfw(data, pipeline, cache=kept, progress=done)
+            result = evaluate_lfw(data, pipeline, cache=kept, progress=done, processes=True)
         if one_shot:
             with progress_bar("LFW one-shot", sum(map(len, data.people.values()))) as done:
-                identification = run_one_shot(data, pipeline, cache=kept, progress=done)
+                identification = run_one_shot(data, pipeline, cache=kept, progress=done, processes=True)
     seconds = time.perf_counter() - started
     if save:
         save_calibration(pipeline.embedder.model, result.calibration(pipeline))

@@ -107,7 +107,7 @@ def cluster(
     detector: Detector = None,
     model: Model = None,
     flip: Flip = None,
-    min_face: MinFace = 0.0,
+    min_face: MinFace = 32.0,
     provider: Provider = "cpu",
     threads: Threads = None,
     json: Json = False,
@@ -143,6 +143,7 @@ def cluster(
     groups: dict[int, list[int]] = defaultdict(list)
     for i, label in enumerate(labels.tolist()):
         groups[label].append(i)
+    groups = dict(sorted(groups.items()))  # the largest first
     if out is not None:
         _write_csv(out, faces, labels.tolist())
     if draw is not None and faces:

@@ -217,7 +217,7 @@ def read_photos(
 ) -> Iterator[tuple[Path, PhotoFaces]]:
     """Every readable photo with its path; the others go to `bad`."""
     photos = photos_in(paths)
-    found = zip(photos, pipeline.read_many(photos, steps), strict=True)
+    found = zip(photos, pipeline.read_many(photos, steps, processes=True), strict=True)
     for path, photo in with_progress(label, found, len(photos)):
         if photo.error is not None:
             bad.add(str(path), photo.error)

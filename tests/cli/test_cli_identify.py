@@ -1,0 +1,160 @@
+"""`facewise identify` and `facewise cluster`."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import PIL.Image
+import pytest
+
+from facewise.image import read_image
+
+
+@pytest.fixture
+def people(facewise, photo):
+    for name, person in (("Ada", 1), ("Bob", 2)):
+        photo(f"enrolled/{name}/1.png", (90, 80, 60, person))
+    facewise("enroll", "--folder", "enrolled")
+
+
+def said(done) -> dict[str, list[str | None]]:
+    return {photo["photo"]: [face["name"] for face in photo["faces"]] for photo in done.json["photos"]}
+
+
+def test_the_right_name_and_strangers_unknown(facewise, people, photo):
+    photo("ada.png", (200, 140, 80, 1))
+    photo("party.png", (80, 80, 70, 2), (220, 150, 100, 1), (60, 190, 50, 3))
+    photo("nobody.png")
+    done = facewise("identify", "ada.png", "party.png", "nobody.png", "--threshold", 0.8, "--json")
+    assert said(done)["ada.png"] == ["Ada"]
+    assert said(done)["nobody.png"] == []
+    by_width = {round(f["box"][2] - f["box"][0]): f["name"] for f in done.json["photos"][1]["faces"]}
+    assert by_width == {100: "Ada", 70: "Bob", 50: None}
+    best = done.json["photos"][0]["faces"][0]
+    assert best["decided"] is True
+    assert best["candidates"][0]["name"] == "Ada"
+    assert best["similarity"] == best["candidates"][0]["similarity"] > best["candidates"][1]["similarity"]
+
+
+def test_the_table(facewise, people, photo):
+    photo("party.png", (80, 80, 70, 2), (60, 190, 50, 3))
+    photo("nobody.png")
+    out = facewise("identify", "party.png", "nobody.png", "--threshold", 0.8).out
+    rows = [line for line in out.splitlines() if "│" in line]
+    assert "party.png" in rows[0]
+    assert "Bob" in rows[0]
+    assert "unknown" in rows[1]
+    assert "no face" in rows[2]
+
+
+def test_swapping_two_people_is_noticed(facewise, photo):
+    photo("one/Ada/1.png", (90, 80, 60, 2))
+    photo("one/Bob/1.png", (90, 80, 60, 1))
+    facewise("enroll", "--folder", "one")
+    photo("ada.png", (200, 140, 80, 1))
+    assert said(facewise("identify", "ada.png", "--threshold", 0.8, "--json"))["ada.png"] == ["Bob"]
+
+
+def test_without_calibration_nobody_is_named(facewise, people, photo):
+    photo("ada.png", (200, 140, 80, 1))
+    face = facewise("identify", "ada.png", "--json").json["photos"][0]["faces"][0]
+    assert (face["name"], face["decided"], face["candidates"][0]["name"]) == (None, False, "Ada")
+    out = facewise("identify", "ada.png").out
+    assert "Ada?" in out
+    assert "no decision" in out
+
+
+def test_bad_photos_are_named(facewise, people, photo):
+    photo("ada.png", (200, 140, 80, 1))
+    Path("bad.jpg").write_text("no photo")
+    done = facewise("identify", "bad.jpg", "ada.png", "--threshold", 0.8, "--json", code=3)
+    assert said(done) == {"ada.png": ["Ada"]}
+    assert [bad["item"] for bad in done.json["bad"]] == ["bad.jpg"]
+
+
+def test_identify_draws(facewise, people, photo):
+    photo("new\nline.png", (200, 140, 80, 1), (60, 60, 40, 5))
+    facewise("identify", "new\nline.png", "--threshold", 0.8, "--draw", "drawn")
+    assert read_image("drawn/new\nline.jpg").shape == (240, 320, 3)
+
+
+def test_an_empty_gallery_is_said_to_be_empty(facewise, photo):
+    facewise("enroll", "Ada", "missing.png", code=3)
+    photo("ada.png", (200, 140, 80, 1))
+    assert "holds nobody" in facewise("identify", "ada.png").err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["ada.png", "--gallery", "nope.db"], "no gallery nope.db"),
+        (["ada.png", "--gallery", "ada.png"], "not a Facewise gallery"),
+        (["ada.png", "--model", "other"], "another model"),
+        (["empty"], "No photos were found in empty"),
+        (["ada.png", "--threshold", "2"], "between -1 and 1"),
+        (["ada.png", "--draw", "ada.png"], "is a file"),
+    ],
+)
+def test_identify_errors(facewise, people, photo, words, told):
+    photo("ada.png", (200, 140, 80, 1))
+    Path("empty").mkdir()
+    done = facewise("identify", *words, code=3)
+    if told == "another model":
+        assert done.err.count("tiny-embedder") + done.err.count("other") >= 2
+    else:
+        assert told in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+@pytest.fixture
+def pile(photo):
+    """Two people twice or more, one alone, nobody, and what is no photo."""
+    for i, faces in enumerate(
+        [
+            [(90, 80, 60, 1)],
+            [(200, 140, 80, 1), (60, 60, 50, 2)],
+            [(150, 120, 90, 2)],
+            [(100, 100, 70, 3)],
+            [],
+        ]
+    ):
+        photo(f"pile/{i}.png", *faces)
+    Path("pile/bad.jpg").write_text("no photo")
+
+
+def test_cluster_groups_by_person(facewise, pile):
+    done = facewise("cluster", "pile", "--threshold", 0.8, "--json", code=3)
+    groups = [sorted(Path(face["photo"]).name for face in group) for group in done.json["groups"]]
+    assert sorted(groups) == [["0.png", "1.png"], ["1.png", "2.png"], ["3.png"]]
+    assert done.json["without_face"] == ["pile/4.png"]
+    assert [bad["item"] for bad in done.json["bad"]] == ["pile/bad.jpg"]
+    assert done.json["threshold"] == 0.8
+
+
+def test_cluster_writes_a_table_and_a_picture(facewise, pile):
+    done = facewise("cluster", "pile", "--threshold", 0.8, "--out", "g.csv", "--draw", "g.png", code=3)
+    assert "5 faces: 2 groups of two or more, 1 face alone (threshold 0.800)" in done.out
+    assert "Drawn in g.png" in done.out
+    with Path("g.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(Counter(row["group"] for row in rows).values()) == [1, 2, 2]
+    PIL.Image.open("g.png").verify()
+
+
+def test_cluster_decides_by_the_calibration(facewise, pile):
+    assert facewise("cluster", "pile", "--model", "calibrated", "--json", code=3).json["threshold"] == 0.8
+    assert "needs a threshold" in facewise("cluster", "pile", code=3).err
+
+
+def test_cluster_without_faces(facewise, photo):
+    photo("nobody.png")
+    done = facewise("cluster", "nobody.png", "--threshold", 0.8, "--json")
+    assert (done.json["groups"], done.json["without_face"]) == ([], ["nobody.png"])
+
+
+@pytest.mark.parametrize(("option", "path"), [("--out", "pile"), ("--draw", "pile"), ("--draw", "g.bmp")])
+def test_cluster_refuses_a_bad_place_for_its_results(facewise, photo, option, path):
+    photo("pile/0.png", (90, 80, 60, 1))
+    assert path in facewise("cluster", "pile", "--threshold", 0.8, option, path, code=3).err

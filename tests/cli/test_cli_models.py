@@ -1,0 +1,145 @@
+"""`facewise models …`, `eval lfw` and `bench`."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from facewise.models import read_model
+
+NAMES = ["calibrated", "mobilefacenet-foamliu", "other", "retinaface-mobilenet025"]
+
+
+@pytest.fixture
+def own_store(store, tmp_path, monkeypatch) -> Path:
+    """A copy of the store for tests that change it."""
+    home = tmp_path / "own"
+    shutil.copytree(store, home)
+    monkeypatch.setenv("FACEWISE_HOME", str(home))
+    return home / "models"
+
+
+def test_list(facewise, store):
+    done = facewise("models", "list", "--json").json
+    assert done["folder"] == str(store / "models")
+    assert [Path(model["path"]).stem for model in done["models"]] == NAMES
+    assert done["broken"] == []
+    assert "4 models" in facewise("models", "list").out
+
+
+def test_list_of_what_can_be_downloaded(facewise):
+    entries = facewise("models", "list", "--available", "--json").json["available"]
+    assert {"name", "kind", "licence", "size"} <= set(entries[0])
+    assert entries[0]["name"] in facewise("models", "list", "--available").out
+
+
+def test_show(facewise):
+    done = facewise("models", "show", "calibrated", "--json").json
+    assert (done["kind"], done["embedding_size"]) == ("embedder", 32)
+    assert [p["fmr"] for p in done["calibration"]["thresholds"]] == [0.1, 0.01, 0.001]
+    text = facewise("models", "show", "calibrated").out
+    assert "Calibrated on drawings" in text
+    assert "No calibration" in facewise("models", "show", "other").out
+    assert "models list" in facewise("models", "show", "nope", code=3).err
+    assert "nope.onnx" in facewise("models", "show", "./nope.onnx", code=3).err
+
+
+def test_verify(facewise, own_store):
+    assert len(facewise("models", "verify", "--json").json["good"]) == 4
+    whole = (own_store / "other.onnx").read_bytes()
+    (own_store / "other.onnx").write_bytes(whole[: len(whole) // 2])
+    done = facewise("models", "verify", "--json", code=3)
+    assert len(done.json["good"]) == 3
+    assert ["other.onnx" in bad["item"] for bad in done.json["bad"]] == [True]
+    listed = facewise("models", "list", "--json", code=3)
+    assert ["other.onnx" in broken["path"] for broken in listed.json["broken"]] == [True]
+    Path("a.png").touch()
+    assert "other.onnx" in facewise("verify", "a.png", "a.png", "--model", "other", code=3).err
+
+
+def test_damage_inside_a_model_is_told_on_stderr_alone(facewise, own_store):
+    path = own_store / "other.onnx"
+    data = bytearray(path.read_bytes())
+    at = data.find(b"Conv")
+    data[at : at + 4] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    done = facewise("models", "verify", "other", "--json", code=3)
+    assert [bad["item"] for bad in done.json["bad"]] == ["other"]
+
+
+def test_an_empty_store(facewise, tmp_path, monkeypatch):
+    monkeypatch.setenv("FACEWISE_HOME", str(tmp_path / "none"))
+    assert "models import" in facewise("detect", "a.png", code=3).err
+    assert facewise("models", "list", "--json").json["models"] == []
+    assert "no model" in facewise("models", "verify").out
+
+
+def test_a_home_that_cannot_be_made(facewise, monkeypatch):
+    Path("file").touch()
+    monkeypatch.setenv("FACEWISE_HOME", "file")
+    assert "set FACEWISE_HOME" in facewise("models", "list", code=3).err
+
+
+def test_import_names_what_is_no_checkpoint(facewise):
+    Path("text.pt").write_text("hello")
+    done = facewise("models", "import", "text.pt", "missing.pt", "--to", "out", "--json", code=3)
+    assert done.json["imported"] == []
+    assert [bad["item"] for bad in done.json["bad"]] == ["text.pt", "missing.pt"]
+    assert "2 bad checkpoints, named above, and no good one." in done.err
+    assert "--name" in facewise("models", "import", "a.pt", "b.pt", "--name", "x", code=2).err
+
+
+def test_download_of_an_unknown_model(facewise):
+    assert "'nope'" in facewise("models", "download", "nope", code=3).err
+
+
+@pytest.fixture
+def lfw(monkeypatch, place) -> Path:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "evaluation"))
+    return importlib.import_module("mini_lfw").make(place / "lfw")
+
+
+def test_eval_lfw(facewise, lfw, own_store):
+    first = facewise("eval", "lfw", lfw, "--json").json
+    assert 0.5 <= first["accuracy"] <= 1
+    assert len(first["kfold"]["accuracies"]) == 2
+    assert first["saved"] is False
+    assert (
+        first["embedder"]["fingerprint"] == read_model(own_store / "mobilefacenet-foamliu.onnx").fingerprint
+    )
+    again = facewise("eval", "lfw", lfw, "--save", "--json").json
+    assert again["accuracy"] == first["accuracy"]
+    assert again["saved"] is True
+    assert read_model(own_store / "mobilefacenet-foamliu.onnx").card.calibration.dataset == "LFW"
+    text = facewise("eval", "lfw", lfw, "--one-shot", "--no-cache").out
+    for told in ("accuracy, 2 folds", "TAR at FMR 0.001", "EER", "AUC", "One-shot", "rank-1"):
+        assert told in text
+
+
+def test_eval_lfw_names_what_it_cannot_read(facewise, lfw):
+    broken = lfw / "images/Person_A/Person_A_0001.jpg"
+    broken.write_text("no photo")
+    done = facewise("eval", "lfw", lfw, "--no-cache", "--json", code=3)
+    assert done.json["unreadable"][0]["photo"] == "Person_A/Person_A_0001.jpg"
+    assert "Person_A_0001.jpg" in done.err
+
+
+@pytest.mark.parametrize(("root", "told"), [("nope", "no folder nope"), (".", "pairs.txt")])
+def test_eval_lfw_without_lfw(facewise, root, told):
+    done = facewise("eval", "lfw", root, "--json", code=3)
+    assert told in done.json["error"]
+
+
+def test_bench(facewise, photo):
+    for i in range(3):
+        photo(f"in/{i}.png", (90, 80, 60, i))
+    done = facewise("bench", "in", "--rounds", 1, "--threads", 1, "--json").json
+    assert [stage["name"] for stage in done["stages"]] == ["decode", "detect", "align", "embed"]
+    assert done["throughput"]["photos"] == 3
+    Path("text.jpg").write_text("hello")
+    assert "text.jpg" in facewise("bench", "text.jpg", code=3).err
+    Path("empty").mkdir()
+    assert "No photos" in facewise("bench", "empty", code=3).err

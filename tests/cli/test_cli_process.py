@@ -1,0 +1,139 @@
+"""The command as a process: start, exit codes, pipes, signals, terminals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from facewise.cli.app import app
+
+FACEWISE = str(Path(sys.executable).with_name("facewise"))
+
+TIME_LIMIT = 1.2 * float(os.environ.get("FACEWISE_TEST_SLOWNESS", "2"))
+"""Seconds for a cold `verify`: 1.2 on an idle machine; tests share theirs with other tests."""
+
+
+def test_version_and_help(process):
+    assert process("--version").out.startswith("facewise ")
+    commands = process("--help").out
+    for command in app.registered_commands + app.registered_groups:
+        assert f" {command.name} " in commands
+
+
+@pytest.mark.parametrize("words", [[], ["gallery"], ["models"], ["eval"], ["bogus"], ["gallery", "bogus"]])
+def test_no_command_or_an_unknown_one_is_wrong_usage(process, words):
+    done = process(*words)
+    assert done.code == 2
+    assert "facewise" in done.out + done.err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(process, shell):
+    script = process(_FACEWISE_COMPLETE=f"source_{shell}").out
+    assert "_FACEWISE_COMPLETE" in script
+    assert "facewise" in script
+
+
+def test_show_completion(process):
+    shown = process("--show-completion", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    assert "Traceback" not in shown.err
+
+
+def test_verify_starts_quickly(process, photo):
+    a, b = photo("a.png", (90, 80, 60, 1)), photo("b.png", (200, 140, 80, 1))
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        assert process("verify", a, b, "--threshold", "0.8").out.startswith("the same person")
+        times.append(time.perf_counter() - started)
+    assert min(times) <= TIME_LIMIT, times
+
+
+def test_errors_leave_by_code_3_with_one_line(process):
+    done = process("detect", "missing.jpg")
+    assert (done.code, done.out) == (3, "")
+    assert done.err == "facewise: Cannot read missing.jpg: there is no such file or folder; check the path.\n"
+
+
+def test_a_reader_that_has_seen_enough(process, photo):
+    photo("a.png", *[(30 + 40 * i, 40 + 40 * j, 30, i) for i in range(7) for j in range(5)])
+    for words in (["detect", "a.png", "--json"], ["models", "list", "--available"]):
+        writer = subprocess.Popen([FACEWISE, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        writer.stdout.close()
+        assert writer.stderr.read() == b""
+        assert writer.wait() == 0
+        writer.stderr.close()
+
+
+def interrupted(words: list[str], after: float) -> tuple[int, str, str]:
+    """Ctrl-C as a terminal sends it: to the whole process group."""
+    running = subprocess.Popen(
+        [FACEWISE, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    time.sleep(after)
+    os.killpg(running.pid, signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+    return running.returncode, out, err
+
+
+@pytest.mark.parametrize("after", [0.5, 1.5, 2.5])
+def test_ctrl_c_leaves_nothing_half_written(process, photo, after):
+    photo("photos/0.png", (90, 80, 60, 1), (200, 140, 80, 2))
+    for i in range(1, 3000):
+        os.link("photos/0.png", f"photos/{i}.png")
+    words = ["embed", "photos", "--out", "out.npz", "--threads", "1"]
+    code, out, err = interrupted(words, after)
+    assert (code, out) == (130, "")
+    assert err == "facewise: stopped; no file is left half-written.\n"
+    assert [path.name for path in Path().iterdir()] == ["photos"]
+
+
+def test_ctrl_c_keeps_who_was_enrolled(process, photo):
+    for i in range(400):
+        photo(f"team/P{i:03d}/1.png", (90, 80, 60, i + 1))
+    code, out, err = interrupted(["enroll", "--folder", "team", "--threads", "1"], 2.5)
+    assert (code, out) == (130, "")
+    assert err.splitlines()[-1] == "facewise: stopped; no file is left half-written."
+    if Path("facewise.db").exists():
+        assert "is sound" in process("gallery", "check").out
+
+
+def test_a_narrow_terminal_loses_nothing(process, photo):
+    photo("a_long_name_of_a_photo_that_does_not_fit.png", (90, 80, 60, 1))
+    out = process("detect", "a_long_name_of_a_photo_that_does_not_fit.png", COLUMNS="40").out
+    rows = out.splitlines()
+    assert max(map(len, rows[:-1])) <= 40
+    cells = "".join(row.split("│")[1].strip() for row in rows if row.startswith("│"))
+    assert cells == "a_long_name_of_a_photo_that_does_not_fit.png"
+
+
+def test_no_colour_codes_in_a_pipe(process):
+    for environment in ({}, {"NO_COLOR": "1"}):
+        assert "\x1b" not in process("models", "list", **environment).out
+
+
+def test_a_terminal_that_is_not_utf8(process, photo):
+    photo("ёж.png", (90, 80, 60, 1))
+    table = process("detect", "ёж.png", PYTHONIOENCODING="ascii")
+    assert table.code == 0
+    assert "\\u0451" in table.out
+    document = process("detect", "ёж.png", "--json", PYTHONIOENCODING="ascii")
+    assert document.json["photos"][0]["photo"] == "ёж.png"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_at_the_other_end(photo):
+    photo("a.png", (90, 80, 60, 1))
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [FACEWISE, "detect", "a.png", "--json"], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 3
+    assert done.stderr.startswith(b"facewise: ")
+    assert b"Traceback" not in done.stderr
