@@ -7,6 +7,7 @@ is one core's, and starting the processes is counted. The photos are taken in th
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,11 +18,13 @@ from facewise.pipeline import PhotoFaces, Pipeline
 from real import have_models, photos
 
 BLOCK = 4411
+STEP = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+"""Every STEP-th photo only: `benchmarks/pipeline.py 4` for a quick look."""
 
 
 def main() -> None:
     have_models()
-    pipeline, paths = Pipeline.load(), photos()
+    pipeline, paths = Pipeline.load(), photos(STEP)
     for path in paths[:10]:
         pipeline.read(path)
     list(pipeline.read_many(paths[:10]))

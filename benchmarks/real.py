@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from facewise.models.home import models_folder
-from facewise.models.importing import import_checkpoint
 
 SHARED = Path(os.environ.get("FACEWISE_TEST_DATA") or Path(__file__).parents[2] / "shared")
 LFW = SHARED / "data" / "lfw"
@@ -15,6 +14,9 @@ CHECKPOINTS = ("retinaface_mobilenet025.pth", "mobilefacenet_foamliu.pt")
 
 def have_models() -> None:
     """Import both public checkpoints into the store, unless they are there."""
+    # Here, so that worker processes, which read this file again, do not load PyTorch.
+    from facewise.models.importing import import_checkpoint
+
     for checkpoint, name in zip(
         CHECKPOINTS, ("retinaface-mobilenet025", "mobilefacenet-foamliu"), strict=True
     ):

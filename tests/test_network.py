@@ -39,9 +39,9 @@ def test_the_provider_asked_for_is_the_one_used(model: ModelFile, monkeypatch: p
     asked = {}
     session_class = onnxruntime.InferenceSession
 
-    def session(network: bytes, options: onnxruntime.SessionOptions, providers: list[str]):
+    def session(network: bytes, options: onnxruntime.SessionOptions, providers: list[str], **rest: object):
         asked.update(providers=providers, threads=options.intra_op_num_threads)
-        return session_class(network, options, providers=providers)
+        return session_class(network, options, providers=providers, **rest)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
     Network(model, provider="cpu", threads=2)
@@ -80,9 +80,9 @@ def test_falling_back_to_the_cpu_is_an_error(
     session_class = onnxruntime.InferenceSession
 
     class Fallback:
-        def __init__(self, network: bytes, options: object, providers: list[str]) -> None:
+        def __init__(self, network: bytes, options: object, providers: list[str], **rest: object) -> None:
             assert providers == ["CUDAExecutionProvider"]
-            self.session = session_class(network, options, providers=["CPUExecutionProvider"])
+            self.session = session_class(network, options, providers=["CPUExecutionProvider"], **rest)
 
         def get_inputs(self) -> list[object]:
             return self.session.get_inputs()

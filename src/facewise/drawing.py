@@ -144,6 +144,16 @@ def _lines(rows: Sequence[tuple[str, Sequence[Tile]]], step: int, columns: int) 
         yield line
 
 
+def check_drawable(path: str | os.PathLike[str]) -> None:
+    """Refuses, before any work is done for it, a picture whose name ends in no format it can have.
+
+    Raises:
+        SettingError: Another ending than .jpg, .jpeg, .png or .webp.
+    """
+    if os.path.splitext(os.fspath(path))[1].lower() not in _DRAWABLE:  # noqa: PTH122  any path-like
+        raise SettingError(f"Cannot draw to {os.fspath(path)}: name it with one of {', '.join(_DRAWABLE)}.")
+
+
 def save_image(path: str | os.PathLike[str], image: Image) -> None:
     """Write a picture; the format follows the name's ending.
 
@@ -151,8 +161,7 @@ def save_image(path: str | os.PathLike[str], image: Image) -> None:
         SettingError: Another ending than .jpg, .jpeg, .png or .webp.
         FacewiseError: The file cannot be written.
     """
-    if os.path.splitext(os.fspath(path))[1].lower() not in _DRAWABLE:  # noqa: PTH122  any path-like
-        raise SettingError(f"Cannot draw to {os.fspath(path)}: name it with one of {', '.join(_DRAWABLE)}.")
+    check_drawable(path)
     with atomic_write(path) as temporary:
         PIL.Image.fromarray(image).save(temporary, quality=92)
 

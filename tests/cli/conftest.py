@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from facewise.models import Calibration, read_model, write_model
@@ -80,10 +81,20 @@ def place(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return work
 
 
+@pytest.fixture(scope="session")
+def all_commands() -> object:
+    """All commands, put together once: Typer would do it again for each call, which is half its time."""
+    from facewise.cli.app import app
+
+    return typer.main.get_command(app)
+
+
 @pytest.fixture
-def facewise() -> Callable[..., Done]:
+def facewise(all_commands: object, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
     """`facewise("detect", path, …, code=0)`: runs a command here and checks its exit code."""
     from facewise.cli.app import app
+
+    monkeypatch.setattr("typer.testing._get_command", lambda _: all_commands)
 
     def run(*words: object, code: int = 0) -> Done:
         result = CliRunner().invoke(app, [str(word) for word in words])

@@ -40,7 +40,7 @@ def test_enroll_counts_the_bad_and_keeps_the_good(facewise, photo):
     done = facewise("enroll", "Ada", "good.png", "nobody.png", "missing.png", "--json", code=3)
     assert done.json["enrolled"][0]["added"] == 1
     assert {bad["item"] for bad in done.json["bad"]} == {"nobody.png", "missing.png"}
-    assert "2 bad photos, named above; 1 good" in done.err
+    assert "2 bad photos, named above; the good ones are done" in done.err
     assert names(facewise) == {"Ada": 1}
 
 

@@ -58,7 +58,7 @@ def test_good_photos_are_done_and_bad_ones_named(facewise, photo):
     assert [photo["photo"] for photo in done.json["photos"]] == ["good.png"]
     assert [bad["item"] for bad in done.json["bad"]] == ["missing.jpg", "text.jpg", "empty.jpg"]
     assert len(done.complaints) == 4
-    assert done.complaints[-1] == "facewise: 3 bad photos, named above; 1 good."
+    assert done.complaints[-1] == "facewise: 3 bad photos, named above; the good ones are done."
     for name, complaint in zip(("missing.jpg", "text.jpg", "empty.jpg"), done.complaints, strict=False):
         assert name in complaint
 

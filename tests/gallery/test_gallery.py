@@ -12,7 +12,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from facewise.errors import DatasetError, FaceNotFoundError, FacewiseError, GalleryError, ImageError, SettingError
+from facewise.errors import (
+    DatasetError,
+    FaceNotFoundError,
+    FacewiseError,
+    GalleryError,
+    ImageError,
+    SettingError,
+)
 from facewise.gallery import Gallery, Rejection, Sample
 from facewise.types import Decision
 

@@ -115,6 +115,7 @@ def cluster(
     """Group the faces of a pile of photos by person, with no names given."""
     import numpy as np
 
+    from facewise.drawing import check_drawable
     from facewise.errors import SettingError
     from facewise.gallery import cluster as group
     from facewise.models import NO_CALIBRATION, choose_decision
@@ -122,6 +123,8 @@ def cluster(
 
     for path in filter(None, (out, draw)):
         check_output_file(path)
+    if draw is not None:
+        check_drawable(draw)
     pipeline = load_pipeline(
         detector=detector, model=model, flip=flip, provider=provider, threads=threads, min_face=min_face
     )

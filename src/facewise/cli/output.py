@@ -140,10 +140,11 @@ class BadItems:
         """
         if not self.items:
             return
+        named = f"{count(len(self.items), f'bad {self.what}')}, named above"
         if good:
-            tell(f"facewise: {count(len(self.items), f'bad {self.what}')}, named above; {good} good.")
+            tell(f"facewise: {named}; the good ones are done.")
         elif len(self.items) > 1:
-            tell(f"facewise: {count(len(self.items), f'bad {self.what}')}, named above, and no good one.")
+            tell(f"facewise: {named}, and no good one.")
         raise typer.Exit(3)
 
 

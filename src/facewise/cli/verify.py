@@ -18,7 +18,7 @@ from facewise.cli.options import (
     ThresholdOption,
     load_pipeline,
 )
-from facewise.cli.output import face_dict, print_json, say
+from facewise.cli.output import check_output_file, face_dict, print_json, say
 
 if TYPE_CHECKING:
     from facewise.types import Verification
@@ -40,6 +40,8 @@ def verify(
     """Are two photos of the same person? Compares the main face of each."""
     from facewise.recognizer import Recognizer
 
+    if draw is not None:
+        _check_draw(draw)
     pipeline = load_pipeline(detector=detector, model=model, flip=flip, provider=provider, threads=threads)
     result = Recognizer(pipeline=pipeline).verify(a, b, fmr=fmr, threshold=threshold)
     if draw is not None:
@@ -70,6 +72,13 @@ def verify(
         )
     if draw is not None:
         say(f"Drawn in {draw}.")
+
+
+def _check_draw(path: Path) -> None:
+    from facewise.drawing import check_drawable
+
+    check_output_file(path)
+    check_drawable(path)
 
 
 def _draw(path: Path, a: Path, b: Path, result: Verification) -> None:
