@@ -81,12 +81,12 @@ def interrupted(words: list[str], after: float) -> tuple[int, str, str]:
     return running.returncode, out, err
 
 
-@pytest.mark.parametrize("after", [0.5, 2.0])
-def test_ctrl_c_leaves_nothing_half_written(process, photo, after):
+@pytest.mark.parametrize(("after", "threads"), [(0.5, "1"), (2.0, "1"), (1.2, "2"), (2.0, "2")])
+def test_ctrl_c_leaves_nothing_half_written(process, photo, after, threads):
     photo("photos/0.png", (90, 80, 60, 1), (200, 140, 80, 2))
     for i in range(1, 3000):
         os.link("photos/0.png", f"photos/{i}.png")
-    words = ["embed", "photos", "--out", "out.npz", "--threads", "1"]
+    words = ["embed", "photos", "--out", "out.npz", "--threads", threads]
     code, out, err = interrupted(words, after)
     assert (code, out) == (130, "")
     assert err == "facewise: stopped; no file is left half-written.\n"

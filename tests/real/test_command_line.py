@@ -68,6 +68,7 @@ def test_verify_same_and_different(run, people):
     assert "no calibration" in undecided["note"]
 
 
+@pytest.mark.slow  # where no other test takes the cores
 def test_a_cold_verify_is_quick(run, people):
     taken = []
     for _ in range(5):
