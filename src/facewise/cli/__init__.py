@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import io
+import signal
 import sys
+import threading
+from types import FrameType
 
 STOPPED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -11,6 +15,7 @@ STOPPED = 130
 
 def main() -> None:
     """Entry point of the `facewise` command."""
+    pressed = _notice_ctrl_c()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that lacks a letter of a name shows its code.
         if isinstance(stream, io.TextIOWrapper):
@@ -20,8 +25,37 @@ def main() -> None:
         from facewise.cli.app import app
 
         app()
-    except (KeyboardInterrupt, SystemExit) as end:
-        if isinstance(end, SystemExit) and end.code != STOPPED:
+    except BaseException as end:
+        # Compiled modules that are just loading turn Ctrl-C into errors of their own.
+        unfinished = not isinstance(end, SystemExit) and bool(pressed)
+        stopped = isinstance(end, KeyboardInterrupt) or (isinstance(end, SystemExit) and end.code == STOPPED)
+        if not (stopped or unfinished):
             raise
         sys.stderr.write("facewise: stopped; no file is left half-written.\n")
         sys.exit(STOPPED)
+
+
+def _notice_ctrl_c() -> list[int]:
+    """Returns a list that is no longer empty once Ctrl-C was pressed; it interrupts as ever.
+
+    Where Python must swallow an exception (callbacks of its import, compiled code that calls back), it would
+    swallow Ctrl-C too and go on: then it is asked for again a moment later.
+    """
+    pressed: list[int] = []
+    swallowed = sys.unraisablehook
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    def ask_again(lost: sys.UnraisableHookArgs) -> None:
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            threading.Timer(0.01, _thread.interrupt_main).start()
+        else:
+            swallowed(lost)
+
+    main_thread = threading.current_thread() is threading.main_thread()
+    if main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+        sys.unraisablehook = ask_again
+    return pressed
