@@ -1,9 +1,9 @@
 """Published protocols, run end to end on any pair of models."""
 
+from facewise.data.lfw import Lfw, Pair, load_lfw
 from facewise.evaluation.cache import FaceCache
 from facewise.evaluation.embedded import EmbeddedPhoto, embed_photos
 from facewise.evaluation.lfw import LfwResult, OneShotResult, evaluate_lfw, one_shot
-from facewise.evaluation.lfw_data import Lfw, Pair, load_lfw
 
 __all__ = [
     "EmbeddedPhoto",

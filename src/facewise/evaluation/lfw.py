@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facewise.data.lfw import Lfw, Pair
 from facewise.errors import DatasetError
 from facewise.evaluation.cache import FaceCache
 from facewise.evaluation.embedded import EmbeddedPhoto, Progress, embed_photos
-from facewise.evaluation.lfw_data import Lfw, Pair
 from facewise.metrics import (
     IdentificationAccumulator,
     IdentificationResult,

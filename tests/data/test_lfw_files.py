@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from facewise.data.lfw import read_pairs
 from facewise.errors import DatasetError
 from facewise.evaluation import Pair, load_lfw
-from facewise.evaluation.lfw_data import read_pairs
 
 VIEW2 = """2\t2
 Ada_Lovelace\t1\t2

@@ -1,0 +1,1 @@
+"""Losses: embeddings and labels to one number to minimise, one loss a file."""
