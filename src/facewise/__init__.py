@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from facewise.image import read_image
     from facewise.pipeline import Pipeline
     from facewise.recognizer import Recognizer, verify
+    from facewise.training import train
     from facewise.types import Face, Match, Quality, Verification
 
 _LAZY = {
@@ -40,6 +41,7 @@ _LAZY = {
     "Recognizer": "facewise.recognizer",
     "Verification": "facewise.types",
     "read_image": "facewise.image",
+    "train": "facewise.training",
     "verify": "facewise.recognizer",
 }
 """Loaded when first used, so that `import facewise` is instant."""
@@ -61,6 +63,7 @@ __all__ = [
     "Verification",
     "__version__",
     "read_image",
+    "train",
     "verify",
 ]
 

@@ -6,9 +6,12 @@ Huang et al. 2007, "Labeled Faces in the Wild", UMass technical report 07-49.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from facewise.data.folder import labelled
+from facewise.data.source import FileSource, Source
 from facewise.errors import DatasetError
 
 
@@ -58,15 +61,9 @@ def load_lfw(root: str | os.PathLike[str], pairs: str | os.PathLike[str] | None 
     root = Path(root)
     if not root.is_dir():
         raise DatasetError(f"There is no folder {root}; give the folder of LFW that holds pairs.txt.")
-    images = next(
-        (root / name for name in ("images", "lfw", "lfw-deepfunneled") if (root / name).is_dir()), root
-    )
+    images = images_of(root)
     parsed = read_pairs(root / "pairs.txt" if pairs is None else Path(pairs))
-    people = {}
-    for folder in sorted(path for path in images.iterdir() if path.is_dir()):
-        photos = tuple(f"{folder.name}/{photo.name}" for photo in sorted(folder.glob("*.jpg")))
-        if photos:
-            people[folder.name] = photos
+    people = _people(images)
     there = {photo for photos in people.values() for photo in photos}
     missing = sorted({photo for pair in parsed for photo in (pair.a, pair.b)} - there)
     if missing:
@@ -75,6 +72,64 @@ def load_lfw(root: str | os.PathLike[str], pairs: str | os.PathLike[str] | None 
             "the protocol needs all of them."
         )
     return Lfw(images, people, parsed)
+
+
+def lfw_people(
+    root: str | os.PathLike[str], *, exclude_pairs: Iterable[str | os.PathLike[str]] = (), at_least: int = 1
+) -> FileSource:
+    """People of LFW to train on.
+
+    Args:
+        root: See `load_lfw`; no pair file is needed but those named.
+        exclude_pairs: Pair files, relative to `root`: whoever is in one of them, in any photo, is left out. A
+            model to be scored on `pairsDevTest.txt` must not have seen its people, by any photo of theirs.
+        at_least: Only people with so many photos.
+
+    Returns:
+        Their photos; keys are paths relative to the folder of people, as in `Pair`.
+
+    Raises:
+        DatasetError: A folder or file is missing or malformed, or nobody is left.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DatasetError(f"There is no folder {root}; give the folder of LFW.")
+    images = images_of(root)
+    excluded = {name for file in exclude_pairs for name in people_of(read_pairs(root / file))}
+    kept = {
+        name: photos
+        for name, photos in _people(images).items()
+        if name not in excluded and len(photos) >= at_least
+    }
+    if not kept:
+        raise DatasetError(f"Nobody of {images} is left with {at_least} photos and in none of the pairs.")
+    return labelled(str(root), images, [(photo, name) for name in kept for photo in kept[name]])
+
+
+def people_of(pairs: Iterable[Pair]) -> set[str]:
+    """The people whose photos are in the pairs."""
+    return {photo.partition("/")[0] for pair in pairs for photo in (pair.a, pair.b)}
+
+
+def pairs_within(pairs: Iterable[Pair], source: Source) -> tuple[Pair, ...]:
+    """The pairs of which both photos are in a source, by key."""
+    there = set(source.keys)
+    return tuple(pair for pair in pairs if pair.a in there and pair.b in there)
+
+
+def images_of(root: Path) -> Path:
+    """The folder of people in an LFW folder."""
+    names = ("images", "lfw", "lfw-deepfunneled")
+    return next((root / name for name in names if (root / name).is_dir()), root)
+
+
+def _people(images: Path) -> dict[str, tuple[str, ...]]:
+    people = {}
+    for folder in sorted(path for path in images.iterdir() if path.is_dir()):
+        photos = tuple(f"{folder.name}/{photo.name}" for photo in sorted(folder.glob("*.jpg")))
+        if photos:
+            people[folder.name] = photos
+    return people
 
 
 def read_pairs(path: Path) -> tuple[Pair, ...]:

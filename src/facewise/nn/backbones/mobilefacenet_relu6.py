@@ -9,6 +9,16 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from facewise.nn.backbones.base import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    BackboneInfo,
+    finish,
+    initialise,
+    map_side,
+    register,
+)
+
 _STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
 """(expansion, channels, blocks, stride of the first block): table 1 of the paper."""
 
@@ -64,11 +74,36 @@ class _GlobalDepthwise(nn.Module):
         return out
 
 
+@register(
+    BackboneInfo(
+        "mobilefacenet-relu6",
+        112,
+        IMAGENET_MEAN,
+        IMAGENET_STD,
+        "RGB",
+        "MobileFaceNet, 1804.07573; foamliu/MobileFaceNet's weights",
+    )
+)
 class MobileFaceNetReLU6(nn.Module):
-    """(N, 3, 112, 112) → (N, 128) embeddings, not normalised."""
+    """(N, 3, S, S) → (N, D) embeddings."""
 
-    def __init__(self, embedding_size: int = 128) -> None:
+    def __init__(
+        self, embedding_size: int = 128, dropout: float = 0.0, input_size: int = 112, unit: bool = False
+    ) -> None:
+        """A network for crops of one size.
+
+        Args:
+            embedding_size: D.
+            dropout: Share of features dropped before the last convolution; as published none.
+            input_size: S, in pixels.
+            unit: Whether embeddings get unit length.
+
+        Raises:
+            SettingError: The input is too small.
+        """
         super().__init__()
+        side = map_side(input_size, 16)
+        self.unit, self.embedding_size = unit, embedding_size
         self.conv1 = _conv_bn(3, 64, 3, 2)
         self.dw_conv = _Stem(64)
         blocks: list[nn.Module] = []
@@ -79,12 +114,14 @@ class MobileFaceNetReLU6(nn.Module):
                 channels = outputs
         self.features = nn.Sequential(*blocks)
         self.conv2 = _conv_bn(channels, 512, 1)
-        self.gdconv = _GlobalDepthwise(512, 7)
+        self.gdconv = _GlobalDepthwise(512, side)
+        self.dropout = nn.Dropout(dropout)
         self.conv3 = nn.Conv2d(512, embedding_size, 1)
         self.bn = nn.BatchNorm2d(embedding_size)
+        initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Args: x: (N, 3, 112, 112). Returns: (N, D)."""
+        """Args: x: (N, 3, S, S). Returns: (N, D)."""
         x = self.features(self.dw_conv(self.conv1(x)))
-        x = self.bn(self.conv3(self.gdconv(self.conv2(x))))
-        return x.flatten(1)
+        x = self.dropout(self.gdconv(self.conv2(x)))
+        return finish(x, (self.conv3, self.bn, nn.Flatten()), unit=self.unit)

@@ -1,0 +1,109 @@
+"""`facewise train` and `facewise recipes`: a dataset to a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from facewise.cli import STOPPED
+from facewise.cli.options import Detector, Json, Threads, load_pipeline
+from facewise.cli.output import print_json, say, table, tell
+
+if TYPE_CHECKING:
+    from facewise.training.run import Run
+
+
+def train(
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="A folder per person, a CSV, LFW, a .rec; photos are aligned on the way."),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(help="Settings put over the recipe's, such as epochs=20.", metavar="[KEY=VALUE]…"),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", help="A recipe's name, or a YAML file.  [default: arcface-mobilefacenet]"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="New folder for the run.  [default: runs/RECIPE]")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Go on with the run in this folder, to the same numbers.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    detector: Detector = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Train a recogniser: `facewise train photos --recipe arcface-mobilefacenet epochs=20`.
+
+    Under torchrun, several processes train together. `facewise recipes` lists the recipes.
+    """
+    import torch
+
+    from facewise.training import train as run_training
+    from facewise.training.config import parse_overrides
+    from facewise.training.display import Quiet
+    from facewise.training.engine import StoppedError
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    words = list(changes or [])
+    if data is not None and "=" in data.name and not data.exists():
+        words.insert(0, str(data))  # `facewise train --resume runs/x epochs=3` has no data, only settings
+        data = None
+    try:
+        run = run_training(
+            data,
+            recipe,
+            out=out,
+            resume=resume,
+            settings=parse_overrides(words),
+            pipeline=lambda: load_pipeline(detector=detector, embed=False, threads=threads),
+            device=device,
+            display=Quiet() if json else None,
+        )
+    except StoppedError as stopped:
+        tell(str(stopped))
+        raise typer.Exit(STOPPED) from None
+    if json:
+        print_json(_to_dict(run))
+    else:
+        _print(run)
+
+
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Print this recipe as it is.")] = None, json: Json = False
+) -> None:
+    """List the recipes, or print one."""
+    from facewise.recipes import recipe_names, recipe_settings, recipe_text
+
+    if name is not None:
+        say(recipe_text(name).rstrip())
+        return
+    found = [(recipe, recipe_settings(recipe)) for recipe in recipe_names()]
+    if json:
+        print_json({"recipes": [settings for _, settings in found]})
+        return
+    table("", ("recipe", "about"), [(recipe, settings.get("about", "")) for recipe, settings in found])
+
+
+def _to_dict(run: Run) -> dict[str, Any]:
+    return {
+        "run": str(run.folder),
+        "model": str(run.model.path),
+        "fingerprint": run.model.fingerprint,
+        "held_out": dict(run.result),
+        "metrics": run.metrics,
+    }
+
+
+def _print(run: Run) -> None:
+    say(f"{run.model.card.name}: {run.model.path}")
+    rows = [(name, f"{value:.4f}") for name, value in run.result.items()]
+    if rows:
+        table("", ("held out", "value"), rows, right=(1,))

@@ -1,0 +1,106 @@
+"""A CSV of photos and people."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from facewise.data.folder import labelled
+from facewise.data.source import FileSource
+from facewise.errors import DatasetError
+from facewise.image import source_name
+
+PERSON_COLUMNS = ("person", "identity")
+"""What the column of people may be called; the first one there counts."""
+
+
+def csv_source(path: str | os.PathLike[str]) -> FileSource:
+    """The photos a CSV lists, in its order.
+
+    The first line names the columns: `path`, relative to the folder of the CSV, and `person` or `identity`;
+    other columns are no part of the dataset.
+
+    Raises:
+        DatasetError: The file is missing or malformed; the line is named.
+    """
+    path = Path(path)
+    name, entries, seen = source_name(path), list[tuple[str, str]](), dict[str, int]()
+    for line, fields in read_csv(path, ("path", PERSON_COLUMNS)):
+        key, person = Path(fields[0]).as_posix(), fields[1]
+        if key in seen:
+            raise DatasetError(
+                f"Line {line} of {name} lists {source_name(key)} again, after line {seen[key]}."
+            )
+        seen[key] = line
+        entries.append((key, person))
+    if not entries:
+        raise DatasetError(f"{name} lists no photos: add lines with a path and a person.")
+    return labelled(name, path.parent, entries)
+
+
+def read_csv(path: Path, columns: tuple[str | tuple[str, ...], ...]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """The wanted columns of a CSV with a header, UTF-8 with or without a byte order mark.
+
+    Args:
+        path: The file.
+        columns: Names; a tuple of names stands for the first of them that is there.
+
+    Yields:
+        Line number and the fields, blanks around them removed; empty lines are passed over.
+
+    Raises:
+        DatasetError: The file is missing or no CSV, a column is missing, or a line has a field too many, too
+            few or empty.
+    """
+    name = source_name(path)
+    try:
+        # Paths that are no UTF-8 survive being written and read back.
+        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
+    except FileNotFoundError:
+        raise DatasetError(f"There is no file {name}; check the path.") from None
+    except OSError as error:
+        raise DatasetError(f"Cannot read {name}: {error.strerror or error}.") from error
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = [field.strip().lower() for field in next(rows, [])]
+        wanted = [_column(header, column, name) for column in columns]
+        for row in rows:
+            if row:
+                yield rows.line_num, _fields(row, header, wanted, f"Line {rows.line_num} of {name}")
+    except csv.Error as error:
+        raise DatasetError(f"Line {rows.line_num} of {name} is no CSV: {error}.") from error
+
+
+def columns_of(path: Path) -> set[str]:
+    """The names in the first line of a CSV; none of a file that cannot be read."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            return {field.strip().lower() for field in next(csv.reader(file), [])}
+    except (OSError, csv.Error):
+        return set()
+
+
+def _column(header: list[str], column: str | tuple[str, ...], name: str) -> int:
+    names = (column,) if isinstance(column, str) else column
+    for one in names:
+        if header.count(one) > 1:
+            raise DatasetError(f"The first line of {name} names the column {one} twice.")
+        if one in header:
+            return header.index(one)
+    there = ", ".join(field for field in header if field) or "nothing"
+    raise DatasetError(f"{name} has no column {' or '.join(names)}: its first line names {there}.")
+
+
+def _fields(row: list[str], header: list[str], wanted: list[int], where: str) -> tuple[str, ...]:
+    if len(row) != len(header):
+        raise DatasetError(f"{where} has {len(row)} fields, but the first line names {len(header)} columns.")
+    fields = tuple(row[i].strip() for i in wanted)
+    for column, field in zip(wanted, fields, strict=True):
+        if not field:
+            raise DatasetError(f"{where} has no {header[column]}.")
+        if "\0" in field:
+            raise DatasetError(f"{where} holds a NUL character.")
+    return fields

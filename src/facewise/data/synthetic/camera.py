@@ -1,0 +1,50 @@
+"""From millimetres before the camera to pixels of the photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facewise.data.synthetic.shape import Floats
+from facewise.data.synthetic.view import View
+
+DISTANCE = 1100.0
+"""Millimetres from the camera to the middle of the head: a portrait, not a selfie."""
+
+_FACE_HEIGHT = 180.0
+"""Millimetres that count as the height of a face when a view says how large it is."""
+
+_MIDDLE = np.array([[0.0, 32.0, 70.0]])
+"""The middle of the face, which a view places in the photo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """A pinhole.
+
+    Attributes:
+        scale: Pixels a millimetre at the middle of the head.
+        x: Column of the optical axis, in pixels.
+        y: Row of it.
+    """
+
+    scale: float
+    x: float
+    y: float
+
+    @classmethod
+    def of(cls, view: View, rotation: Floats, pivot: Floats) -> Camera:
+        """The camera that shows a face where and as large as a view says."""
+        plain = cls(view.face_height * view.size / _FACE_HEIGHT, 0.0, 0.0)
+        column, row = plain.pixels((_MIDDLE - pivot) @ rotation.T + pivot)[0, :2]
+        return cls(plain.scale, view.centre[0] * view.size - column, view.centre[1] * view.size - row)
+
+    def pixels(self, points: Floats) -> Floats:
+        """Where points (K, 3) are seen: (K, 3) column, row, and nearness in millimetres."""
+        scale = self.scale * DISTANCE / (DISTANCE - points[:, 2])
+        return np.stack([self.x + scale * points[:, 0], self.y + scale * points[:, 1], points[:, 2]], -1)
+
+    def enlarged(self, factor: float) -> Camera:
+        """The same picture with so many times the pixels."""
+        return Camera(self.scale * factor, self.x * factor, self.y * factor)

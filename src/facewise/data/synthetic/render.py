@@ -1,0 +1,113 @@
+"""A person and a view to a photo and what is known of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from facewise.data.synthetic.background import background
+from facewise.data.synthetic.body import PIVOT
+from facewise.data.synthetic.camera import Camera
+from facewise.data.synthetic.canvas import GAMMA, Pixels
+from facewise.data.synthetic.figure import figure
+from facewise.data.synthetic.glasses import put_on
+from facewise.data.synthetic.light import shade
+from facewise.data.synthetic.person import Person
+from facewise.data.synthetic.raster import rasterise
+from facewise.data.synthetic.truth import Truth, box_around
+from facewise.data.synthetic.view import View
+from facewise.types import Image
+
+SAMPLES = 1.5
+"""A side is drawn with this many times its pixels and then scaled down, which smooths edges."""
+
+_LEVELS = 4096
+_SCREEN = np.round(255 * (np.arange(_LEVELS) / (_LEVELS - 1)) ** (1 / GAMMA), 3).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rendered:
+    """A drawn photo.
+
+    Attributes:
+        image: (size, size, 3) RGB uint8, before it becomes a JPEG file.
+        truth: What is known of it.
+    """
+
+    image: Image
+    truth: Truth
+
+
+def render(person: Person, view: View) -> Rendered:
+    """Draws a person as a view has them; the same pixels every time."""
+    cut, truth = cut_out(person, view)
+    rng = np.random.default_rng([view.seed, view.person, view.photo, 2])
+    picture = background(rng, view.size, view.size)
+    picture = cut[..., :3] + (1 - cut[..., 3:]) * picture
+    if view.cover > 0:
+        _hold_before(picture, truth, view.cover, rng)
+    return Rendered(developed(picture, view, rng), truth)
+
+
+def cut_out(person: Person, view: View) -> tuple[Pixels, Truth]:
+    """A person before nothing: (size, size, 4) linear colour times cover, and cover."""
+    made = figure(person)
+    posed = made.posed(view)
+    camera = Camera.of(view, posed.rotation, PIVOT)
+    side = round(view.size * SAMPLES)
+    large = camera.enlarged(side / view.size)
+    seen = rasterise(large.pixels(posed.mesh.points).astype(np.float32), posed.mesh.triangles, side)
+    picture = np.zeros((side * side, 4), np.float32)
+    if len(seen.pixels):
+        picture[seen.pixels, :3] = shade(posed, view, seen, made.strands)
+        picture[seen.pixels, 3] = 1
+    square: Pixels = picture.reshape(side, side, 4)
+    put_on(square, seen.depth.reshape(side, side), made.head, view, posed.rotation, large)
+    cut = cv2.resize(square, (view.size, view.size), interpolation=cv2.INTER_AREA)
+    # Pixel centres are whole numbers where detectors and crops count, and halves in the camera.
+    landmarks = (camera.pixels(posed.landmarks)[:, :2] - 0.5).astype(np.float32)
+    box = box_around((camera.pixels(posed.outline)[:, :2] - 0.5).astype(np.float32))
+    return np.asarray(cut, np.float32), Truth(person.name, box, landmarks, view)
+
+
+def developed(picture: Pixels, view: View, rng: np.random.Generator) -> Image:
+    """Linear colour to a photo: exposure, lens, screen colour, grain."""
+    picture = picture * np.float32(view.exposure)
+    if view.blur > 0.05:
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), view.blur), np.float32)
+    index = np.clip(picture * (_LEVELS - 1) + 0.5, 0, _LEVELS - 1).astype(np.uint16)
+    screen = _SCREEN[index]
+    if view.noise > 0:
+        screen = screen + np.float32(view.noise) * rng.standard_normal(screen.shape, np.float32)
+    return np.ascontiguousarray(np.clip(screen + 0.5, 0, 255).astype(np.uint8))
+
+
+def _hold_before(picture: Pixels, truth: Truth, share: float, rng: np.random.Generator) -> None:
+    """Something plain that covers a share of the face's box, from one of its sides."""
+    x1, y1, x2, y2 = (float(v) for v in truth.box)
+    edge = int(rng.integers(3))
+    width, height = x2 - x1, y2 - y1
+    rectangle = (
+        (x1 - width, y1 - height, x1 + share * width, y2 + height),
+        (x2 - share * width, y1 - height, x2 + width, y2 + height),
+        (x1 - width, y2 - share * height, x2 + width, y2 + height),
+    )[edge]
+    left, top, right, bottom = (int(np.clip(v, 0, picture.shape[0])) for v in rectangle)
+    tone = rng.uniform(0.05, 0.6, 3).astype(np.float32)
+    mask: Pixels = np.zeros(picture.shape[:2], np.float32)
+    mask[top:bottom, left:right] = 1
+    turn = cv2.getRotationMatrix2D(((x1 + x2) / 2, (y1 + y2) / 2), float(rng.uniform(-25, 25)), 1.0)
+    mask = np.asarray(cv2.warpAffine(mask, turn, (picture.shape[1], picture.shape[0])), np.float32)
+    picture += mask[..., None] * (tone - picture)
+
+
+def encode(image: Image, quality: int) -> bytes:
+    """A photo as a JPEG file, colour at full resolution."""
+    options = [
+        cv2.IMWRITE_JPEG_QUALITY, quality,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ]  # fmt: skip
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    return data.tobytes()

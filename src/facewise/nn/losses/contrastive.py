@@ -1,0 +1,58 @@
+"""Contrastive loss (Hadsell et al. 2006, "Dimensionality Reduction by Learning an Invariant Mapping")."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from facewise.errors import SettingError
+from facewise.nn.losses import miners
+from facewise.nn.losses.base import PairHead, require, unit
+from facewise.nn.losses.distances import roots, squared_distances
+from facewise.nn.losses.registry import LOSSES
+
+Negatives = Literal["all", "hard"]
+
+
+@LOSSES.register("contrastive")
+class Contrastive(PairHead):
+    """Mean of y·d² + (1 − y)·[m − d]₊² over pairs of the batch, on unit vectors: eq. 4, without its ½.
+
+    y is 1 for two photos of one person. Each pair counts once. 0, with gradient 0, where there is
+    no pair.
+    """
+
+    def __init__(
+        self, embedding_size: int, classes: int, margin: float = 1.0, negatives: Negatives = "all"
+    ) -> None:
+        """What the siamese networks of the literature use.
+
+        Args:
+            embedding_size: D.
+            classes: C, unused.
+            margin: m in (0, 2], a distance between unit vectors.
+            negatives: `all` pairs of two people, of which a batch has many more than of one; or `hard`, the
+                nearest ones only, as many as there are pairs of one person (at least one).
+        """
+        super().__init__(embedding_size, classes)
+        require(0 < margin <= 2, "margin", margin, "above 0 and at most 2, the largest distance there is")
+        if negatives not in get_args(Negatives):
+            raise SettingError(
+                f"negatives must be one of {', '.join(get_args(Negatives))}, not {negatives!r}."
+            )
+        self.margin_size, self.negatives = margin, negatives
+
+    def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Mean over the pairs."""
+        squares = squared_distances(unit(embeddings))
+        i, j = torch.triu_indices(len(labels), len(labels), offset=1, device=labels.device)
+        same = labels[i] == labels[j]
+        positive = squares[i[same], j[same]]
+        if self.negatives == "all":
+            pairs = i[~same], j[~same]
+        else:
+            pairs = miners.hard_negative_pairs(squares, labels, max(1, len(positive)))
+        negative = (self.margin_size - roots(squares[pairs])).relu().square()
+        return torch.cat([positive, negative]).mean() if len(positive) + len(negative) else 0 * squares.sum()

@@ -1,0 +1,298 @@
+"""What a training run is: every choice that shapes it, checked before anything is loaded.
+
+A recipe is a YAML file of these settings. Unknown keys are refused with the nearest known one named.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from facewise.errors import SettingError
+
+
+class Settings(BaseModel):
+    """A group of settings: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Part(BaseModel):
+    """A named part and its options, `{name: arcface, margin: 0.4}`; the part checks them."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All but the name."""
+        return dict(self.model_extra or {})
+
+
+class Data(Settings):
+    """Whose photos, and how they come in batches.
+
+    Attributes:
+        size: Side of the aligned crops in pixels.
+        min_photos: People with fewer photos are left out.
+        only_people: File of the people to use: an LFW pair file or a name a line; relative to the dataset.
+        without_people: The same, for people to leave out: those a later test needs.
+        split: A CSV of `facewise data split` that says which photo is for what (parts `train`, `val`); it
+            takes the place of the two fractions.
+        held_out_photos: Fraction of each person's photos kept for measuring accuracy, stratified.
+        held_out_people: Fraction of the people kept for measuring verification on people never seen.
+        sampler: `shuffle`, every photo once an epoch; or `people`, P people × K photos a batch, which losses
+            on pairs need.
+        batch_size: Photos a batch, over all processes.
+        photos_per_person: K, for the `people` sampler.
+        augmentation: A preset, or its settings with `preset` among them.
+        threads: Threads that augment.
+    """
+
+    size: int = Field(112, ge=16, le=512)
+    min_photos: int = Field(1, ge=1)
+    only_people: str | None = None
+    without_people: str | None = None
+    split: str | None = None
+    held_out_photos: float = Field(0.0, ge=0.0, lt=1.0)
+    held_out_people: float = Field(0.0, ge=0.0, lt=1.0)
+    sampler: Literal["shuffle", "people"] = "shuffle"
+    batch_size: int = Field(64, ge=2)
+    photos_per_person: int = Field(4, ge=2)
+    augmentation: str | dict[str, Any] = "light"
+    threads: int = Field(2, ge=1)
+
+
+class Optimizer(Settings):
+    """How weights move.
+
+    Attributes:
+        name: `sgd` (momentum) or `adamw`.
+        rate: Learning rate at the schedule's top.
+        head_rate: That of the loss's own weights; None is the same.
+        weight_decay: Not on norms, biases and slopes.
+        head_weight_decay: That of the loss's own weights; None is the same.
+        momentum: Of sgd.
+        nesterov: For sgd, Nesterov's momentum.
+        betas: Of adamw.
+    """
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    rate: float = Field(0.1, gt=0)
+    head_rate: float | None = Field(None, gt=0)
+    weight_decay: float = Field(5e-4, ge=0)
+    head_weight_decay: float | None = Field(None, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    nesterov: bool = False
+    betas: tuple[float, float] = (0.9, 0.999)
+
+
+class Schedule(Settings):
+    """How the learning rate goes; see `facewise.training.schedule`.
+
+    Attributes:
+        name: `cosine`, `poly`, `one-cycle`, `step` or `constant`.
+        warmup_epochs: Linear from nothing, before the rest.
+        final: Fraction of the rate at the end, for cosine, poly and one-cycle.
+        power: Of poly.
+        milestones: Epochs after which step multiplies the rate by `factor`.
+        factor: See milestones.
+        peak: Fraction of all steps after which one-cycle is at its top.
+    """
+
+    name: Literal["cosine", "poly", "one-cycle", "step", "constant"] = "cosine"
+    warmup_epochs: float = Field(1.0, ge=0)
+    final: float = Field(0.0, ge=0, le=1)
+    power: float = Field(2.0, gt=0)
+    milestones: tuple[float, ...] = ()
+    factor: float = Field(0.1, gt=0, le=1)
+    peak: float = Field(0.3, gt=0, lt=1)
+
+
+class EarlyStopping(Settings):
+    """Stop when nothing gets better.
+
+    Attributes:
+        patience: Validations without a better value of `Config.best_by` before the run stops.
+        least: What counts as better.
+    """
+
+    patience: int = Field(5, ge=1)
+    least: float = Field(0.0, ge=0)
+
+
+class Config(Settings):
+    """A run.
+
+    Attributes:
+        name: Of the recipe and, by default, of the model.
+        about: What it reproduces and what it measured, for people.
+        backbone: A name of `facewise.nn.backbones` and its options.
+        loss: A name of `facewise.nn.losses` and its options.
+        data, optimizer, schedule: See there.
+        epochs: How often every photo is seen.
+        seed: Of everything drawn at random.
+        precision: `bf16` autocast or plain `fp32`.
+        channels_last: Memory layout that convolutions are fastest in.
+        fast_layers: Use `facewise.nn.fast` on a CPU.
+        compile: `torch.compile` the backbone: minutes to begin with, faster after, needs a C++ compiler.
+        accumulate: Parts each batch is computed in, to save memory; losses on pairs see only their part.
+        clip: Largest norm of the gradient, or None.
+        ema: Decay a step of an average of the weights, which is what is validated and exported; 0 is none.
+        validate_every: Epochs between validations.
+        save_minutes: Time between checkpoints within an epoch; there is one after each epoch anyway.
+        best_by: What the best checkpoint is chosen by: `accuracy`, `loss` or `verification` (AUC); None is
+            accuracy where photos are held out, verification where people are, else the last is the best.
+        early_stopping: Or None.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    about: str = ""
+    backbone: Part = Part(name="mobilefacenet")
+    loss: Part = Part(name="arcface")
+    data: Data = Data()
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    epochs: int = Field(30, ge=1)
+    seed: int = Field(0, ge=0)
+    precision: Literal["bf16", "fp32"] = "bf16"
+    channels_last: bool = True
+    fast_layers: bool = True
+    compile: bool = False
+    accumulate: int = Field(1, ge=1)
+    clip: float | None = Field(5.0, gt=0)
+    ema: float = Field(0.0, ge=0, lt=1)
+    validate_every: int = Field(1, ge=1)
+    save_minutes: float = Field(5.0, gt=0)
+    best_by: Literal["accuracy", "loss", "verification"] | None = None
+    early_stopping: EarlyStopping | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Config:
+        data = self.data
+        if data.sampler == "people" and data.batch_size % data.photos_per_person:
+            raise ValueError(
+                f"data.batch_size {data.batch_size} is no multiple of photos_per_person "
+                f"{data.photos_per_person}"
+            )
+        if data.batch_size // self.accumulate < 2:
+            raise ValueError(f"accumulate {self.accumulate} leaves fewer than 2 photos of a batch to a part")
+        if self.best_by == "accuracy" and not data.held_out_photos and not data.split:
+            raise ValueError("best_by accuracy needs data.held_out_photos")
+        if self.best_by == "verification" and not data.held_out_people and not data.split:
+            raise ValueError("best_by verification needs data.held_out_people")
+        return self
+
+    def dump(self) -> str:
+        """YAML that `read_config` takes."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def make_config(settings: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Config:
+    """Check settings.
+
+    Args:
+        settings: As in a recipe.
+        overrides: Dotted keys, `{"optimizer.rate": 0.05}`, put over them. `backbone` and `loss` may be a name
+            alone, which also drops the options of what they replace.
+
+    Raises:
+        SettingError: A key is unknown or a value is not what it must be; all are named.
+    """
+    whole = _copy(settings)
+    for key, value in (overrides or {}).items():
+        _put(whole, key, value)
+    for key in ("backbone", "loss"):
+        if isinstance(whole.get(key), str):
+            whole[key] = {"name": whole[key]}
+    try:
+        return Config.model_validate(whole)
+    except ValidationError as error:
+        raise SettingError("; ".join(_explain(problem) for problem in error.errors()) + ".") from None
+
+
+def read_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read a YAML file of settings.
+
+    Raises:
+        SettingError: It is missing, no YAML, or wrong.
+    """
+    try:
+        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"Cannot read the configuration {path}: {error}.") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise SettingError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(settings, dict):
+        raise SettingError(f"{path} holds no settings; see the recipes for what a configuration looks like.")
+    return make_config(settings, overrides)
+
+
+def parse_overrides(words: list[str]) -> dict[str, Any]:
+    """`["epochs=20", "loss=cosface"]` to settings; values are YAML.
+
+    Raises:
+        SettingError: A word is no `key=value`.
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise SettingError(f"{word!r} is no setting; write key=value, such as epochs=20.")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise SettingError(f"The value of {key} is no YAML: {text!r}.") from error
+        # YAML reads 1e-3 as text; people mean a number.
+        found[key] = _number(value) if isinstance(value, str) else value
+    return found
+
+
+def _number(text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _copy(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _copy(v) if isinstance(v, Mapping) else v for k, v in settings.items()}
+
+
+def _put(settings: dict[str, Any], key: str, value: Any) -> None:
+    *groups, last = key.split(".")
+    for group in groups:
+        inner = settings.get(group)
+        if isinstance(inner, str) and group in ("backbone", "loss"):
+            inner = {"name": inner}
+        settings[group] = dict(inner) if isinstance(inner, Mapping) else {}
+        settings = settings[group]
+    settings[last] = value
+
+
+def _explain(problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = _known(problem["loc"][:-1])
+        near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.4)
+        return f"There is no setting {where}" + (
+            f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+        ).rstrip("?")
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    given = "" if problem["type"] in ("missing", "value_error") else f" (given {problem['input']!r})"
+    return f"{where}: {message}{given}" if where else message
+
+
+def _known(place: tuple[Any, ...]) -> list[str]:
+    group: type[BaseModel] = Config
+    for name in place:
+        inner = group.model_fields[str(name)].annotation
+        options = [inner, *getattr(inner, "__args__", ())]
+        group = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
+    return list(group.model_fields)

@@ -1,0 +1,234 @@
+"""From whatever a user names as a dataset to crops to train on: aligned, filtered, divided."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facewise.data.lfw import people_of, read_pairs
+from facewise.data.open import open_source
+from facewise.data.prepare import prepare
+from facewise.data.prepared import PreparedSource
+from facewise.data.recordsource import RecordSource
+from facewise.data.source import Source
+from facewise.data.split import load_split, split
+from facewise.data.store import CropStore
+from facewise.data.store_build import cached_store, identity
+from facewise.errors import DatasetError, ImageError, SettingError
+from facewise.models.home import cache_folder
+from facewise.pipeline import Pipeline
+from facewise.training.config import Data
+from facewise.training.engine import TrainingData
+
+Say = Callable[[str], None]
+Progress = Callable[[str, int, int], None]
+"""What is being done, how many are done, of how many."""
+
+_PARTS = ("train", "held out")
+
+_LOOKED_AT = 20
+"""Photos looked at to see whether a dataset is aligned crops already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crops:
+    """All crops of a dataset.
+
+    Attributes:
+        store: The crops.
+        root: Where the dataset lies, for files named relative to it.
+    """
+
+    store: CropStore
+    root: Path
+
+
+def load_crops(
+    data: str | Path | Source,
+    size: int,
+    *,
+    pipeline: Callable[[], Pipeline] | None = None,
+    say: Say = lambda _: None,
+    progress: Progress = lambda *_: None,
+) -> Crops:
+    """The aligned crops of a dataset, made if it is photos; the second time they are there at once.
+
+    Args:
+        data: A path that `open_source` knows, or a source.
+        size: Side of the crops in pixels.
+        pipeline: Makes the detector, for photos that are not aligned yet.
+        say: Told in one line each what was done and what was left out.
+        progress: Told of long work.
+
+    Raises:
+        DatasetError: Nothing of it can be used.
+    """
+    if isinstance(data, str | Path):
+        source, root = open_source(data, tell=say), Path(data)
+        root = root if root.is_dir() else root.parent
+    else:
+        source, root = data, Path()
+    if not _are_crops(source, size):
+        source = _align(source, size, pipeline or _detector, say, progress)
+    store = cached_store(source, size, progress=lambda done, total: progress("reading crops", done, total))
+    if store.dropped:
+        first = store.dropped[0]
+        say(f"{len(store.dropped)} photos left out, such as {first.key}: {first.reason}")
+    if store.resized:
+        say(f"{store.resized} crops had another size than {size} pixels and were resized.")
+    return Crops(store, root)
+
+
+def divide(crops: Crops, config: Data, seed: int) -> TrainingData:
+    """Choose people, and hold out photos and people.
+
+    Args:
+        crops: All crops.
+        config: Says which and how many.
+        seed: Of the division.
+
+    Raises:
+        DatasetError: Fewer than two people are left, or a part would be empty.
+    """
+    store = crops.store.subset(_wanted(crops, config))
+    if config.split is not None:
+        return _by_file(store, _find(crops.root, config.split))
+    unknown = None
+    if config.held_out_people:
+        parts = split(store, (1 - config.held_out_people, config.held_out_people), by="identity", names=_PARTS, seed=seed)
+        unknown = store.subset(_of(parts.parts, "held out"))
+        store = store.subset(_of(parts.parts, "train"))
+    known = None
+    if config.held_out_photos:
+        parts = split(store, (1 - config.held_out_photos, config.held_out_photos), by="photo", names=_PARTS, seed=seed)
+        known = store.subset(_of(parts.parts, "held out"), keep_names=True)
+        store = store.subset(_of(parts.parts, "train"), keep_names=True)
+    if len(store.names) < 2:
+        raise DatasetError(f"{store.name} has {len(store.names)} people to learn from; training needs two.")
+    return TrainingData(store, known, unknown)
+
+
+def _detector() -> Pipeline:
+    return Pipeline.load(embed=False)
+
+
+def _are_crops(source: Source, size: int) -> bool:
+    if isinstance(source, CropStore | PreparedSource | RecordSource):
+        return True
+    seen = 0
+    for index in np.linspace(0, len(source.keys) - 1, min(_LOOKED_AT, len(source.keys))).astype(int):
+        try:
+            if source.read(int(index)).shape[:2] != (size, size):
+                return False
+            seen += 1
+        except ImageError:
+            continue
+    return seen > 0
+
+
+def _align(
+    source: Source, size: int, pipeline: Callable[[], Pipeline], say: Say, progress: Progress
+) -> PreparedSource:
+    made = pipeline()
+    known = identity(source) or f"{source.name} {source.keys}"
+    plain = f"{size} {made.detector.fingerprint} {made.detector.settings} {known}"
+    folder = cache_folder() / "prepared" / hashlib.sha256(plain.encode()).hexdigest()[:24]
+    total, done = len(source.keys), 0
+
+    def tell(count: int) -> None:
+        nonlocal done
+        done += count
+        progress("aligning", done, total)
+
+    prepared = prepare(source, made, size, folder, tell, processes=True)
+    counts = prepared.counts()
+    left_out = [f"{counts[status]} {status}" for status in ("no face", "unreadable") if counts[status]]
+    say(
+        f"{counts['ok'] + counts['several faces']} of {total} photos aligned"
+        + (f" ({', '.join(left_out)} left out)" if left_out else "")
+        + (
+            f"; of {counts['several faces']} with several faces the main one"
+            if counts["several faces"]
+            else ""
+        )
+        + "."
+    )
+    return prepared.source()
+
+
+def _wanted(crops: Crops, config: Data) -> NDArray[np.int64]:
+    store = crops.store
+    keep = np.ones(len(store), bool)
+    for file, inside in ((config.only_people, True), (config.without_people, False)):
+        if file is not None:
+            people = read_people(_find(crops.root, file))
+            named = np.array([name in people for name in store.names])
+            keep &= named[store.labels] == inside
+    counts = np.bincount(store.labels[keep], minlength=len(store.names))
+    keep &= counts[store.labels] >= config.min_photos
+    if not keep.any():
+        raise DatasetError(
+            f"Nobody of {store.name} is left: nobody has {config.min_photos} photos and is among the people "
+            "asked for; lower data.min_photos, or see data.only_people and data.without_people."
+        )
+    return np.flatnonzero(keep).astype(np.int64)
+
+
+def read_people(path: Path) -> set[str]:
+    """The people an LFW pair file is about, or the names of a file with one a line.
+
+    Raises:
+        DatasetError: The file cannot be read or is empty.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"Cannot read the people of {path}: {error}.") from error
+    fields = [line.split("\t") for line in lines]
+    if (
+        lines
+        and sum(len(f) in (3, 4) and f[1].isdigit() for f in fields) >= len(lines) - 1
+        and len(lines) > 1
+    ):
+        return people_of(read_pairs(path))
+    if not lines:
+        raise DatasetError(f"The file of people {path} is empty.")
+    return set(lines)
+
+
+def _find(root: Path, file: str) -> Path:
+    for path in (root / file, Path(file)):
+        if path.is_file():
+            return path
+    raise SettingError(f"There is no file {file}, neither in {root} nor in the current folder.")
+
+
+def _by_file(store: CropStore, path: Path) -> TrainingData:
+    parts = load_split(path)
+    part_of = dict(zip(parts.keys, parts.parts, strict=True))
+    of = [part_of.get(key, "") for key in store.keys]
+    if "train" not in of:
+        raise DatasetError(f"The split {path} has no part train with photos of {store.name}.")
+    train_people = {store.names[store.labels[i]] for i in _of(of, "train")}
+    held = _of(of, "val") if "val" in of else _of(of, "test")
+    known = [i for i in held if store.names[store.labels[i]] in train_people]
+    unknown = [i for i in held if store.names[store.labels[i]] not in train_people]
+    learned = np.array(sorted({*_of(of, "train"), *known}), np.int64)
+    together = store.subset(learned)  # numbers the people of training anew, once for both parts
+    training = set(_of(of, "train"))
+    mine = [n for n, i in enumerate(learned) if i in training]
+    others = [n for n, i in enumerate(learned) if i not in training]
+    return TrainingData(
+        together.subset(mine, keep_names=True),
+        together.subset(others, keep_names=True) if others else None,
+        store.subset(unknown) if unknown else None,
+    )
+
+
+def _of(parts: Sequence[str], name: str) -> list[int]:
+    return [i for i, part in enumerate(parts) if part == name]

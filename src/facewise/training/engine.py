@@ -1,0 +1,285 @@
+"""The training loop, readable from top to bottom.
+
+All that is drawn at random depends on the seed and on where the run is, never on what happened before: a run
+that was stopped anywhere goes on to the same numbers, and several processes see the batches of one.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from facewise.data.batches import Batch, Batches
+from facewise.data.store import CropStore
+from facewise.errors import FacewiseError, SettingError
+from facewise.nn.losses.sharded import ShardedHead
+from facewise.training import checkpoint
+from facewise.training.checkpoint import BEST, LAST, Checkpoint, Progress, folder_of
+from facewise.training.display import Display, Quiet, describe
+from facewise.training.interrupt import Interrupt
+from facewise.training.learner import Learner
+from facewise.training.log import MetricsLog
+from facewise.training.schedule import rate_at
+from facewise.training.shards import load_shards, read_shards, shard_state, write_shard
+from facewise.training.validation import accuracy_and_loss, make_pairs, verification
+
+
+class StoppedError(FacewiseError):
+    """Somebody stopped the run; it is saved and can be resumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """Crops for a run.
+
+    Attributes:
+        train: What is learned from; labels are classes.
+        known: Other photos of the same people, with the same labels, or None.
+        unknown: Photos of people who are not in `train`, or None.
+    """
+
+    train: CropStore
+    known: CropStore | None = None
+    unknown: CropStore | None = None
+
+
+class Trainer:
+    """One run: a learner shown batches, validated, saved.
+
+    Attributes:
+        progress: Where the run is.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        data: TrainingData,
+        batches: Batches,
+        folder: Path,
+        *,
+        identity: dict[str, str] | None = None,
+        display: Display | None = None,
+    ) -> None:
+        """Prepare a run; `fit` runs it.
+
+        Args:
+            learner: Network and loss.
+            data: Crops.
+            batches: Of `data.train`; of this process's share.
+            folder: Of the run.
+            identity: Hashes that a checkpoint must share to be resumed from.
+            display: Shows what happens.
+        """
+        self.learner, self.data, self.batches, self.folder = learner, data, batches, folder
+        self.config, self.world = learner.config, learner.world
+        self.identity = identity or {}
+        self.display: Display = (display or Quiet()) if self.world.is_main else Quiet()
+        self.pairs = None if data.unknown is None else make_pairs(data.unknown.labels, self.config.seed)
+        self.progress = Progress()
+        self._saved_at = time.monotonic()
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.config.epochs * len(self.batches)
+
+    @property
+    def best_by(self) -> str | None:
+        """What the best checkpoint is chosen by, or None: the last is."""
+        if self.config.best_by is not None:
+            return self.config.best_by
+        if self.data.known is not None:
+            return "accuracy" if hasattr(self.learner.head, "logits") else "loss"
+        return None if self.data.unknown is None else "verification"
+
+    def fit(self) -> None:
+        """Train until the end, or until somebody stops it.
+
+        Raises:
+            StoppedError: By Ctrl-C or a signal to end; the run is saved.
+            FacewiseError: The loss is no number, memory or the disk is full.
+        """
+        folder = self.folder if self.world.is_main else None
+        with (
+            MetricsLog(folder, resume_step=self.progress.step) as self.log,
+            Interrupt() as interrupt,
+            self.display,
+            self._memory(),
+        ):
+            self.display.begin(self.steps, self.progress.step)
+            while not self.progress.finished:
+                self._epoch(interrupt)
+                if self.progress.epoch % self.config.validate_every == 0 or self._is_over():
+                    self._validate()
+                self.progress.finished = self.progress.finished or self._is_over()
+                self._save()
+
+    def _epoch(self, interrupt: Interrupt) -> None:
+        progress = self.progress
+        self.learner.train()
+        begun, waited = time.perf_counter(), self.batches.waited_s
+        first = progress.photos
+        for batch in self.batches.epoch(progress.epoch, progress.step_in_epoch):
+            started = time.perf_counter()
+            rate = rate_at(self.config.schedule, progress.step, self.steps, len(self.batches))
+            loss, correct, count = self.learner.step(batch, progress.step, rate)
+            self._check(loss, batch)
+            seconds = time.perf_counter() - started
+            progress.loss_sum += loss * count
+            progress.correct += correct
+            progress.photos += count
+            progress.step += 1
+            progress.step_in_epoch += 1
+            progress.seconds += seconds
+            self.display.step(
+                self._with_accuracy({"loss": loss}, correct, count) | {"images/s": count / seconds}
+            )
+            self._between_steps(interrupt)
+        elapsed, waited = time.perf_counter() - begun, self.batches.waited_s - waited
+        self._end_epoch(rate, elapsed, waited, (progress.photos - first) / max(elapsed, 1e-9))
+
+    def _between_steps(self, interrupt: Interrupt) -> None:
+        # All processes must decide alike, and only one of them may have been asked.
+        if self.world.mean(float(interrupt.asked)) > 0:
+            self._save()
+            raise StoppedError(
+                f"Stopped and saved at step {self.progress.step} of {self.steps}; "
+                f"go on with `facewise train --resume {self.folder}`."
+            )
+        minutes = (time.monotonic() - self._saved_at) / 60
+        if self.world.broadcast(minutes > self.config.save_minutes):
+            self._save()
+
+    def _check(self, loss: float, batch: Batch) -> None:
+        if math.isfinite(loss):
+            return
+        keys = ", ".join(self.data.train.keys[i] for i in batch.indices[:4])
+        more = max(0, len(batch.indices) - 4)
+        raise FacewiseError(
+            f"The loss became {loss} at step {self.progress.step} (epoch {self.progress.epoch + 1}), in the "
+            f"batch of {keys} and {more} more: lower optimizer.rate or the margin, lengthen "
+            "schedule.warmup_epochs, or set precision=fp32. The last checkpoint is from before that."
+        )
+
+    def _end_epoch(self, rate: float, elapsed: float, waited: float, speed: float) -> None:
+        progress = self.progress
+        values = {"loss": progress.loss_sum / max(1, progress.photos)}
+        values = self._with_accuracy(values, progress.correct, progress.photos)
+        progress.epoch += 1
+        extra = {
+            "epoch": progress.epoch,
+            "rate": rate * self.config.optimizer.rate,
+            "seconds": round(progress.seconds, 3),
+            "data_wait": round(waited / max(elapsed, 1e-9), 5),
+            "images/s": round(speed, 2),
+        }
+        self.log.write("train", progress.step, values | extra)
+        self.display.say(
+            f"epoch {progress.epoch}/{self.config.epochs}: {describe(values)}, {speed:.0f} images/s"
+        )
+        progress.step_in_epoch, progress.loss_sum, progress.photos, progress.correct = 0, 0.0, 0, 0
+
+    def _with_accuracy(self, values: dict[str, float], correct: int, count: int) -> dict[str, float]:
+        return values | ({"accuracy": correct / max(1, count)} if self.learner.counts else {})
+
+    def _is_over(self) -> bool:
+        return self.progress.epoch >= self.config.epochs
+
+    def _validate(self) -> None:
+        found = self.measure()
+        if not found:
+            return
+        self.log.write("validation", self.progress.step, {"epoch": self.progress.epoch, **found})
+        self.display.say(f"    held out: {describe(found)}")
+        value = self._value(found)
+        if value is None:
+            return
+        progress, stopping = self.progress, self.config.early_stopping
+        if progress.best is None or value > progress.best + (stopping.least if stopping else 0.0):
+            progress.best, progress.since_best = value, 0
+            self._write(BEST)
+            return
+        progress.since_best += 1
+        if stopping and progress.since_best >= stopping.patience:
+            progress.finished = True
+            self.display.say(f"Stopped early: no better for {progress.since_best} validations.")
+
+    def measure(self) -> dict[str, float]:
+        """Loss, accuracy and verification on held-out crops, of the averaged weights if there are any."""
+        found: dict[str, float] = {}
+        learner, data = self.learner, self.data
+        if data.known is not None:
+            found |= accuracy_and_loss(data.known, learner.embed, learner.used_head, learner.device)
+        if data.unknown is not None and self.pairs is not None:
+            found |= verification(data.unknown, learner.embed, self.pairs)
+        learner.train()
+        return found
+
+    def _value(self, found: dict[str, float]) -> float | None:
+        """What to choose the best by, higher is better."""
+        by = self.best_by
+        if by == "loss":
+            return -found["loss"] if "loss" in found else None
+        return found.get("auc" if by == "verification" else "accuracy") if by else None
+
+    @contextmanager
+    def _memory(self) -> Iterator[None]:
+        """Says what to lower where memory runs out."""
+        try:
+            yield
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise self._too_large() from error
+        except RuntimeError as error:
+            if "not enough memory" in str(error) or "can't allocate memory" in str(error).lower():
+                raise self._too_large() from error
+            raise
+
+    def _too_large(self) -> SettingError:
+        data = self.config.data
+        return SettingError(
+            f"Memory is full at step {self.progress.step}: lower data.batch_size (now {data.batch_size}), "
+            f"raise accumulate (now {self.config.accumulate}), or lower data.size (now {data.size}); "
+            "for very many people use loss partial-fc with sampling."
+        )
+
+    def _save(self) -> None:
+        self._write(LAST)
+        self._saved_at = time.monotonic()
+
+    def _write(self, name: str) -> None:
+        folder = folder_of(self.folder, name)
+        if self.learner.split:
+            head = cast("ShardedHead", self.learner.head)
+            write_shard(folder, shard_state(head, self.learner.head_optimizer))
+            self.world.barrier()
+        if self.world.is_main:
+            checkpoint.save(folder, Checkpoint(self.learner.state(), replace(self.progress), self.identity))
+        self.world.barrier()
+
+    def load(self, name: str = LAST) -> None:
+        """Go on from a checkpoint of this run.
+
+        Raises:
+            ModelError: There is none, or it is damaged.
+            SettingError: It is of another configuration or other data.
+        """
+        folder = folder_of(self.folder, name)
+        found = checkpoint.load(folder)
+        for key, value in self.identity.items():
+            if found.identity.get(key, value) != value:
+                raise SettingError(
+                    f"The checkpoint in {self.folder} was made with another {key}: resume with the same, or "
+                    "begin a new run in another folder."
+                )
+        self.learner.load(found.part)
+        if self.learner.split:
+            head = cast("ShardedHead", self.learner.head)
+            load_shards(head, read_shards(folder, head), self.learner.head_optimizer)
+        self.progress = replace(found.progress)

@@ -1,0 +1,197 @@
+"""A network and its loss as they learn: one step, one embedding, and all that must be saved of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from facewise.data.batches import Batch
+from facewise.nn import collectives
+from facewise.nn.losses.base import Head
+from facewise.nn.losses.sharded import ShardedHead
+from facewise.training.config import Config
+from facewise.training.distributed import World
+from facewise.training.ema import Ema
+from facewise.training.optimizer import load_optimizer, make_optimizer, optimizer_tensors, set_rate
+from facewise.training.row_optim import RowAdamW, RowSGD
+
+Triple = tuple[float, float, float]
+
+
+class Learner:
+    """What learns.
+
+    Attributes:
+        network: The backbone as it is trained; `used_network` is what to measure and export.
+        head: The loss.
+        split: The loss's matrix is split over the processes, which changes how it is saved and averaged.
+        ema: The average of both, or None.
+    """
+
+    def __init__(
+        self, config: Config, network: nn.Module, head: Head, world: World, mean: Triple, std: Triple
+    ) -> None:
+        """Prepare for training.
+
+        Args:
+            config: All settings.
+            network: (N, 3, S, S) → (N, D), not of unit length.
+            head: The loss.
+            world: The processes; within its context.
+            mean: Of the pixels, RGB in grey levels; they become (pixel − mean) / std.
+            std: See mean.
+        """
+        self.config, self.world, self.device = config, world, world.device
+        self.memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
+        self.network: nn.Module = network.to(self.device)
+        self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.head = head.to(self.device)
+        self.split = isinstance(head, ShardedHead)
+        self.replica = world.replicate(self.network)
+        if not self.split:
+            world.copy_from_main(self.head)
+        self._called: Any = torch.compile(self.replica) if config.compile else self.replica
+        self.optimizer, self.head_optimizer = self._optimizers()
+        # The average of a split head would be as large as the head: its own weights are used then.
+        self._averaged = nn.ModuleDict(
+            {"network": self.network} | ({} if self.split else {"head": self.head})
+        )
+        self.ema = Ema(self._averaged, config.ema) if config.ema else None
+        self._mean = torch.tensor(mean, device=self.device).view(1, 3, 1, 1)
+        self._std = torch.tensor(std, device=self.device).view(1, 3, 1, 1)
+        self._names: dict[Tensor, str] = {p: f"network.{n}" for n, p in self.network.named_parameters()}
+        self._names |= {p: f"head.{n}" for n, p in self.head.named_parameters()}
+
+    @property
+    def counts(self) -> bool:
+        """Whether the loss knows who it takes each photo for, so that accuracy can be counted in training."""
+        return hasattr(self.head, "logits") and not self.split
+
+    @property
+    def used_network(self) -> nn.Module:
+        """The backbone to measure and export: the average of the weights, or the weights."""
+        return self.network if self.ema is None else self.ema.module.get_submodule("network")
+
+    @property
+    def used_head(self) -> nn.Module:
+        """The loss that goes with `used_network`."""
+        return self.head if self.ema is None or self.split else self.ema.module.get_submodule("head")
+
+    def train(self) -> None:
+        """Training mode."""
+        self.network.train()
+        self.head.train()
+
+    def step(self, batch: Batch, number: int, rate: float) -> tuple[float, int, int]:
+        """Update the weights once.
+
+        Args:
+            batch: This process's share.
+            number: Of the step, from 0.
+            rate: Fraction of the top learning rate.
+
+        Returns:
+            The loss over all processes, how many photos were named rightly, and of how many.
+        """
+        # For dropout and for losses with random margins: the same whatever came before.
+        seed = np.random.SeedSequence([self.config.seed, number, self.world.rank]).generate_state(1)[0]
+        torch.manual_seed(int(seed))
+        for optimizer in self._all_optimizers():
+            set_rate(optimizer, rate)
+            optimizer.zero_grad(set_to_none=True)
+        total, correct, count = 0.0, 0, 0
+        parts = np.array_split(np.arange(len(batch.labels)), self.config.accumulate)
+        for i, part in enumerate(parts):
+            share = len(part) / len(batch.labels)
+            with self.world.accumulate(self.replica, last=i == len(parts) - 1):
+                loss, right, photos = self._forward(batch, part)
+                (loss * share).backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach()) * share
+            correct, count = correct + right, count + photos
+        if self.config.clip is not None:
+            self._clip(self.config.clip)
+        for optimizer in self._all_optimizers():
+            optimizer.step()
+        if self.ema is not None:
+            self.ema.update(self._averaged, number)
+        return total, correct, count
+
+    def _forward(self, batch: Batch, part: NDArray[np.int64]) -> tuple[Tensor, int, int]:
+        images = self.prepare(batch.images[part])
+        labels = torch.from_numpy(batch.labels[part]).to(self.device)
+        with self._autocast():
+            embeddings = self._called(images)
+        if not self.split:  # every process computes the whole loss from all embeddings
+            embeddings, labels = collectives.gather_batch(embeddings, labels)
+        loss: Tensor = self.head(embeddings, labels)
+        if not self.counts:
+            return loss, 0, len(labels) * (self.world.size if self.split else 1)
+        with torch.no_grad():
+            logits: Tensor = self.head.logits(embeddings.detach())  # type: ignore[operator]
+            return loss, int((logits.argmax(1) == labels).sum()), len(labels)
+
+    def _clip(self, limit: float) -> None:
+        copies = [p for p in self.network.parameters() if p.requires_grad]
+        own = list(self.head.parameters())
+        self.world.clip_gradients(copies if self.split else copies + own, own if self.split else [], limit)
+
+    @torch.no_grad()
+    def embed(self, crops: NDArray[np.uint8]) -> Tensor:
+        """(B, S, S, 3) uint8 crops to (B, D) float32 features, in evaluation mode."""
+        network = self.used_network
+        training = network.training
+        network.eval()
+        with self._autocast():
+            features: Tensor = network(self.prepare(crops))
+        network.train(training)
+        return features.float()
+
+    def prepare(self, crops: NDArray[np.uint8]) -> Tensor:
+        """(B, S, S, 3) uint8 RGB to the network's (B, 3, S, S) input."""
+        images = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device).permute(0, 3, 1, 2)
+        return ((images.float() - self._mean) / self._std).contiguous(memory_format=self.memory_format)
+
+    def _autocast(self) -> Any:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+
+    def _all_optimizers(self) -> list[torch.optim.Optimizer]:
+        return [self.optimizer, *([self.head_optimizer] if self.head_optimizer is not None else [])]
+
+    def _optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer | None]:
+        config = self.config.optimizer
+        if not self.split:
+            return make_optimizer(config, self.network, self.head), None
+        rate = config.rate if config.head_rate is None else config.head_rate
+        decay = config.weight_decay if config.head_weight_decay is None else config.head_weight_decay
+        rows: torch.optim.Optimizer = (
+            RowAdamW(self.head.parameters(), lr=rate, betas=config.betas, weight_decay=decay)
+            if config.name == "adamw"
+            else RowSGD(self.head.parameters(), lr=rate, momentum=config.momentum, weight_decay=decay)
+        )
+        for group in rows.param_groups:
+            group["top_rate"] = rate
+        return make_optimizer(config, self.network, nn.Identity()), rows
+
+    def state(self) -> dict[str, Tensor]:
+        """All tensors of a checkpoint, but those of a split loss."""
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        if not self.split:
+            tensors |= {f"head.{k}": v for k, v in self.head.state_dict().items()}
+        if self.ema is not None:
+            tensors |= {f"ema.{k}": v for k, v in self.ema.module.state_dict().items()}
+        tensors |= {f"optimizer.{k}": v for k, v in optimizer_tensors(self.optimizer, self._names).items()}
+        return tensors
+
+    def load(self, part: Callable[[str], dict[str, Tensor]]) -> None:
+        """Put back what `state` gave; `part` gives the tensors of a part by its name."""
+        self.network.load_state_dict(part("network"))
+        if not self.split:
+            self.head.load_state_dict(part("head"))
+        if self.ema is not None:
+            self.ema.module.load_state_dict(part("ema"))
+        load_optimizer(self.optimizer, self._names, part("optimizer"))

@@ -1,0 +1,108 @@
+"""Measuring a network while it trains: loss and accuracy on known people, verification on unknown ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from facewise.data.store import CropStore
+from facewise.metrics.operating_point import tar_at_fmr
+from facewise.metrics.roc_curve import auc, eer
+from facewise.nn.losses.base import Head
+
+Embed = Callable[[NDArray[np.uint8]], Tensor]
+"""(B, S, S, 3) uint8 crops to (B, D) features, not of unit length."""
+
+_BATCH = 128
+_IMPOSTORS = 20_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Pairs of crops of a store.
+
+    Attributes:
+        a, b: (P,) their numbers.
+        same: (P,) whether both show one person.
+    """
+
+    a: NDArray[np.int64]
+    b: NDArray[np.int64]
+    same: NDArray[np.bool_]
+
+
+def make_pairs(labels: NDArray[np.int64], seed: int, most: int = _IMPOSTORS) -> Pairs:
+    """All pairs of one person's photos and as many of two people's, at most `most` of each, drawn by seed."""
+    rng = np.random.default_rng([seed, len(labels)])
+    genuine = [
+        (i, j)
+        for label in np.unique(labels)
+        for own in [np.flatnonzero(labels == label)]
+        for n, i in enumerate(own)
+        for j in own[n + 1 :]
+    ]
+    if len(genuine) > most:
+        genuine = [genuine[i] for i in np.sort(rng.choice(len(genuine), most, replace=False))]
+    wanted = min(most, max(len(genuine), 1000))
+    a, b = rng.integers(0, len(labels), (2, 4 * wanted))
+    different = labels[a] != labels[b]
+    a, b = a[different][:wanted], b[different][:wanted]
+    first, second = np.array(genuine, np.int64).reshape(-1, 2).T
+    return Pairs(
+        np.concatenate([first, a]),
+        np.concatenate([second, b]),
+        np.concatenate([np.ones(len(first), bool), np.zeros(len(a), bool)]),
+    )
+
+
+@torch.no_grad()
+def embed_store(store: CropStore, embed: Embed) -> Tensor:
+    """(N, D) float32 features of every crop, in order."""
+    parts = [
+        embed(store.take(np.arange(start, min(start + _BATCH, len(store))))).float().cpu()
+        for start in range(0, len(store), _BATCH)
+    ]
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def accuracy_and_loss(store: CropStore, embed: Embed, head: Any, device: torch.device) -> dict[str, float]:
+    """How often the head names the person rightly, and its loss, on held-out photos of the people it knows.
+
+    Args:
+        store: Labels are those the head was trained with.
+        embed: The network.
+        head: With `logits`, for accuracy; any head gives a loss.
+        device: Where the head is.
+    """
+    embeddings = embed_store(store, embed).to(device)
+    labels = torch.from_numpy(store.labels).to(device)
+    head.eval()
+    found: dict[str, float] = {}
+    parts = range(0, len(labels), _BATCH)
+    if isinstance(head, Head):
+        losses = [float(head(embeddings[i : i + _BATCH], labels[i : i + _BATCH])) for i in parts]
+        sizes = [len(labels[i : i + _BATCH]) for i in parts]
+        found["loss"] = float(np.average(losses, weights=sizes))
+    if hasattr(head, "logits"):
+        named = [head.logits(embeddings[i : i + _BATCH]).argmax(1) for i in parts]
+        found["accuracy"] = float((torch.cat(named) == labels).double().mean())
+    return found
+
+
+def verification(store: CropStore, embed: Embed, pairs: Pairs) -> dict[str, float]:
+    """AUC, EER and TAR at FMR 1e-2 on pairs of people the network was never shown."""
+    unit = functional.normalize(embed_store(store, embed), dim=1).numpy()
+    scores = np.einsum("ij,ij->i", unit[pairs.a], unit[pairs.b]).astype(np.float64).clip(-1.0, 1.0)
+    return {
+        "auc": float(auc(scores, pairs.same)),
+        "eer": float(eer(scores, pairs.same).rate),
+        "tar@fmr=0.01": float(tar_at_fmr(scores, pairs.same, 0.01).tar),
+    }

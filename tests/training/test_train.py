@@ -1,0 +1,222 @@
+"""A run from data to a model file, what it leaves behind, and that going on after a stop changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from facewise.embedding import Embedder
+from facewise.errors import DatasetError, FacewiseError, SettingError
+from facewise.models import read_model
+from facewise.training import train
+from facewise.training.display import Quiet
+from facewise.training.engine import StoppedError
+
+SMALL = {
+    "data.size": 32,
+    "data.batch_size": 8,
+    "data.min_photos": 2,
+    "data.held_out_photos": 0.25,
+    "backbone": "tiny",
+    "precision": "fp32",
+    "ema": 0.9,
+    "optimizer.rate": 0.05,
+}
+
+
+def run(data, out="run", **changes):
+    settings = SMALL | {"epochs": 3} | changes
+    return train(data, out=out, settings=settings, display=Quiet(), device="cpu")
+
+
+def weights(folder):
+    return load_file(Path(folder) / "checkpoints" / "last" / "state.safetensors")
+
+
+def same_tensors(a, b):
+    assert a.keys() == b.keys()
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def without_time(metrics):
+    timed = ("seconds", "images/s", "data_wait")
+    return [{k: v for k, v in line.items() if k not in timed} for line in metrics]
+
+
+def test_a_run_learns_and_leaves_everything_behind(drawn):
+    done = run(drawn(), epochs=6)
+    folder = Path("run")
+    assert {p.name for p in folder.iterdir()} >= {
+        "config.yaml",
+        "environment.json",
+        "metrics.jsonl",
+        "people.txt",
+        "checkpoints",
+        "model.onnx",
+        "curves.png",
+    }
+    assert done.result["accuracy"] > 0.6  # of 6 people; by chance 1/6
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["seed"] == 0
+    assert len(environment["data_hash"]) == 64
+    assert (folder / "people.txt").read_text().split() == [f"P{p:02d}" for p in range(6)]
+    kinds = [line["kind"] for line in done.metrics]
+    assert kinds == ["train", "validation"] * 6
+    card = read_model(folder / "model.onnx").card
+    assert card.embedding_size == 16
+    assert card.preprocess.size == 32
+    assert card.training["data_hash"] == environment["data_hash"]
+    crops = np.stack([drawn().read(i) for i in (0, 1, 8)])
+    embeddings = Embedder(done.model).embed(crops)
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+
+
+def test_the_same_settings_give_the_same_run(drawn):
+    first, second = run(drawn(), "a"), run(drawn(), "b")
+    assert without_time(first.metrics) == without_time(second.metrics)
+    assert same_tensors(weights("a"), weights("b"))
+    assert not same_tensors(weights("a"), weights(run(drawn(), "c", seed=1).folder))
+
+
+@pytest.mark.parametrize("loss", ["arcface", "adaface", "curricularface", "elasticface-arc", "partial-fc"])
+def test_a_stopped_run_goes_on_to_the_same_numbers(drawn, loss):
+    """Losses with state, with random margins, and with a matrix of their own optimiser."""
+    changes = {"loss": loss} | ({"loss.sampling": 0.7} if loss == "partial-fc" else {})
+    run(drawn(), "whole", **changes)
+
+    class StopsAt(Quiet):
+        steps = 0
+
+        def step(self, _):
+            self.steps += 1
+            if self.steps == 6:  # in the midst of the second epoch
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(StoppedError, match="--resume"):
+        train(drawn(), out="parts", settings=SMALL | {"epochs": 3} | changes, display=StopsAt(), device="cpu")
+    resumed = train(drawn(), resume="parts", display=Quiet(), device="cpu")
+    assert same_tensors(weights("whole"), weights("parts"))
+    read = [json.loads(line) for line in Path("whole/metrics.jsonl").read_text().splitlines()]
+    assert without_time(resumed.metrics) == without_time(read)
+
+
+KILLED = """
+import sys; sys.path.insert(0, {tests!r})
+import torch; torch.set_num_threads(1)
+from conftest import DrawnPeople
+from facewise.training import train
+from facewise.training.display import Quiet
+import test_train
+test_train.SMALL["save_minutes"] = 1e-4  # a checkpoint after nearly every step
+class Tells(Quiet):
+    def step(self, values):
+        print("step", flush=True)
+train(DrawnPeople(), out="killed", settings=test_train.SMALL | {{"epochs": 3}}, display=Tells(), device="cpu")
+"""
+
+
+def test_killed_in_the_middle_it_goes_on_to_identical_weights(drawn):
+    run(drawn(), "whole", save_minutes=1e-4)
+    code = textwrap.dedent(KILLED.format(tests=str(Path(__file__).parent)))
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    for _ in range(7):
+        assert process.stdout.readline() == "step\n"
+    time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert not Path("killed/model.onnx").exists()
+    train(drawn(), resume="killed", display=Quiet(), device="cpu")
+    assert same_tensors(weights("whole"), weights("killed"))
+
+
+def test_accumulated_parts_make_the_same_step_where_batch_norm_has_no_say(drawn):
+    plain = {"backbone": "flat", "ema": 0.0, "optimizer.rate": 0.001, "data.held_out_photos": 0.0}
+    settings = {k: v for k, v in SMALL.items() if not k.startswith("backbone")} | plain | {"epochs": 1}
+    whole = train(drawn(), out="whole", settings=settings, display=Quiet(), device="cpu")
+    parts = train(drawn(), out="parts", settings=settings | {"accumulate": 4}, display=Quiet(), device="cpu")
+    assert parts.metrics[0]["loss"] == pytest.approx(whole.metrics[0]["loss"], rel=1e-4)
+
+
+def test_held_out_people_are_nobody_learned(drawn):
+    done = run(drawn(people=10), epochs=1, **{"data.held_out_people": 0.3, "data.held_out_photos": 0.0})
+    assert set(done.result) == {"auc", "eer", "tar@fmr=0.01"}
+    assert len(Path("run/people.txt").read_text().split()) == 7
+
+
+def test_early_stopping(drawn):
+    done = run(drawn(), epochs=30, early_stopping={"patience": 1}, **{"optimizer.rate": 1e-6})
+    assert len([line for line in done.metrics if line["kind"] == "train"]) < 30
+
+
+def test_people_by_file(drawn):
+    Path("two.txt").write_text("P00\nP03\n")
+    run(drawn(), "only", epochs=1, **{"data.only_people": "two.txt"})
+    assert Path("only/people.txt").read_text() == "P00\nP03\n"
+    run(drawn(), "without", epochs=1, **{"data.without_people": "two.txt"})
+    assert Path("without/people.txt").read_text().split() == ["P01", "P02", "P04", "P05"]
+
+
+def test_a_loss_on_pairs(drawn):
+    done = run(drawn(), epochs=2, loss="triplet", **{"data.sampler": "people", "data.photos_per_person": 4})
+    assert "accuracy" not in done.metrics[0]
+    assert done.metrics[0]["loss"] > 0
+
+
+def test_a_loss_that_is_no_number_names_the_batch(drawn):
+    with pytest.raises(FacewiseError, match=r"The loss became (nan|inf) at step \d+ .*P0\d/\d\d\.png"):
+        run(drawn(), epochs=20, clip=None, **{"optimizer.rate": 1e20, "schedule.warmup_epochs": 0})
+
+
+def test_what_cannot_be_trained(drawn):
+    with pytest.raises(SettingError, match=r"no setting optimizer\.rat; did you mean rate"):
+        run(drawn(), **{"optimizer.rat": 0.1})
+    with pytest.raises(SettingError, match="There is no backbone 'resnet17'; did you mean resnet18"):
+        run(drawn(), "x", backbone="resnet17")
+    with pytest.raises(SettingError, match="The loss arcface has no option 'margn'; did you mean margin"):
+        run(drawn(), "y", loss={"name": "arcface", "margn": 1})
+    with pytest.raises(DatasetError, match=r"lower data\.min_photos"):
+        run(drawn(), "z", **{"data.min_photos": 9})
+    with pytest.raises(SettingError, match="fewer than the batch size of 640"):
+        run(drawn(), "b", **{"data.batch_size": 640})
+    Path("taken").mkdir()
+    Path("taken/file").touch()
+    with pytest.raises(SettingError, match="taken is there already"):
+        run(drawn(), "taken")
+    with pytest.raises(SettingError, match="no run"):
+        train(resume="nowhere", display=Quiet())
+    with pytest.raises(SettingError, match="Name the data"):
+        train(display=Quiet())
+
+
+def test_other_data_is_not_gone_on_with(drawn):
+    run(drawn(), epochs=1)
+    with pytest.raises(SettingError, match="another data"):
+        train(drawn(seed=3), resume="run", display=Quiet(), device="cpu")
+
+
+def test_a_damaged_checkpoint_is_told(drawn):
+    run(drawn(), epochs=1)
+    file = Path("run/checkpoints/last/state.safetensors")
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(FacewiseError, match="damaged"):
+        train(drawn(), resume="run", display=Quiet(), device="cpu")
+
+
+def test_the_configuration_of_a_run_can_be_run_again(drawn):
+    first = run(drawn(), epochs=1)
+    assert yaml.safe_load(Path("run/config.yaml").read_text())["epochs"] == 1
+    again = train(drawn(), "run/config.yaml", out="again", display=Quiet(), device="cpu")
+    assert without_time(first.metrics) == without_time(again.metrics)
