@@ -162,10 +162,10 @@ def report(options: argparse.Namespace, results: list[dict[str, Any]]) -> None:
     whole = options.classes * DIMENSION * 4
     print(
         f"{options.classes:,} people × {DIMENSION} ({whole / mib:,.0f} MiB of float32) over "
-        f"{options.processes} processes on CPU, sampling {options.sampling:g}, {options.batch} photos a process.\n"
+        f"{options.processes} processes on CPU, sampling {options.sampling:g}, {options.batch} photos each.\n"
     )
     print(
-        "| process | rows | weights, MiB | share | RSS with momentum | a step adds | s a step | largest made |"
+        "| process | rows | weights, MiB | share | RSS with state | a step adds | s a step | largest made |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for one in results:

@@ -157,6 +157,11 @@ def talk(world: World):
     frozen = nn.Linear(2, 2).requires_grad_(False)
     nn.init.constant_(frozen.weight, world.rank)
     kept = world.replicate(frozen) is frozen and not frozen.weight.any()
+    halves = torch.full((world.rank + 1, 2), world.rank, dtype=torch.bfloat16, requires_grad=True)
+    gathered, labels = collectives.gather_batch(halves, torch.full((world.rank + 1,), world.rank))
+    gathered.sum().backward()
+    kept &= gathered.dtype == torch.float32 and gathered[:, 1].tolist() == labels.tolist()
+    kept &= halves.grad.dtype == torch.bfloat16 and bool((halves.grad == world.size).all())
     return value, world.mean(world.rank), list(range(10))[world.share(10)], collectives.rank(), kept
 
 

@@ -14,7 +14,19 @@ import typer
 from typer.core import TyperGroup
 
 from facewise._version import __version__
-from facewise.cli import STOPPED, bench, demo, evaluate, gallery, identify, models, photos, train, verify
+from facewise.cli import (
+    STOPPED,
+    bench,
+    data,
+    demo,
+    evaluate,
+    gallery,
+    identify,
+    models,
+    photos,
+    train,
+    verify,
+)
 from facewise.cli.options import JSON_WANTED
 from facewise.cli.output import print_json
 from facewise.errors import FacewiseError
@@ -93,6 +105,7 @@ app.command("enroll")(gallery.enroll)
 app.command("identify")(identify.identify)
 app.command("cluster")(identify.cluster)
 app.add_typer(gallery.app, name="gallery")
+app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("recipes")(train.recipes)
 app.add_typer(evaluate.app, name="eval")

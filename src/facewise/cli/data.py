@@ -117,7 +117,7 @@ def split(
 ) -> None:
     """Divide a dataset into parts, by photo or by person, the same way every time."""
     from facewise.data.source import with_at_least
-    from facewise.data.split import leaks
+    from facewise.data.split import PART_NAMES, leaks
     from facewise.data.split import split as divide
 
     if by not in ("photo", "identity"):
@@ -132,7 +132,7 @@ def split(
         for other in subsets[i + 1 :]:
             leaks(one, other, people=by == "identity")
     made.save(out)
-    _print_split(made, out, by, json=json)
+    _print_split(made, names or PART_NAMES.get(len(fractions), made.names), out, by, json=json)
 
 
 @app.command()
@@ -256,19 +256,19 @@ def _parts(text: str) -> tuple[list[str] | None, list[float]]:
     return [name.strip() for name, *_ in pairs] if all(named) else None, fractions
 
 
-def _print_split(made: Split, out: Path, by: str, *, json: bool) -> None:
+def _print_split(made: Split, names: Sequence[str], out: Path, by: str, *, json: bool) -> None:
     from collections import Counter
 
     photos = Counter(made.parts)
     people = Counter(part for _, part in set(zip(made.people, made.parts, strict=True)))
     if json:
         parts: list[dict[str, Any]] = [
-            {"part": name, "photos": photos[name], "people": people[name]} for name in photos
+            {"part": name, "photos": photos[name], "people": people[name]} for name in names
         ]
         print_json({"out": str(out), "by": by, "parts": parts, "shared_people": len(made.shared_people)})
         return
     total = len(made.keys)
-    rows = [(name, photos[name], f"{photos[name] / total:.1%}", people[name]) for name in photos]
+    rows = [(name, photos[name], f"{photos[name] / total:.1%}", people[name]) for name in names]
     table("", ("part", "photos", "of all", "people"), rows, right=(1, 2, 3))
     say(f"Split by {by} in {out}; no photo is in two parts.")
 

@@ -22,7 +22,7 @@ from facewise.image import decode, source_name
 from facewise.types import Image
 
 MAX_BYTES = 4 * 2**30
-"""Size of a file above which it is refused: the largest published one has 0.6 GB."""
+"""Size of a file above which it is refused: 12,000 crops of 112×112 pixels as PNG are 0.3 GB."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,7 +20,7 @@ from facewise.errors import DatasetError
 _DTYPES = {"u1": np.dtype(np.uint8), "b1": np.dtype(np.bool_), "|b1": np.dtype(np.bool_)}
 _MODULES = ("numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric")
 _MAX_STEPS = 5_000_000
-"""Instructions of a file above which it is refused: one of 12,000 images has some 200,000."""
+"""Instructions of a file above which it is refused: 12,000 arrays take 270,000."""
 _MAX_SIDE = 2**40
 
 

@@ -195,7 +195,8 @@ def _refuse(what: str, common: set[str], a: Source, b: Source) -> None:
     if common:
         raise DatasetError(
             f"The two parts ({a.name}, {len(a.keys)} photos; {b.name}, {len(b.keys)} photos) have "
-            f"{len(common)} {what} in common, so one leaks into the other: {some(sorted(common))}."
+            f"{len(common)} {what} in common, so one leaks into the other: {some(sorted(common))}; "
+            "`facewise data check` lists duplicates."
         )
 
 

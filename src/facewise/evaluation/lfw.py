@@ -6,8 +6,7 @@ Huang et al. 2007 (07-49) for the pairs, Huang and Learned-Miller 2014 (UM-CS-20
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,17 +17,19 @@ from facewise.data.lfw import Lfw, Pair
 from facewise.errors import DatasetError
 from facewise.evaluation.cache import FaceCache
 from facewise.evaluation.embedded import EmbeddedPhoto, Progress, embed_photos
+from facewise.evaluation.pairs import NO_FACE_SIMILARITY, LeftOut, photos_of, score_pairs, without_people
 from facewise.metrics import (
     IdentificationAccumulator,
     IdentificationResult,
+    KFold,
     VerificationResult,
+    kfold_accuracy,
     verify_metrics,
 )
 from facewise.models import Calibration, Threshold
 from facewise.pipeline import Pipeline
 
-NO_FACE_SIMILARITY = -1.0
-"""What a pair is scored when one of its photos has no face: the least alike there is. Never dropped."""
+__all__ = ["FMRS", "LfwResult", "OneShotResult", "evaluate_lfw", "one_shot", "photos_of"]
 
 FMRS = (1e-1, 1e-2, 1e-3)
 
@@ -46,6 +47,9 @@ class LfwResult:
         unreadable: Photos that could not be read, likewise, with the reason.
         affected: How many pairs those photos are in.
         data_hash: sha256 (hex) over the pairs and their photos' content.
+        balanced: Balanced accuracy by fold, its thresholds chosen to maximise it on the other folds; None
+            where a fold has but one kind of pair, as may be when people are left out.
+        left_out: What was left out for the sake of people named; None where nobody was.
     """
 
     metrics: VerificationResult
@@ -56,6 +60,8 @@ class LfwResult:
     unreadable: tuple[tuple[str, str], ...]
     affected: int
     data_hash: str
+    balanced: KFold | None = None
+    left_out: LeftOut | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python for JSON, the similarities left out."""
@@ -67,13 +73,16 @@ class LfwResult:
             "unreadable": [{"photo": photo, "error": error} for photo, error in self.unreadable],
             "pairs_scored_as_different_for_want_of_a_face": self.affected,
             "data_hash": self.data_hash,
+            "left_out": None if self.left_out is None else self.left_out.to_dict(),
+            "balanced_kfold": None if self.balanced is None else self.balanced.to_dict(),
             **self.metrics.to_dict(),
         }
 
     @property
     def protocol(self) -> str:
         """What was run, for people."""
-        return f"View 2, {len({pair.fold for pair in self.pairs})} folds, {len(self.pairs)} pairs"
+        what = f"View 2, {len({pair.fold for pair in self.pairs})} folds, {len(self.pairs)} pairs"
+        return what if self.left_out is None else f"{what} ({self.left_out})"
 
     def calibration(self, pipeline: Pipeline) -> Calibration:
         """Thresholds for the embedder's model file; rates that the negatives cannot support are left out."""
@@ -105,6 +114,7 @@ def evaluate_lfw(
     pipeline: Pipeline,
     *,
     folds: Sequence[int] | None = None,
+    without: Collection[str] = (),
     cache: FaceCache | None = None,
     progress: Progress = lambda _: None,
     processes: bool = False,
@@ -115,64 +125,45 @@ def evaluate_lfw(
         lfw: Photos and pairs.
         pipeline: Detector and embedder; the embedder's flip setting is used.
         folds: Only these 0-based folds, two or more; None is all.
+        without: People whose pairs are left out, such as those the embedder was trained on.
         cache: See `embed_photos`.
         progress: Told as photos are done; there are `len(photos_of(pairs))`.
         processes: See `Pipeline.read_many`.
 
     Raises:
-        DatasetError: Fewer than two folds are left.
+        DatasetError: No pair or fewer than two folds are left, or only one kind of pair without a fold.
     """
     pairs = tuple(pair for pair in lfw.pairs if folds is None or pair.fold in folds)
+    left_out = None
+    if without:
+        pairs, left_out = without_people(pairs, without)
     if len({pair.fold for pair in pairs}) < 2:
         raise DatasetError(
             "Accuracy by the LFW protocol needs at least two folds; use the official pairs.txt."
         )
-    photos = photos_of(pairs)
-    embedded = dict(
-        zip(
-            photos,
-            embed_photos(
-                pipeline,
-                [lfw.images / p for p in photos],
-                cache=cache,
-                progress=progress,
-                processes=processes,
-            ),
-            strict=True,
-        )
-    )
-    similarities = pair_similarities(pairs, embedded)
-    metrics = verify_metrics(
-        similarities,
-        np.array([pair.same for pair in pairs]),
-        folds=np.array([pair.fold for pair in pairs]),
-        fmrs=FMRS,
-    )
+    scored = score_pairs(lfw.images, pairs, pipeline, cache=cache, progress=progress, processes=processes)
+    same, fold = scored.same, np.array([pair.fold for pair in pairs])
     return LfwResult(
-        metrics=metrics,
-        similarities=similarities,
+        metrics=verify_metrics(scored.similarities, same, folds=fold, fmrs=FMRS),
+        similarities=scored.similarities,
         pairs=pairs,
-        photos=len(photos),
-        without_face=tuple(p for p, e in embedded.items() if e.embedding is None and e.error is None),
-        unreadable=tuple((p, str(e.error)) for p, e in embedded.items() if e.error is not None),
-        affected=sum(embedded[p.a].embedding is None or embedded[p.b].embedding is None for p in pairs),
-        data_hash=_data_hash(pairs, embedded),
+        photos=scored.photos,
+        without_face=scored.without_face,
+        unreadable=scored.unreadable,
+        affected=scored.affected,
+        data_hash=scored.data_hash,
+        balanced=_balanced(scored.similarities, same, fold),
+        left_out=left_out,
     )
 
 
-def photos_of(pairs: Sequence[Pair]) -> list[str]:
-    """The different photos of the pairs, sorted."""
-    return sorted({photo for pair in pairs for photo in (pair.a, pair.b)})
-
-
-def pair_similarities(pairs: Sequence[Pair], embedded: dict[str, EmbeddedPhoto]) -> NDArray[np.float64]:
-    """(P,) cosine similarity of each pair; `NO_FACE_SIMILARITY` where a photo has no embedding."""
-    scores = np.full(len(pairs), NO_FACE_SIMILARITY)
-    for i, pair in enumerate(pairs):
-        a, b = embedded[pair.a].embedding, embedded[pair.b].embedding
-        if a is not None and b is not None:
-            scores[i] = np.clip(np.dot(a.astype(np.float64), b.astype(np.float64)), -1.0, 1.0)
-    return scores
+def _balanced(
+    similarities: NDArray[np.float64], same: NDArray[np.bool_], folds: NDArray[np.int64]
+) -> KFold | None:
+    """Balanced accuracy by fold where every fold has both kinds of pair."""
+    if any(len(np.unique(same[folds == fold])) < 2 for fold in np.unique(folds)):
+        return None
+    return kfold_accuracy(similarities, same, folds, balanced=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -252,11 +243,3 @@ def _stack(embedded: Sequence[EmbeddedPhoto], size: int) -> NDArray[np.float32]:
     """(N, D); zeros where there is no embedding."""
     nothing = np.zeros(size, dtype=np.float32)
     return np.stack([nothing if e.embedding is None else e.embedding for e in embedded])
-
-
-def _data_hash(pairs: Sequence[Pair], embedded: dict[str, EmbeddedPhoto]) -> str:
-    digest = hashlib.sha256()
-    for pair in pairs:
-        line = f"{embedded[pair.a].sha256} {embedded[pair.b].sha256} {pair.same} {pair.fold}\n"
-        digest.update(line.encode())
-    return digest.hexdigest()

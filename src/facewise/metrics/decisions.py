@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,11 +47,11 @@ class BinaryReport:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KFold:
-    """Accuracy cross-validated over folds.
+    """Accuracy, plain or balanced, cross-validated over folds.
 
     Attributes:
         folds: `(F,)` the fold numbers, rising.
-        accuracies: `(F,)` accuracy on each fold, at the threshold chosen on the other folds.
+        accuracies: `(F,)` (balanced) accuracy on each fold, at the threshold chosen on the other folds.
         thresholds: `(F,)` those thresholds.
         mean: Mean of the accuracies.
         standard_error: Their standard deviation (F - 1 in the denominator) over the root of F.
@@ -61,6 +62,16 @@ class KFold:
     thresholds: Floats
     mean: float
     standard_error: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python for JSON."""
+        return {
+            "folds": self.folds.tolist(),
+            "accuracies": self.accuracies.tolist(),
+            "thresholds": self.thresholds.tolist(),
+            "mean": self.mean,
+            "standard_error": self.standard_error,
+        }
 
 
 def accuracy(similarities: ArrayLike, same: ArrayLike, threshold: float) -> float:
@@ -77,6 +88,24 @@ def accuracy(similarities: ArrayLike, same: ArrayLike, threshold: float) -> floa
     """
     scores, labels = check_pairs(similarities, same, both=False)
     return float((accepts(scores, threshold) == labels).mean())
+
+
+def balanced_accuracy(similarities: ArrayLike, same: ArrayLike, threshold: float) -> float:
+    """Mean of the true accept and the true reject rate, so that neither kind of pair outweighs the other.
+
+    It is the accuracy there would be with as many genuine as impostor pairs (Brodersen et al. 2010, "The
+    balanced accuracy and its posterior distribution").
+
+    Args:
+        similarities: `(N,)` scores, higher is more alike.
+        same: `(N,)` True for two photos of one person.
+        threshold: Compared in float64.
+
+    Raises:
+        DatasetError: Malformed, empty, not finite, or only one kind of pair.
+        SettingError: The threshold is NaN.
+    """
+    return _share_right(*check_pairs(similarities, same), threshold, balanced=True)
 
 
 def binary_report(similarities: ArrayLike, same: ArrayLike, threshold: float) -> BinaryReport:
@@ -102,7 +131,7 @@ def binary_report(similarities: ArrayLike, same: ArrayLike, threshold: float) ->
     )
 
 
-def best_threshold(similarities: ArrayLike, same: ArrayLike) -> float:
+def best_threshold(similarities: ArrayLike, same: ArrayLike, *, balanced: bool = False) -> float:
     """The threshold with the highest accuracy on these pairs, over all there are.
 
     It lies midway between two neighbouring distinct scores. Of several equally accurate places the widest gap
@@ -112,14 +141,18 @@ def best_threshold(similarities: ArrayLike, same: ArrayLike) -> float:
     Args:
         similarities: `(N,)` scores, higher is more alike.
         same: `(N,)` True for two photos of one person.
+        balanced: Maximise the balanced accuracy instead; with as many genuine as impostor pairs it is the
+            same threshold.
 
     Raises:
         DatasetError: Malformed, empty, not finite, or only one kind of pair.
     """
-    return _best_threshold(*check_pairs(similarities, same))
+    return _best_threshold(*check_pairs(similarities, same), balanced=balanced)
 
 
-def kfold_accuracy(similarities: ArrayLike, same: ArrayLike, folds: ArrayLike) -> KFold:
+def kfold_accuracy(
+    similarities: ArrayLike, same: ArrayLike, folds: ArrayLike, *, balanced: bool = False
+) -> KFold:
     """Accuracy on each fold at the `best_threshold` of the other folds, as LFW is reported.
 
     Source: Huang et al., "Labeled Faces in the Wild", UMass TR 07-49 (2007): View 2, ten folds.
@@ -128,10 +161,11 @@ def kfold_accuracy(similarities: ArrayLike, same: ArrayLike, folds: ArrayLike) -
         similarities: `(N,)` scores, higher is more alike.
         same: `(N,)` True for two photos of one person.
         folds: `(N,)` integers, the fold of each pair.
+        balanced: Balanced accuracy, and thresholds that maximise it.
 
     Raises:
         DatasetError: Malformed, empty or not finite; fewer than two folds; or only one kind of pair is left
-            when a fold is held out.
+            when a fold is held out, or, for the balanced accuracy, in a fold.
     """
     scores, labels = check_pairs(similarities, same)
     parts = check_folds(folds, len(scores))
@@ -139,11 +173,14 @@ def kfold_accuracy(similarities: ArrayLike, same: ArrayLike, folds: ArrayLike) -
     thresholds, accuracies = np.empty(len(names)), np.empty(len(names))
     for place, name in enumerate(names):
         held_out = parts == name
-        rest = labels[~held_out]
+        rest, judged = labels[~held_out], labels[held_out]
         if rest.all() or not rest.any():
             raise DatasetError(f"Without fold {name} only one kind of pair is left to set a threshold on.")
-        thresholds[place] = _best_threshold(scores[~held_out], rest)
-        accuracies[place] = (accepts(scores[held_out], thresholds[place]) == labels[held_out]).mean()
+        if balanced and (judged.all() or not judged.any()):
+            raise DatasetError(f"Fold {name} has one kind of pair, but balanced accuracy needs both.")
+        threshold = _best_threshold(scores[~held_out], rest, balanced=balanced)
+        thresholds[place] = threshold
+        accuracies[place] = _share_right(scores[held_out], judged, threshold, balanced=balanced)
     return KFold(
         folds=names,
         accuracies=accuracies,
@@ -169,11 +206,20 @@ def check_folds(folds: ArrayLike, pairs: int) -> NDArray[np.int64]:
     return parts.astype(np.int64)
 
 
-def _best_threshold(scores: Scores, same: Bools) -> float:
+def _share_right(scores: Scores, same: Bools, threshold: float, *, balanced: bool) -> float:
+    right = accepts(scores, threshold) == same
+    if balanced:
+        return float(right[same].mean() + right[~same].mean()) / 2
+    return float(right.mean())
+
+
+def _best_threshold(scores: Scores, same: Bools, *, balanced: bool) -> float:
     pairs = RankedPairs.of(scores, same)
     genuine, impostors = (row[0] for row in pairs.cumulative())
+    # Balanced, each kind weighs as much as there is of the other; in integers, so that ties are exact.
+    weights = (int(impostors[-1]), int(genuine[-1])) if balanced else (1, 1)
     # Cut i accepts the i highest distinct scores.
-    right = np.append(0, genuine - impostors)
+    right = np.append(0, genuine * weights[0] - impostors * weights[1])
     with np.errstate(over="ignore"):
         gaps = -np.diff(pairs.distinct.astype(np.float64))
     widths = np.concatenate([[0.0], gaps, [0.0]])

@@ -78,12 +78,14 @@ def gather_embeddings(embeddings: Tensor, *, copies: bool) -> Tensor:
             added.
 
     Returns:
-        (N, D), the same on all processes. Back comes P · ∂L/∂e for the own rows, as the module's text
-        explains.
+        (N, D), the same on all processes, in float32 at least. Back comes P · ∂L/∂e for the own rows, as the
+        module's text explains.
     """
     if size() == 1:
         return embeddings
-    gathered: Tensor = _Gather.apply(embeddings, copies)  # type: ignore[no-untyped-call]
+    # Losses compute in float32 at least, and gradients should be added up in it.
+    precise = embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
+    gathered: Tensor = _Gather.apply(precise, copies)  # type: ignore[no-untyped-call]
     return gathered
 
 

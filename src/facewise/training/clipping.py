@@ -13,8 +13,7 @@ from facewise.nn import collectives
 def clip_gradients(
     parameters: Iterable[nn.Parameter], shards: Iterable[nn.Parameter] = (), *, limit: float
 ) -> float:
-    """Scale all gradients so that their norm, over the whole model, is at most `limit` (Pascanu et al.,
-    1211.5063).
+    """Scale all gradients so that their norm, over the whole model, is at most `limit` (1211.5063, alg. 1).
 
     Args:
         parameters: Those all processes hold copies of, with the same gradients.

@@ -47,6 +47,8 @@ class Data(Settings):
             takes the place of the two fractions.
         held_out_photos: Fraction of each person's photos kept for measuring accuracy, stratified.
         held_out_people: Fraction of the people kept for measuring verification on people never seen.
+        split_seed: Of what is held out; None is the run's seed. With one for all, runs of several seeds are
+            measured on the same photos.
         sampler: `shuffle`, every photo once an epoch; or `people`, P people × K photos a batch, which losses
             on pairs need.
         batch_size: Photos a batch, over all processes.
@@ -62,6 +64,7 @@ class Data(Settings):
     split: str | None = None
     held_out_photos: float = Field(0.0, ge=0.0, lt=1.0)
     held_out_people: float = Field(0.0, ge=0.0, lt=1.0)
+    split_seed: int | None = Field(None, ge=0)
     sampler: Literal["shuffle", "people"] = "shuffle"
     batch_size: int = Field(64, ge=2)
     photos_per_person: int = Field(4, ge=2)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facewise.data.lfw import people_of, read_pairs
 from facewise.data.open import open_source
+from facewise.data.people import read_people
 from facewise.data.prepare import prepare
 from facewise.data.prepared import PreparedSource
 from facewise.data.recordsource import RecordSource
@@ -90,11 +90,12 @@ def divide(crops: Crops, config: Data, seed: int) -> TrainingData:
     Args:
         crops: All crops.
         config: Says which and how many.
-        seed: Of the division.
+        seed: Of the division, unless `config.split_seed` is another.
 
     Raises:
         DatasetError: Fewer than two people are left, or a part would be empty.
     """
+    seed = seed if config.split_seed is None else config.split_seed
     store = crops.store.subset(_wanted(crops, config))
     if config.split is not None:
         return _by_file(store, _find(crops.root, config.split))
@@ -177,28 +178,6 @@ def _wanted(crops: Crops, config: Data) -> NDArray[np.int64]:
             "asked for; lower data.min_photos, or see data.only_people and data.without_people."
         )
     return np.flatnonzero(keep).astype(np.int64)
-
-
-def read_people(path: Path) -> set[str]:
-    """The people an LFW pair file is about, or the names of a file with one a line.
-
-    Raises:
-        DatasetError: The file cannot be read or is empty.
-    """
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"Cannot read the people of {path}: {error}.") from error
-    fields = [line.split("\t") for line in lines]
-    if (
-        lines
-        and sum(len(f) in (3, 4) and f[1].isdigit() for f in fields) >= len(lines) - 1
-        and len(lines) > 1
-    ):
-        return people_of(read_pairs(path))
-    if not lines:
-        raise DatasetError(f"The file of people {path} is empty.")
-    return set(lines)
 
 
 def _find(root: Path, file: str) -> Path:

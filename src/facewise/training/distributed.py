@@ -192,8 +192,8 @@ class World:
 
 def _end_group(*, failed: bool) -> None:
     if failed:
-        # Its threads may still be in a collective and then need Python's lock, which whoever frees the group holds
-        # while it waits for them: the process would hang for good. One more reference, and nobody frees it.
+        # Its threads may still be in a collective and then need Python's lock, which whoever frees the group
+        # holds while it waits for them: the process would hang for good. One more reference: nobody frees it.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(dist.group.WORLD))
     with suppress(RuntimeError):  # the first failure is the one to tell
         dist.destroy_process_group()

@@ -14,6 +14,7 @@ from facewise.data.batches import Batch
 from facewise.nn import collectives
 from facewise.nn.losses.base import Head
 from facewise.nn.losses.sharded import ShardedHead
+from facewise.training.clipping import clip_gradients
 from facewise.training.config import Config
 from facewise.training.distributed import World
 from facewise.training.ema import Ema
@@ -138,7 +139,7 @@ class Learner:
     def _clip(self, limit: float) -> None:
         copies = [p for p in self.network.parameters() if p.requires_grad]
         own = list(self.head.parameters())
-        self.world.clip_gradients(copies if self.split else copies + own, own if self.split else [], limit)
+        clip_gradients(copies if self.split else copies + own, own if self.split else [], limit=limit)
 
     @torch.no_grad()
     def embed(self, crops: NDArray[np.uint8]) -> Tensor:

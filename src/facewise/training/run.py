@@ -37,6 +37,7 @@ from facewise.training.display import Bar, Display, Quiet
 from facewise.training.distributed import World
 from facewise.training.engine import Trainer, TrainingData
 from facewise.training.environment import environment, git_hash
+from facewise.training.heldout import HELD_OUT, measure_held_out, write_held_out
 from facewise.training.learner import Learner
 from facewise.training.log import read_metrics
 
@@ -253,7 +254,9 @@ def _finish(trainer: Trainer, config: Config, folder: Path, world: World, displa
         trainer.load(BEST)
         trainer.progress = progress
     result = trainer.measure()
+    held_out = measure_held_out(trainer)
     if world.is_main:
+        write_held_out(folder / HELD_OUT, held_out)
         _export(trainer, config, folder, result)
         draw_curves([folder], folder / "curves.png")
         display.say(f"The model is {folder / MODEL}; learning curves are {folder / 'curves.png'}.")

@@ -271,6 +271,14 @@ def test_without_an_embedding_the_features_come_out(pooled: str, features: int) 
     assert shape_of(network, 2, 3, 64, 64) == (2, features) == (2, network.embedding_size)
 
 
+def test_features_leave_autocast_in_float32() -> None:
+    network = BACKBONES.build("resnet18", unit=True, input_size=32).eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        features = run(network, torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(4)))
+    assert features.dtype == torch.float32
+    torch.testing.assert_close(features.norm(dim=1), torch.ones(2))
+
+
 def test_the_face_stem_keeps_the_last_map_of_the_imagenet_stem() -> None:
     def last_map(crop: int, **options: object) -> torch.Size:
         network = meta("resnet18", **options)

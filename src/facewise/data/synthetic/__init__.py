@@ -8,7 +8,7 @@ from facewise.data.synthetic.person import HAIR_STYLES, Person
 from facewise.data.synthetic.render import Rendered, encode, render
 from facewise.data.synthetic.scene import Scene, scene
 from facewise.data.synthetic.source import SyntheticSource
-from facewise.data.synthetic.truth import Truth
+from facewise.data.synthetic.truth import Truth, truth_of
 from facewise.data.synthetic.view import GLASSES, View
 from facewise.data.synthetic.write import Written, write_people
 
@@ -25,5 +25,6 @@ __all__ = [
     "encode",
     "render",
     "scene",
+    "truth_of",
     "write_people",
 ]

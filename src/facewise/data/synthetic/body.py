@@ -7,9 +7,6 @@ import numpy as np
 from facewise.data.synthetic.mesh import Mesh, grid_mesh
 from facewise.data.synthetic.shape import Floats, Head
 
-PIVOT = np.array([0.0, 70.0, -20.0])
-"""What the head turns about, in millimetres."""
-
 
 def ear(head: Head, side: int, skin: Floats) -> Mesh:
     """An ear.

@@ -12,6 +12,9 @@ from facewise.data.synthetic.view import View
 DISTANCE = 1100.0
 """Millimetres from the camera to the middle of the head: a portrait, not a selfie."""
 
+PIVOT = np.array([0.0, 70.0, -20.0])
+"""What the head turns about, in millimetres."""
+
 _FACE_HEIGHT = 180.0
 """Millimetres that count as the height of a face when a view says how large it is."""
 
@@ -34,10 +37,10 @@ class Camera:
     y: float
 
     @classmethod
-    def of(cls, view: View, rotation: Floats, pivot: Floats) -> Camera:
+    def of(cls, view: View) -> Camera:
         """The camera that shows a face where and as large as a view says."""
         plain = cls(view.face_height * view.size / _FACE_HEIGHT, 0.0, 0.0)
-        column, row = plain.pixels((_MIDDLE - pivot) @ rotation.T + pivot)[0, :2]
+        column, row = plain.pixels(turned(_MIDDLE, rotation_of(view.yaw, view.pitch, view.roll)))[0, :2]
         return cls(plain.scale, view.centre[0] * view.size - column, view.centre[1] * view.size - row)
 
     def pixels(self, points: Floats) -> Floats:
@@ -48,3 +51,17 @@ class Camera:
     def enlarged(self, factor: float) -> Camera:
         """The same picture with so many times the pixels."""
         return Camera(self.scale * factor, self.x * factor, self.y * factor)
+
+
+def rotation_of(yaw: float, pitch: float, roll: float) -> Floats:
+    """(3, 3) rotation of a head: turned to the side, then nodded, then tilted; signs as `View` has them."""
+    cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (np.cos, np.sin))
+    turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    nod = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
+    tilt = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    return np.asarray(tilt @ nod @ turn, np.float64)
+
+
+def turned(points: Floats, rotation: Floats) -> Floats:
+    """Points (K, 3) of the head where a rotation of the head takes them."""
+    return np.asarray((points - PIVOT) @ rotation.T + PIVOT, np.float64)

@@ -9,17 +9,16 @@ import cv2
 import numpy as np
 
 from facewise.data.synthetic import body, hair
+from facewise.data.synthetic.camera import PIVOT, rotation_of
 from facewise.data.synthetic.canvas import Pixels, linear
 from facewise.data.synthetic.features import eye, mouth
 from facewise.data.synthetic.mesh import Mesh, grid_mesh, joined
 from facewise.data.synthetic.person import Person
-from facewise.data.synthetic.shape import Expression, Floats, Head
+from facewise.data.synthetic.shape import Expression, Floats, Head, head_of
 from facewise.data.synthetic.skin import skin
 from facewise.data.synthetic.view import View
 
 _COLUMNS, _ROWS = 84, 96
-_FACE_TOP = -58.0
-"""Where a face's box begins: the middle of the forehead."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,16 +28,12 @@ class Posed:
     Attributes:
         mesh: Everything there is to see.
         face: (H, W, 3) linear picture of the face.
-        landmarks: (5, 3).
-        outline: (K, 3) points of the face, that its box encloses.
         rotation: (3, 3) from the head's axes to the camera's.
         hair: (3,) linear colour.
     """
 
     mesh: Mesh
     face: Pixels
-    landmarks: Floats
-    outline: Floats
     rotation: Floats
     hair: Floats
 
@@ -47,7 +42,7 @@ class Figure:
     """What all photos of a person have in common, made once."""
 
     def __init__(self, person: Person) -> None:
-        self.person, self.head = person, Head(person)
+        self.person, self.head = person, head_of(person)
         self.tone, self.dark = linear(person.skin), linear(person.hair)
         self.skin = skin(person, self.head)
         self.strands = hair.strands(person)
@@ -59,9 +54,6 @@ class Figure:
         rest = self.head.places(self.theta, self.t)
         self.place = np.stack([self.theta, rest[..., 0], self.t], -1)
         self.open = self._openness(rest)
-        within = (np.abs(self.theta) < 1.25) & (self.t > _FACE_TOP) & (self.t < person.chin + 2)
-        self._outline = np.nonzero(within[::2, ::2])
-
         ears = [body.ear(self.head, side, self.tone) for side in (-1, 1)]
         locks = hair.locks(person, self.dark)
         self.still = joined(ears if locks is None else [*ears, hair.two_sided(locks)])
@@ -79,7 +71,6 @@ class Figure:
         expression = Expression.of(view)
         rotation = rotation_of(view.yaw, view.pitch, view.roll)
         points = self.head.places(self.theta, self.t, expression)
-        bare = points[::2, ::2][self._outline]
         # Hair stands off away from the middle of the head: upwards only above the temples.
         away = np.stack([points[..., 0], np.minimum(self.t + 30, 0), points[..., 2]], -1)
         away /= np.maximum(np.linalg.norm(away, axis=-1, keepdims=True), 1e-9)
@@ -88,39 +79,27 @@ class Figure:
             points, closed=True, colour=self.tone, place=self.place, painted=1.0, hair=self.covered,
             open_=self.open, gloss=0.75 - 0.45 * self.covered,
         )  # fmt: skip
-        head = joined([crown, self.still]).turned(rotation, body.PIVOT)
+        head = joined([crown, self.still]).turned(rotation, PIVOT)
         mesh = joined([head, self._torso(view)])
         face = self.skin.copy()
         for side in (-1, 1):
             eye(face, self.person, view, side)
         mouth(face, self.person, view)
 
-        def turn(places: Floats) -> Floats:
-            return np.asarray((places - body.PIVOT) @ rotation.T + body.PIVOT, np.float64)
-
-        return Posed(mesh, face, turn(self.head.landmarks(expression)), turn(bare), rotation, self.dark)
+        return Posed(mesh, face, rotation, self.dark)
 
     def _torso(self, view: View) -> Mesh:
         rng = np.random.default_rng([view.seed, view.person, view.photo, 1])
         clothes = linear(rng.uniform(0.08, 0.9) * rng.uniform(0.6, 1.0, 3))
         trunk = body.torso(self.tone, clothes, float(rng.uniform(0, 60)), self.person.jaw_width)
         # Shoulders follow the head a little.
-        return trunk.turned(rotation_of(0.3 * view.yaw, 0.0, 0.25 * view.roll), body.PIVOT)
+        return trunk.turned(rotation_of(0.3 * view.yaw, 0.0, 0.25 * view.roll), PIVOT)
 
 
 @lru_cache(maxsize=4)
 def figure(person: Person) -> Figure:
     """A person's figure; the last few are kept."""
     return Figure(person)
-
-
-def rotation_of(yaw: float, pitch: float, roll: float) -> Floats:
-    """(3, 3) rotation of a head: turned to the side, then nodded, then tilted; signs as `View` has them."""
-    cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (np.cos, np.sin))
-    turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    nod = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
-    tilt = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return np.asarray(tilt @ nod @ turn, np.float64)
 
 
 def _rows(head: Head) -> Floats:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from facewise.data.synthetic.body import PIVOT
-from facewise.data.synthetic.camera import Camera
+from facewise.data.synthetic.camera import Camera, turned
 from facewise.data.synthetic.canvas import Pixels, linear
 from facewise.data.synthetic.shape import Floats, Head
 from facewise.data.synthetic.view import View
@@ -34,7 +33,7 @@ def put_on(picture: Pixels, depth: Pixels, head: Head, view: View, rotation: Flo
     lenses, lines = _frame(head, view.glasses_width)
 
     def seen(points: Floats) -> Floats:
-        return camera.pixels((points - PIVOT) @ rotation.T + PIVOT)
+        return camera.pixels(turned(points, rotation))
 
     dark = view.glasses == "dark"
     for lens in lenses:

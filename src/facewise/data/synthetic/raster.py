@@ -29,8 +29,8 @@ class Seen:
 
     def only(self, chosen: NDArray[np.int64]) -> Seen:
         """Some of the pixels, by their places in `pixels`."""
-        parts = (np.take(part, chosen, axis=0) for part in (self.pixels, self.corners, self.weights))
-        return Seen(*parts, self.depth)
+        pixels, corners = self.pixels[chosen], np.take(self.corners, chosen, axis=0)
+        return Seen(pixels, corners, np.take(self.weights, chosen, axis=0), self.depth)
 
     def mix(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Values of the vertices (V, C), at the pixels (P, C)."""

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 
 from facewise.data.synthetic.background import background
-from facewise.data.synthetic.body import PIVOT
 from facewise.data.synthetic.camera import Camera
 from facewise.data.synthetic.canvas import GAMMA, Pixels
 from facewise.data.synthetic.figure import figure
@@ -16,7 +15,7 @@ from facewise.data.synthetic.glasses import put_on
 from facewise.data.synthetic.light import shade
 from facewise.data.synthetic.person import Person
 from facewise.data.synthetic.raster import rasterise
-from facewise.data.synthetic.truth import Truth, box_around
+from facewise.data.synthetic.truth import Truth, truth_of
 from facewise.data.synthetic.view import View
 from facewise.types import Image
 
@@ -55,7 +54,7 @@ def cut_out(person: Person, view: View) -> tuple[Pixels, Truth]:
     """A person before nothing: (size, size, 4) linear colour times cover, and cover."""
     made = figure(person)
     posed = made.posed(view)
-    camera = Camera.of(view, posed.rotation, PIVOT)
+    camera = Camera.of(view)
     side = round(view.size * SAMPLES)
     large = camera.enlarged(side / view.size)
     seen = rasterise(large.pixels(posed.mesh.points).astype(np.float32), posed.mesh.triangles, side)
@@ -66,10 +65,7 @@ def cut_out(person: Person, view: View) -> tuple[Pixels, Truth]:
     square: Pixels = picture.reshape(side, side, 4)
     put_on(square, seen.depth.reshape(side, side), made.head, view, posed.rotation, large)
     cut = cv2.resize(square, (view.size, view.size), interpolation=cv2.INTER_AREA)
-    # Pixel centres are whole numbers where detectors and crops count, and halves in the camera.
-    landmarks = (camera.pixels(posed.landmarks)[:, :2] - 0.5).astype(np.float32)
-    box = box_around((camera.pixels(posed.outline)[:, :2] - 0.5).astype(np.float32))
-    return np.asarray(cut, np.float32), Truth(person.name, box, landmarks, view)
+    return np.asarray(cut, np.float32), truth_of(person, view)
 
 
 def developed(picture: Pixels, view: View, rng: np.random.Generator) -> Image:

@@ -9,6 +9,7 @@ expression moves the places, and with them what is painted there.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,8 +22,8 @@ Floats = NDArray[np.float64]
 ROUNDNESS = 0.84
 """Exponent of the cross-section (a superellipse): 1 is an ellipse, less is squarer."""
 
-UNDER_CHIN = 34.0
-"""Millimetres from the chin back to where the neck hides the head."""
+FACE_TOP, FACE_SIDE = -58.0, 1.25
+"""Where a face's box begins: the middle of the forehead (t) and before the ears (theta)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,12 @@ class Head:
         t = np.array([0, 0, p.nose_tip - 2, p.mouth_y, p.mouth_y])  # the ball of the nose
         return self.places(self.theta_at(x, t), t, expression)
 
+    def outline(self, expression: Expression = REST) -> Floats:
+        """(K, 3) places all over the face, mid-forehead to chin and cheek to cheek: its box encloses them."""
+        height = np.linspace(FACE_TOP, self.person.chin + 2, 40)
+        theta, t = np.meshgrid(np.linspace(-FACE_SIDE, FACE_SIDE, 25), height)
+        return self.places(theta, t, expression).reshape(-1, 3)
+
     def relief(self, x: Floats, t: Floats) -> Floats:
         """How far features stand out of the tube, towards the viewer, in millimetres."""
         p = self.person
@@ -177,6 +184,12 @@ class Head:
         dy = dy + 0.75 * e.mouth_open * jaw - 4.5 * max(e.brow_raise, 0.0) * brows + 2.5 * frown * brows
         dz = 3.0 * smile * cheek - 2.0 * smile * corner - 0.25 * e.mouth_open * jaw
         return np.stack([dx, dy, dz], axis=-1)
+
+
+@lru_cache(maxsize=16)
+def head_of(person: Person) -> Head:
+    """A person's head; the last few are kept."""
+    return Head(person)
 
 
 def _hill(x: Floats, y: Floats, width: float, height: float) -> Floats:

@@ -27,7 +27,7 @@ def skin(person: Person, head: Head) -> Pixels:
     shade -= 0.16 * bell(np.hypot((ax - person.eye_x) / 1.5, whole.t - 9), 5 + 2 * person.lines)
     shade -= 0.14 * bell(np.hypot((ax - person.eye_x + 3) / 1.6, whole.t + 6), 6)
     picture *= 1 + shade[..., None] * np.array([0.8, 1.0, 1.05], np.float32)
-    _lines(picture, person, head, whole)
+    _lines(picture, person, head)
     _freckles(picture, person, rng)
     _beard(picture, person, rng, whole)
     _moles(picture, person, rng)
@@ -43,21 +43,25 @@ def _cloud(rng: np.random.Generator, shape: tuple[int, ...], cells: int) -> Pixe
     return np.asarray(cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def _lines(picture: Pixels, person: Person, head: Head, whole: Window) -> None:
-    """Folds beside the mouth, lines of the forehead, crow's feet."""
-    fold = head.fold(np.abs(whole.x).astype(np.float64), whole.t.astype(np.float64)).astype(np.float32)
-    amount = fold * np.float32(0.12 + 0.25 * person.lines)
+def _lines(picture: Pixels, person: Person, head: Head) -> None:
+    """Folds beside the mouth, lines of the forehead and between the brows, crow's feet."""
+    deep, line = linear(person.skin) * [0.5, 0.36, 0.32], person.lines
+    beside = window(-50, round(person.nose_tip) - 8, 50, round(person.mouth_y) + 16)
+    fold = head.fold(np.abs(beside.x).astype(np.float64), beside.t.astype(np.float64)).astype(np.float32)
+    paint(picture, beside, fold * np.float32(0.12 + 0.25 * line), deep)
+    forehead = window(-75, -60, 75, -26)
     for height in (-34.0, -43.0, -52.0):
-        curve = whole.t - height - 3 * np.cos(whole.x / 14 + person.number)
-        amount += 0.3 * person.lines * bell(curve, 1.0) * bell(whole.x, 36)
-    ax = np.abs(whole.x)
-    for slope in (-0.35, 0.0, 0.35):
-        out = ax - person.eye_x - person.eye_width - 7
-        amount += 0.35 * person.lines * bell(whole.t - slope * out - 1, 0.9) * bell(out, 4.5)
-    amount += (
-        (0.1 + 0.35 * person.lines) * bell(whole.t + 12, 24) * bell(ax - 5.5, 1.0) * edge(-10 - whole.t, 3)
+        curve = forehead.t - height - 3 * np.cos(forehead.x / 14 + person.number)
+        paint(picture, forehead, 0.3 * line * bell(curve, 1.0) * bell(forehead.x, 36), deep)
+    frown = window(-12, -26, 12, -6)
+    paint(
+        picture, frown, (0.1 + 0.35 * line) * bell(np.abs(frown.x) - 5.5, 1.0) * edge(-10 - frown.t, 3), deep
     )
-    paint(picture, whole, np.clip(amount, 0, 0.7), linear(person.skin) * [0.5, 0.36, 0.32])
+    for side in (-1, 1):
+        feet = window(*((36, -12, 75, 14) if side > 0 else (-75, -12, -36, 14)))
+        out = np.abs(feet.x) - person.eye_x - person.eye_width - 7
+        for slope in (-0.35, 0.0, 0.35):
+            paint(picture, feet, 0.35 * line * bell(feet.t - slope * out - 1, 0.9) * bell(out, 4.5), deep)
 
 
 def _freckles(picture: Pixels, person: Person, rng: np.random.Generator) -> None:

@@ -8,6 +8,7 @@ from facewise.data.source import IntArray
 from facewise.data.synthetic.names import name_of
 from facewise.data.synthetic.person import Person, check_number
 from facewise.data.synthetic.render import Rendered, encode, render
+from facewise.data.synthetic.truth import Truth, truth_of
 from facewise.data.synthetic.view import View
 from facewise.errors import SettingError
 from facewise.image import decode
@@ -51,11 +52,18 @@ class SyntheticSource:
         """See `Source.name`."""
         return f"{self.people} drawn people (seed {self.seed})"
 
+    def truth(self, index: int) -> Truth:
+        """What is known of a photo, without drawing it."""
+        return truth_of(*self._drawn(index))
+
     def rendered(self, index: int) -> Rendered:
         """A photo before it becomes a JPEG file, and what is known of it."""
+        return render(*self._drawn(index))
+
+    def _drawn(self, index: int) -> tuple[Person, View]:
         number, photo = divmod(range(len(self.keys))[index], self.photos)
         view = View.draw(self.seed, number, photo + 1, size=self.size, difficulty=self.difficulty)
-        return render(Person.draw(self.seed, number), view)
+        return Person.draw(self.seed, number), view
 
     def jpeg(self, index: int) -> tuple[bytes, Rendered]:
         """A photo's file, and what it was made from."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from facewise.data.synthetic.camera import Camera, rotation_of, turned
+from facewise.data.synthetic.person import Person
+from facewise.data.synthetic.shape import Expression, Floats, head_of
 from facewise.data.synthetic.view import View
 from facewise.types import FloatArray
 
@@ -71,9 +73,15 @@ LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 """Names of the landmarks in a table; left and right as the image has them."""
 
 
-def box_around(points: FloatArray) -> FloatArray:
-    """The smallest box (4,) around points (K, 2)."""
-    box = np.concatenate([points.min(0), points.max(0)]).astype(np.float32)
-    if not all(math.isfinite(v) for v in box):
-        raise ValueError("points are not finite")
-    return box
+def truth_of(person: Person, view: View) -> Truth:
+    """What a photo shows, without drawing it."""
+    head, expression = head_of(person), Expression.of(view)
+    camera, rotation = Camera.of(view), rotation_of(view.yaw, view.pitch, view.roll)
+
+    def seen(points: Floats) -> FloatArray:
+        # Pixel centres are whole numbers where detectors and crops count, and halves in the camera.
+        return (camera.pixels(turned(points, rotation))[:, :2] - 0.5).astype(np.float32)
+
+    landmarks = seen(head.landmarks(expression))
+    face = np.concatenate([seen(head.outline(expression)), landmarks])
+    return Truth(person.name, np.concatenate([face.min(0), face.max(0)]), landmarks, view)

@@ -102,7 +102,7 @@ def finish(x: Tensor, layers: Sequence[nn.Module], *, unit: bool) -> Tensor:
 
     Args:
         x: (N, …) features.
-        layers: The first with weights decides the precision.
+        layers: The first with weights decides the precision; without any it is float32 at least.
         unit: Whether embeddings get unit length.
 
     Returns:
@@ -110,7 +110,7 @@ def finish(x: Tensor, layers: Sequence[nn.Module], *, unit: bool) -> Tensor:
     """
     weights = [weight for layer in layers for weight in layer.parameters()]
     with full_precision(x.device.type):
-        x = x.to(weights[0].dtype) if weights else x
+        x = x.to(weights[0].dtype if weights else torch.promote_types(x.dtype, torch.float32))
         for layer in layers:
             x = layer(x)
         return F.normalize(x, dim=1) if unit else x

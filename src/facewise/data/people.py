@@ -1,0 +1,39 @@
+"""Files that name people: one name a line, or a pair file that is about them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from facewise.data.lfw import people_of, read_pairs
+from facewise.errors import DatasetError
+
+
+def read_people(path: str | os.PathLike[str]) -> set[str]:
+    """The names of a file with one a line, or everybody an LFW pair file is about.
+
+    A file is a pair file if all its lines but one (its count line, or a slip, which is then complained of)
+    are pairs: a pair file taken for names would name nobody, and let into a test whom it should keep out.
+
+    Args:
+        path: The file, such as the `people.txt` of a training run or `pairsDevTrain.txt`.
+
+    Raises:
+        DatasetError: The file cannot be read, is empty, or is a pair file with a malformed line.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"Cannot read the people of {path}: {error}.") from error
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise DatasetError(f"The file of people {path} is empty.")
+    if sum(map(_is_pair, lines)) >= max(1, len(lines) - 1):
+        return people_of(read_pairs(path))
+    return set(lines)
+
+
+def _is_pair(line: str) -> bool:
+    fields = line.split()
+    return len(fields) in (3, 4) and fields[1].isdigit() and fields[-1].isdigit()

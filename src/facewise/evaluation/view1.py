@@ -1,0 +1,171 @@
+"""LFW's protocol for development: a threshold from one file of pairs, judged on another one.
+
+View 1 of Huang et al. 2007, "Labeled Faces in the Wild", UMass TR 07-49: `pairsDevTrain.txt` and
+`pairsDevTest.txt`, which share no person. View 2 is for reporting, View 1 for choosing between models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facewise.data.lfw import Lfw, people_of
+from facewise.errors import DatasetError
+from facewise.evaluation.cache import FaceCache
+from facewise.evaluation.embedded import Progress
+from facewise.evaluation.pairs import LeftOut, ScoredPairs, score_pairs, without_people
+from facewise.metrics import (
+    BinaryReport,
+    Interval,
+    VerificationResult,
+    accuracy,
+    best_threshold,
+    binary_report,
+    verify_metrics,
+)
+from facewise.metrics.bootstrap import percentile_interval, resample
+from facewise.metrics.decisions import balanced_accuracy
+from facewise.pipeline import Pipeline
+
+FMRS = (1e-1, 1e-2)
+"""What the 500 impostor pairs of `pairsDevTest.txt` can support."""
+
+_REPEATS, _SEED, _LEVEL = 1000, 0, 0.95
+_DECIDED = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View1Result:
+    """How a threshold from the training part does on the test part.
+
+    Attributes:
+        protocol: What was run, for people.
+        threshold: The most accurate one of the training part.
+        train_accuracy: Accuracy of the training part at it; it was chosen there, so it flatters.
+        report: Decisions on the test part at it.
+        balanced_accuracy: Of the test part at it.
+        metrics: What needs no threshold from elsewhere, of the test part: AUC, EER, TAR at FMR.
+        intervals: Of the test part, by name: accuracy, balanced_accuracy, precision, recall and f1 at the
+            threshold as it is, and those of `metrics`. Pairs are resampled, as if independent, within same
+            and different; that the training part could have been another is not in them.
+        train: The training part.
+        test: The test part.
+        left_out: What was left out of the test part for the sake of people named; None where nobody was.
+    """
+
+    protocol: str
+    threshold: float
+    train_accuracy: float
+    report: BinaryReport
+    balanced_accuracy: float
+    metrics: VerificationResult
+    intervals: Mapping[str, Interval]
+    train: ScoredPairs
+    test: ScoredPairs
+    left_out: LeftOut | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python for JSON, pairs and similarities left out."""
+        train = self.train.same
+        counts = {"pairs": len(train), "genuine": int(train.sum()), "impostors": int((~train).sum())}
+        whole = self.metrics.to_dict()
+        return {
+            "dataset": "LFW",
+            "protocol": self.protocol,
+            "threshold": self.threshold,
+            **asdict(self.report),
+            "balanced_accuracy": self.balanced_accuracy,
+            **{name: whole[name] for name in ("auc", "eer", "eer_threshold", "operating_points")},
+            "intervals": {name: asdict(interval) for name, interval in self.intervals.items()},
+            "intervals_resample": "pairs of the test part, within same and different",
+            **{name: whole[name] for name in ("pairs", "genuine", "impostors")},
+            **self.test.to_dict(),
+            "left_out": None if self.left_out is None else self.left_out.to_dict(),
+            "train": {"accuracy": self.train_accuracy, **counts, **self.train.to_dict()},
+        }
+
+
+def evaluate_view1(
+    train: Lfw,
+    test: Lfw,
+    pipeline: Pipeline,
+    *,
+    protocol: str = "View 1",
+    without: Collection[str] = (),
+    cache: FaceCache | None = None,
+    progress: Progress = lambda _: None,
+    processes: bool = False,
+) -> View1Result:
+    """Choose the most accurate threshold on one file of pairs, and judge it on another.
+
+    Args:
+        train: Photos, and the pairs to choose the threshold on; their folds do not matter.
+        test: Photos, and the pairs to judge it on.
+        pipeline: Detector and embedder; the embedder's flip setting is used.
+        protocol: What the two files are called in the result.
+        without: People whose pairs are left out of the test part, such as those the embedder was trained on.
+        cache: See `embed_photos`.
+        progress: Told as photos are done: those of the training part, then those of the test part.
+        processes: See `Pipeline.read_many`.
+
+    Raises:
+        DatasetError: A person is in both parts, or a part lacks a kind of pair.
+    """
+    judged, left_out = test.pairs, None
+    if without:
+        judged, left_out = without_people(judged, without)
+    both = sorted(people_of(train.pairs) & people_of(judged))
+    if both:
+        raise DatasetError(
+            f"{len(both)} people are in the pairs for the threshold and in those to judge it on, {both[0]} "
+            "among them; use files that share nobody, or leave these people out."
+        )
+    for name, pairs in (("for the threshold", train.pairs), ("to judge it on", judged)):
+        if len({pair.same for pair in pairs}) < 2:
+            raise DatasetError(
+                f"The pairs {name} are all of one kind; pairs of one and of two people are needed."
+            )
+    learned, seen = (
+        score_pairs(images, pairs, pipeline, cache=cache, progress=progress, processes=processes)
+        for images, pairs in ((train.images, train.pairs), (test.images, judged))
+    )
+    threshold = best_threshold(learned.similarities, learned.same)
+    metrics = verify_metrics(
+        seen.similarities, seen.same, fmrs=FMRS, repeats=_REPEATS, seed=_SEED, level=_LEVEL
+    )
+    return View1Result(
+        protocol=protocol,
+        threshold=threshold,
+        train_accuracy=accuracy(learned.similarities, learned.same, threshold),
+        report=binary_report(seen.similarities, seen.same, threshold),
+        balanced_accuracy=balanced_accuracy(seen.similarities, seen.same, threshold),
+        metrics=metrics,
+        intervals={**_intervals(seen, threshold), **metrics.intervals},
+        train=learned,
+        test=seen,
+        left_out=left_out,
+    )
+
+
+def _intervals(scored: ScoredPairs, threshold: float) -> dict[str, Interval]:
+    """Of what is decided at a fixed threshold, by the names of `_DECIDED`."""
+    same, matched = scored.same, scored.similarities >= threshold
+    kinds = (matched & same, matched & ~same, ~matched & ~same, ~matched & same)
+
+    def rates(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        tp, fp, tn, fn = (counts[:, kind].sum(axis=1).astype(np.float64) for kind in kinds)
+        recall, specificity = tp / (tp + fn), tn / (tn + fp)
+        # A resample in which nothing matches has precision 0, as in `binary_report`.
+        precision, f1 = tp / np.maximum(tp + fp, 1), 2 * tp / (2 * tp + fp + fn)
+        return np.stack([(tp + tn) / len(same), (recall + specificity) / 2, precision, recall, f1], axis=1)
+
+    estimates = rates(np.ones((1, len(same)), np.int64))[0]
+    draws = resample(rates, same, _REPEATS, _SEED)
+    return {
+        name: percentile_interval(float(estimate), column, _LEVEL)
+        for name, estimate, column in zip(_DECIDED, estimates, draws.T, strict=True)
+    }

@@ -1,0 +1,169 @@
+"""What a finished run made of the photos held out from it, photo by photo, for whoever compares runs."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from facewise.data.store import CropStore
+from facewise.errors import DatasetError
+from facewise.files import atomic_write
+from facewise.training.engine import Trainer
+from facewise.training.validation import Pairs, embed_store
+
+HELD_OUT = "held_out.npz"
+"""The file in a run's folder."""
+
+_BATCH = 128
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOutPhotos:
+    """Photos that were not learned from.
+
+    Attributes:
+        keys: One a photo.
+        labels: (N,) int64, who is on each, a number in `names`.
+        names: Of the people.
+        embeddings: (N, D) float32, of unit length.
+        predicted: (N,) int64, who the loss takes each for; None where it names nobody.
+    """
+
+    keys: tuple[str, ...]
+    labels: NDArray[np.int64]
+    names: tuple[str, ...]
+    embeddings: NDArray[np.float32]
+    predicted: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """All held-out photos of a run.
+
+    Attributes:
+        known: Other photos of the people learned, or None.
+        unknown: Photos of other people, or None.
+        pairs: Pairs of `unknown` that verification was measured on, or None.
+        scores: (P,) float64 cosines of the pairs, or None.
+    """
+
+    known: HeldOutPhotos | None = None
+    unknown: HeldOutPhotos | None = None
+    pairs: Pairs | None = None
+    scores: NDArray[np.float64] | None = None
+
+
+def measure_held_out(trainer: Trainer) -> HeldOut:
+    """Embed what a trainer holds out, with the weights it has; all processes must call it."""
+    learner, data = trainer.learner, trainer.data
+    known = None if data.known is None else _photos(trainer, data.known, named=True)
+    unknown = None if data.unknown is None else _photos(trainer, data.unknown, named=False)
+    learner.train()
+    if unknown is None or trainer.pairs is None:
+        return HeldOut(known, unknown)
+    return HeldOut(known, unknown, trainer.pairs, pair_scores(unknown, trainer.pairs))
+
+
+def pair_scores(photos: HeldOutPhotos, pairs: Pairs) -> NDArray[np.float64]:
+    """(P,) cosines of pairs of photos."""
+    unit = photos.embeddings
+    return np.einsum("ij,ij->i", unit[pairs.a], unit[pairs.b]).astype(np.float64).clip(-1.0, 1.0)
+
+
+def _photos(trainer: Trainer, store: CropStore, *, named: bool) -> HeldOutPhotos:
+    features = embed_store(store, trainer.learner.embed)
+    unit = functional.normalize(features, dim=1).numpy()
+    predicted = _predict(trainer, features) if named else None
+    return HeldOutPhotos(store.keys, store.labels, store.names, unit, predicted)
+
+
+@torch.no_grad()
+def _predict(trainer: Trainer, features: torch.Tensor) -> NDArray[np.int64] | None:
+    """(N,) who the loss takes each of (N, D) features for; None where it names nobody."""
+    head: Any = trainer.learner.used_head
+    head.eval()
+    if not hasattr(head, "logits"):
+        return None
+    parts = features.to(trainer.learner.device).split(_BATCH)
+    # A loss that is spread over processes has no whole matrix of logits, but all together can predict.
+    named = [head.predict(p) if hasattr(head, "predict") else head.logits(p).argmax(1) for p in parts]
+    return torch.cat(named).cpu().numpy().astype(np.int64)
+
+
+def write_held_out(path: str | os.PathLike[str], held_out: HeldOut) -> None:
+    """Write it, atomically, as arrays that `numpy.load` reads without pickle; nothing if nothing is held out.
+
+    `known_…` and `unknown_…` are the fields of `HeldOutPhotos`; `pair_a`, `pair_b` number photos of
+    `unknown`, `pair_same` says whether both show one person, `pair_score` is their cosine.
+
+    Raises:
+        FacewiseError: The file cannot be written.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    for part, photos in (("known", held_out.known), ("unknown", held_out.unknown)):
+        if photos is None:
+            continue
+        arrays[f"{part}_keys"] = np.array(photos.keys, np.str_)
+        arrays[f"{part}_names"] = np.array(photos.names, np.str_)
+        arrays[f"{part}_labels"] = photos.labels
+        arrays[f"{part}_embeddings"] = photos.embeddings
+        if photos.predicted is not None:
+            arrays[f"{part}_predicted"] = photos.predicted
+    if held_out.pairs is not None and held_out.scores is not None:
+        pairs = held_out.pairs
+        arrays |= {"pair_a": pairs.a, "pair_b": pairs.b, "pair_same": pairs.same}
+        arrays["pair_score"] = held_out.scores
+    if arrays:
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)  # no array of objects, so nothing is pickled
+
+
+def read_held_out(path: str | os.PathLike[str]) -> HeldOut:
+    """Read what `write_held_out` wrote; a run's folder stands for its file.
+
+    Raises:
+        DatasetError: There is none, or it is damaged.
+    """
+    file = Path(path) / HELD_OUT if Path(path).is_dir() else Path(path)
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            return _held_out({name: stored[name] for name in stored.files})
+    except FileNotFoundError:
+        raise DatasetError(
+            f"There is no {file}: the run is not finished, or it held out neither photos nor people."
+        ) from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DatasetError(f"{file} is damaged ({error}); finish the run again with --resume.") from error
+
+
+def _held_out(arrays: Mapping[str, NDArray[Any]]) -> HeldOut:
+    parts = {part: _read_photos(arrays, part) for part in ("known", "unknown") if f"{part}_keys" in arrays}
+    known, unknown = parts.get("known"), parts.get("unknown")
+    if unknown is None or "pair_a" not in arrays:
+        return HeldOut(known, unknown)
+    a, b, same, scores = (arrays[f"pair_{name}"] for name in ("a", "b", "same", "score"))
+    if not len(a) == len(b) == len(same) == len(scores) or np.any(np.maximum(a, b) >= len(unknown.keys)):
+        raise ValueError("its pairs do not fit its photos")
+    return HeldOut(known, unknown, Pairs(a, b, same), scores)
+
+
+def _read_photos(arrays: Mapping[str, NDArray[Any]], part: str) -> HeldOutPhotos:
+    keys, names, labels, embeddings = (
+        arrays[f"{part}_{name}"] for name in ("keys", "names", "labels", "embeddings")
+    )
+    predicted = arrays.get(f"{part}_predicted")
+    counts = {len(keys), len(labels), len(embeddings), len(labels if predicted is None else predicted)}
+    if len(counts) > 1 or np.any(labels >= len(names)):
+        raise ValueError(f"its {part} photos have arrays of different lengths")
+    return HeldOutPhotos(
+        tuple(map(str, keys)), labels, tuple(map(str, names)), embeddings, predicted
+    )
