@@ -17,6 +17,7 @@ import pytest
 from facewise.detection import DetectorSettings
 from facewise.errors import DatasetError
 from facewise.evaluation import FaceCache, Lfw, evaluate_lfw, load_lfw, one_shot
+from facewise.evaluation.pairs import without_people
 from facewise.models import choose_decision, read_model, save_calibration, write_model
 from facewise.pipeline import Pipeline
 
@@ -317,6 +318,101 @@ def test_the_calibration_holds_what_the_negatives_support(
     assert decision is not None
     assert decision.threshold == point.threshold
     assert choose_decision(saved.card.calibration) is None  # 1e-3 is not supported
+
+
+# Balanced accuracy, and people left out
+
+
+def left_without(lfw: Lfw, *people: str) -> list[int]:
+    return [
+        i for i, pair in enumerate(lfw.pairs) if not {pair.a.split("/")[0], pair.b.split("/")[0]} & {*people}
+    ]
+
+
+def test_people_left_out(lfw: Lfw, tiny_pipeline: Pipeline, counted: Callable[[], tuple[int, int]]) -> None:
+    whole = evaluate_lfw(lfw, tiny_pipeline)
+    counted()
+    part = evaluate_lfw(lfw, tiny_pipeline, without={"Person_B", "Loner_G", "A Stranger"})
+    assert counted() == (15, 15)  # the photos of the person left out are not looked at
+    left = left_without(lfw, "Person_B")
+    assert part.pairs == tuple(lfw.pairs[i] for i in left)
+    np.testing.assert_allclose(part.similarities, whole.similarities[left], atol=1e-6)
+    assert part.left_out is not None
+    assert (part.left_out.named, part.left_out.people) == (3, ("Person_B",))
+    assert part.left_out.pairs == 24 - len(left) == 6
+    assert part.metrics.impostors == 8 != part.metrics.genuine == 10
+    assert "6 left out for 1 of the 3 people named" in part.protocol
+    assert part.protocol in part.calibration(tiny_pipeline).protocol
+    said = json.loads(json.dumps(part.to_dict(), allow_nan=False))
+    assert said["left_out"] == {"people_named": 3, "people": ["Person_B"], "pairs": 6}
+    assert part.data_hash != whole.data_hash
+    assert (whole.left_out, whole.to_dict()["left_out"]) == (None, None)
+
+
+def test_nobody_of_those_left_out_is_there(lfw: Lfw, tiny_pipeline: Pipeline) -> None:
+    result = evaluate_lfw(lfw, tiny_pipeline, without={"A Stranger"})
+    assert result.pairs == lfw.pairs
+    assert result.left_out is not None
+    assert "0 left out for 0 of the 1 people named" in result.protocol
+
+
+@pytest.mark.parametrize("without", [(), ("Person_B",)])
+def test_balanced_accuracy_by_fold(lfw: Lfw, tiny_pipeline: Pipeline, without: tuple[str, ...]) -> None:
+    result = evaluate_lfw(lfw, tiny_pipeline, without=without)
+    same = np.array([pair.same for pair in result.pairs])
+    fold = np.array([pair.fold for pair in result.pairs])
+
+    def balanced(part: np.ndarray, threshold: float) -> float:
+        matched = result.similarities[part] >= threshold
+        return float(np.mean(matched[same[part]]) + np.mean(~matched[~same[part]])) / 2
+
+    found = result.balanced
+    assert found is not None
+    for i in (0, 1):
+        best = max(balanced(fold != i, t) for t in [*result.similarities, 2])
+        assert balanced(fold != i, found.thresholds[i]) == pytest.approx(best)
+        assert found.accuracies[i] == pytest.approx(balanced(fold == i, found.thresholds[i]))
+    assert (
+        result.to_dict()["balanced_kfold"]["mean"] == found.mean == pytest.approx(np.mean(found.accuracies))
+    )
+    if not without:
+        assert result.metrics.kfold is not None
+        assert found.mean == pytest.approx(result.metrics.kfold.mean)
+
+
+def test_no_balanced_accuracy_of_a_fold_with_one_kind_of_pair(lfw: Lfw, tiny_pipeline: Pipeline) -> None:
+    uneven = tuple(
+        replace(pair, fold=2 if not pair.same and i % 2 else pair.fold) for i, pair in enumerate(lfw.pairs)
+    )
+    result = evaluate_lfw(replace(lfw, pairs=uneven), tiny_pipeline)
+    assert result.balanced is result.to_dict()["balanced_kfold"] is None
+    assert result.metrics.kfold is not None
+
+
+@pytest.mark.parametrize(
+    ("people", "told"),
+    [
+        ("ABCDEF", "0 of 24"),
+        ("BCDEF", "2 of 24 pairs are left, and none of two people"),
+        ("ABC", "two folds"),
+    ],
+)
+def test_too_many_people_left_out(
+    lfw: Lfw, tiny_pipeline: Pipeline, counted: Callable[[], tuple[int, int]], people: str, told: str
+) -> None:
+    with pytest.raises(DatasetError, match=told):
+        evaluate_lfw(lfw, tiny_pipeline, without={f"Person_{letter}" for letter in people})
+    assert counted() == (0, 0)
+
+
+@pytest.mark.real
+def test_view_2_without_the_158_people_with_ten_photos(shared: Path) -> None:
+    lfw = load_lfw(shared / "data" / "lfw")
+    many = {name for name, photos in lfw.people.items() if len(photos) >= 10}
+    kept, left_out = without_people(lfw.pairs, many)
+    assert (len(many), len(kept), left_out.pairs) == (158, 5274, 726)
+    assert sum(pair.same for pair in kept) == 2404
+    assert {pair.fold for pair in kept} == set(range(10))
 
 
 # One-shot identification

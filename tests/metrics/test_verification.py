@@ -3,13 +3,20 @@
 import itertools
 import json
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
-from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score, roc_curve
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    precision_recall_fscore_support,
+    roc_auc_score,
+    roc_curve,
+)
 
 from facewise.errors import DatasetError, FacewiseError, SettingError
 from facewise.metrics import (
@@ -24,6 +31,7 @@ from facewise.metrics import (
     threshold_at_fmr,
     verify_metrics,
 )
+from facewise.metrics.decisions import balanced_accuracy
 
 DTYPES = (np.float16, np.float32, np.float64)
 
@@ -330,6 +338,102 @@ def test_kfold_does_not_see_the_fold_it_judges():
     assert result.accuracies[1] == 0.5
 
 
+# --- Balanced accuracy
+
+
+@settings(deadline=None)
+@given(tied_pairs(), st.sampled_from([-2.0, -1.0, -0.3, 0.0, 0.25, 0.5, 1.0, 1.5, math.inf, -math.inf]))
+def test_balanced_accuracy_is_that_of_scikit_learn(pairs, threshold):
+    scores, same = pairs
+    expected = balanced_accuracy_score(same, scores.astype(np.float64) >= threshold)
+    assert balanced_accuracy(scores, same, threshold) == pytest.approx(expected, abs=1e-15)
+    report = binary_report(scores, same, threshold)
+    assert expected == pytest.approx((report.recall + report.tn / (report.tn + report.fp)) / 2)
+
+
+def naive_best_balanced(scores, same):
+    """Balanced accuracy in fractions, then gap width, then height, over every place a threshold can be."""
+    exact = scores.astype(np.float64)
+    values = sorted(set(exact.tolist()))
+    places = [(values[0], 0.0), (math.inf, 0.0)]
+    places += [((a + b) / 2, b - a) for a, b in itertools.pairwise(values)]
+
+    def rate(threshold):
+        accepted = Fraction(int((exact[same] >= threshold).sum()), int(same.sum()))
+        return accepted + Fraction(int((exact[~same] < threshold).sum()), int((~same).sum()))
+
+    return max((rate(t), width, t) for t, width in places)
+
+
+@settings(deadline=None, max_examples=200)
+@given(tied_pairs())
+def test_best_balanced_threshold_beats_every_other(pairs):
+    scores, same = pairs
+    best, width, place = naive_best_balanced(scores, same)
+    threshold = best_threshold(scores, same, balanced=True)
+    assert balanced_accuracy(scores, same, threshold) == pytest.approx(float(best) / 2, abs=1e-15)
+    if width:
+        assert threshold == pytest.approx(place, abs=1e-3 if scores.dtype == np.float16 else 1e-6)
+
+
+@settings(deadline=None)
+@given(tied_pairs(), st.integers(1, 9), st.sampled_from([True, False]))
+def test_more_of_one_kind_of_pair_changes_nothing(pairs, times, kind):
+    scores, same = pairs
+    repeats = np.where(same == kind, times, 1)
+    many, labels = np.repeat(scores, repeats), np.repeat(same, repeats)
+    threshold = best_threshold(scores, same, balanced=True)
+    assert best_threshold(many, labels, balanced=True) == threshold
+    assert balanced_accuracy(many, labels, threshold) == pytest.approx(
+        balanced_accuracy(scores, same, threshold), abs=1e-15
+    )
+
+
+@settings(deadline=None)
+@given(tied_pairs())
+def test_with_as_many_of_both_kinds_balanced_is_plain(pairs):
+    scores, same = pairs
+    repeats = np.where(same, (~same).sum(), same.sum())
+    many, labels = np.repeat(scores, repeats), np.repeat(same, repeats)
+    threshold = best_threshold(many, labels)
+    assert best_threshold(many, labels, balanced=True) == threshold
+    assert best_threshold(scores, same, balanced=True) == threshold
+    assert balanced_accuracy(many, labels, threshold) == pytest.approx(accuracy(many, labels, threshold))
+
+
+def test_few_genuine_pairs_outweigh_many_impostors():
+    scores, same = [0.1, 0.2, 0.4, 0.5, 0.35], [False, False, False, False, True]
+    assert best_threshold(scores, same) == np.nextafter(0.5, 1)  # nothing matches: 4 of 5 right
+    assert best_threshold(scores, same, balanced=True) == pytest.approx(0.275)  # the one, and 2 of 4
+
+
+@pytest.mark.parametrize("share", [0.5, 0.1])
+def test_balanced_kfold_chooses_and_judges_balanced(share):
+    rng = np.random.default_rng(3)
+    same = rng.random(800) < share
+    scores, folds = rng.normal(size=800) * 0.2 + 0.4 * same, np.arange(800) % 5
+    result = kfold_accuracy(scores, same, folds, balanced=True)
+    for fold in range(5):
+        inside = folds == fold
+        threshold = best_threshold(scores[~inside], same[~inside], balanced=True)
+        assert result.thresholds[fold] == threshold
+        expected = balanced_accuracy_score(same[inside], scores[inside] >= threshold)
+        assert result.accuracies[fold] == pytest.approx(expected)
+    assert result.mean == pytest.approx(np.mean(result.accuracies))
+    assert result.standard_error == pytest.approx(np.std(result.accuracies, ddof=1) / math.sqrt(5))
+    plain = kfold_accuracy(scores, same, folds)
+    assert (plain.mean - result.mean > 0.03) == (share == 0.1)
+    assert json.loads(json.dumps(result.to_dict()))["mean"] == result.mean
+
+
+def test_balanced_kfold_needs_both_kinds_in_every_fold():
+    scores, same, folds = [0.9, 0.1, 0.8, 0.2, 0.1], [True, False, True, False, False], [0, 0, 1, 1, 2]
+    assert kfold_accuracy(scores, same, folds).mean == 1.0
+    with pytest.raises(DatasetError, match="Fold 2") as error:
+        kfold_accuracy(scores, same, folds, balanced=True)
+    assert one_sentence(error)
+
+
 # --- The whole report
 
 
@@ -379,6 +483,8 @@ METRICS = {
     "eer": eer,
     "tar_at_fmr": lambda s, y: tar_at_fmr(s, y, 0.1),
     "best_threshold": best_threshold,
+    "best balanced threshold": lambda s, y: best_threshold(s, y, balanced=True),
+    "balanced_accuracy": lambda s, y: balanced_accuracy(s, y, 0.5),
     "kfold_accuracy": lambda s, y: kfold_accuracy(s, y, range(len(s))),
     "verify_metrics": verify_metrics,
 }
@@ -438,6 +544,7 @@ def test_bad_folds(folds):
 def test_bad_settings():
     for call in (
         lambda: accuracy(*GOOD, math.nan),
+        lambda: balanced_accuracy(*GOOD, math.nan),
         lambda: binary_report(*GOOD, math.nan),
         lambda: verify_metrics(*GOOD, repeats=-1),
     ):

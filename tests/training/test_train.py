@@ -115,7 +115,7 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(drawn, loss):
 KILLED = """
 import sys; sys.path.insert(0, {tests!r})
 import torch; torch.set_num_threads(1)
-from conftest import DrawnPeople
+from drawn_people import DrawnPeople
 from facewise.training import train
 from facewise.training.display import Quiet
 import test_train

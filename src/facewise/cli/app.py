@@ -24,6 +24,7 @@ from facewise.cli import (
     identify,
     models,
     photos,
+    synth,
     train,
     verify,
 )
@@ -105,6 +106,7 @@ app.command("enroll")(gallery.enroll)
 app.command("identify")(identify.identify)
 app.command("cluster")(identify.cluster)
 app.add_typer(gallery.app, name="gallery")
+data.app.command("synth")(synth.synth)
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("recipes")(train.recipes)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from facewise.cli.evaluate_tables import print_one_shot, print_view_1, print_view_2
 from facewise.cli.options import Detector, Flip, Json, Model, Provider, Threads, load_pipeline
-from facewise.cli.output import print_json, progress_bar, say, table, tell
+from facewise.cli.output import print_json, progress_bar, say, tell
 
 if TYPE_CHECKING:
-    from facewise.evaluation import LfwResult, OneShotResult
+    from facewise.evaluation import Lfw, LfwResult, OneShotResult
     from facewise.pipeline import Pipeline
 
 app = typer.Typer(help="Measure models by published protocols.", no_args_is_help=True)
@@ -28,8 +31,32 @@ def lfw(
     root: Annotated[
         Path, typer.Argument(help="Folder of LFW: pairs.txt, and the people or images/ with them.")
     ],
+    view: Annotated[
+        int | None,
+        typer.Option(
+            "--view",
+            min=1,
+            max=2,
+            help="2: ten folds; 1: a threshold from one file, for another.  [default: 2]",
+        ),
+    ] = None,
     pairs: Annotated[
-        Path | None, typer.Option("--pairs", help="Pair file.  [default: ROOT/pairs.txt]")
+        Path | None,
+        typer.Option("--pairs", help="Pair file.  [default: ROOT/pairs.txt; View 1: ROOT/pairsDevTest.txt]"),
+    ] = None,
+    threshold_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--threshold-from",
+            help="Pair file to choose the threshold on.  [default: View 1: ROOT/pairsDevTrain.txt]",
+        ),
+    ] = None,
+    without_people: Annotated[
+        Path | None,
+        typer.Option(
+            "--without-people",
+            help="Leave out pairs with these people: a name a line (people.txt of a training run) or pairs.",
+        ),
     ] = None,
     one_shot: Annotated[
         bool, typer.Option("--one-shot", help="Also identify everybody from one photo a person (all of LFW).")
@@ -47,21 +74,62 @@ def lfw(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """LFW View 2: 10-fold accuracy, TAR at FMR, EER, AUC, with 95% intervals."""
-    from contextlib import nullcontext
+    """LFW View 2 or 1: accuracy at a threshold from other pairs, TAR at FMR, EER, AUC, with 95% intervals."""
+    from facewise.data.people import read_people
 
+    first = _is_view_1(view, pairs, threshold_from)
+    if first and (one_shot or save):
+        raise typer.BadParameter("--one-shot and --save go with View 2 alone.")
+    if one_shot and without_people is not None:
+        raise typer.BadParameter("--one-shot identifies everybody; it does not go with --without-people.")
+    without = set() if without_people is None else read_people(without_people)
+
+    def load() -> Pipeline:
+        return load_pipeline(detector=detector, model=model, flip=flip, provider=provider, threads=threads)
+
+    if first:
+        unreadable = _view_1(root, pairs, threshold_from, without, load, cache=cache, json=json)
+    else:
+        unreadable = _view_2(root, pairs, without, load, cache=cache, one_shot=one_shot, save=save, json=json)
+    for photo, error in unreadable.items():
+        tell(f"facewise: {photo}: {error}")
+    if unreadable:
+        raise typer.Exit(3)
+
+
+def _is_view_1(view: int | None, pairs: Path | None, threshold_from: Path | None) -> bool:
+    if threshold_from is None:
+        return view == 1
+    if view == 2:
+        raise typer.BadParameter("View 2 sets its thresholds on its own folds; --threshold-from is View 1's.")
+    if view is None and pairs is None:
+        raise typer.BadParameter("--threshold-from needs --pairs, the pairs to judge the threshold on.")
+    return True
+
+
+def _view_2(
+    root: Path,
+    pairs: Path | None,
+    without: set[str],
+    load: Callable[[], Pipeline],
+    *,
+    cache: bool,
+    one_shot: bool,
+    save: bool,
+    json: bool,
+) -> dict[str, str]:
+    """Run and print; returns the photos that could not be read, and why."""
     from facewise.evaluation import FaceCache, evaluate_lfw, load_lfw
     from facewise.evaluation import one_shot as run_one_shot
-    from facewise.evaluation.lfw import photos_of
     from facewise.models import save_calibration
 
     data = load_lfw(root, pairs)
-    pipeline = load_pipeline(detector=detector, model=model, flip=flip, provider=provider, threads=threads)
+    pipeline = load()
     started = time.perf_counter()
     identification = None
     with FaceCache() if cache else nullcontext() as kept:
-        with progress_bar("LFW View 2", len(photos_of(data.pairs))) as done:
-            result = evaluate_lfw(data, pipeline, cache=kept, progress=done, processes=True)
+        with progress_bar("LFW View 2", _photos(data, without)) as done:
+            result = evaluate_lfw(data, pipeline, without=without, cache=kept, progress=done, processes=True)
         if one_shot:
             with progress_bar("LFW one-shot", sum(map(len, data.people.values()))) as done:
                 identification = run_one_shot(data, pipeline, cache=kept, progress=done, processes=True)
@@ -71,16 +139,71 @@ def lfw(
     if json:
         print_json(_to_dict(result, identification, pipeline, seconds, saved=save))
     else:
-        _print(result, pipeline, seconds)
+        print_view_2(result, pipeline, seconds)
         if identification is not None:
-            _print_one_shot(identification)
+            print_one_shot(identification)
         if save:
             say(f"Thresholds saved in {pipeline.embedder.model.path}.")
-    unreadable = dict(result.unreadable) | dict(identification.unreadable if identification else ())
-    for photo, error in unreadable.items():
-        tell(f"facewise: {photo}: {error}")
-    if unreadable:
-        raise typer.Exit(3)
+    return dict(result.unreadable) | dict(identification.unreadable if identification else ())
+
+
+def _view_1(
+    root: Path,
+    pairs: Path | None,
+    threshold_from: Path | None,
+    without: set[str],
+    load: Callable[[], Pipeline],
+    *,
+    cache: bool,
+    json: bool,
+) -> dict[str, str]:
+    """Run and print; returns the photos that could not be read, and why."""
+    from facewise.evaluation import FaceCache, evaluate_view1, load_lfw
+
+    learn, judge = threshold_from or root / "pairsDevTrain.txt", pairs or root / "pairsDevTest.txt"
+    protocol = (
+        "View 1" if threshold_from is pairs is None else f"threshold from {learn.name} for {judge.name}"
+    )
+    train, test = load_lfw(root, learn), load_lfw(root, judge)
+    pipeline = load()
+    started = time.perf_counter()
+    photos = _photos(train) + _photos(test, without)
+    with FaceCache() if cache else nullcontext() as kept, progress_bar(f"LFW {protocol}", photos) as done:
+        result = evaluate_view1(
+            train,
+            test,
+            pipeline,
+            protocol=protocol,
+            without=without,
+            cache=kept,
+            progress=done,
+            processes=True,
+        )
+    seconds = time.perf_counter() - started
+    if json:
+        print_json({**result.to_dict(), **_about(pipeline, seconds)})
+    else:
+        print_view_1(result, pipeline, seconds)
+    return dict(result.train.unreadable) | dict(result.test.unreadable)
+
+
+def _photos(data: Lfw, without: set[str] | None = None) -> int:
+    """How many photos will be looked at."""
+    from facewise.evaluation.pairs import photos_of, without_people
+
+    return len(photos_of(without_people(data.pairs, without)[0] if without else data.pairs))
+
+
+def _about(pipeline: Pipeline, seconds: float) -> dict[str, Any]:
+    import facewise
+
+    return {
+        "detector": {"name": pipeline.detector.name, "fingerprint": pipeline.detector.fingerprint},
+        "embedder": {"name": pipeline.embedder.name, "fingerprint": pipeline.embedder.fingerprint},
+        "flip": pipeline.embedder.flip,
+        "facewise": facewise.__version__,
+        "seconds": round(seconds, 3),
+    }
 
 
 def _to_dict(
@@ -91,71 +214,14 @@ def _to_dict(
     *,
     saved: bool,
 ) -> dict[str, Any]:
-    import facewise
-
-    data = result.to_dict()
+    data, balanced = result.to_dict(), result.balanced
     return {
         "accuracy": data["kfold"]["mean"],
         "standard_error": data["kfold"]["standard_error"],
+        "balanced_accuracy": None if balanced is None else balanced.mean,
+        "balanced_standard_error": None if balanced is None else balanced.standard_error,
         **data,
         "one_shot": None if identification is None else identification.to_dict(),
-        "detector": {"name": pipeline.detector.name, "fingerprint": pipeline.detector.fingerprint},
-        "embedder": {"name": pipeline.embedder.name, "fingerprint": pipeline.embedder.fingerprint},
-        "flip": pipeline.embedder.flip,
-        "facewise": facewise.__version__,
-        "seconds": round(seconds, 3),
+        **_about(pipeline, seconds),
         "saved": saved,
     }
-
-
-def _print(result: LfwResult, pipeline: Pipeline, seconds: float) -> None:
-    metrics = result.metrics
-    fold = metrics.kfold
-    if fold is None:
-        raise RuntimeError("the protocol has folds")
-    flip = "with" if pipeline.embedder.flip else "without"
-    say(f"LFW {result.protocol}, {result.photos} photos, {seconds:.1f} s")
-    say(f"{pipeline.detector.name} + {pipeline.embedder.name}, {flip} flip averaging")
-    inside = metrics.intervals
-    rows = [
-        (
-            f"accuracy, {len(fold.accuracies)} folds",
-            f"{fold.mean:.4f} ± {fold.standard_error:.4f}",
-            _interval(inside["accuracy"]),
-            "",
-        )
-    ]
-    for point in metrics.operating_points:
-        name = f"TAR at FMR {point.fmr_target:g}" + ("" if point.supported else " (too few impostors)")
-        interval = _interval(inside[f"tar@fmr={point.fmr_target!r}"])
-        rows.append((name, f"{point.tar:.4f}", interval, f"{point.threshold:.4f}"))
-    rows.append(("EER", f"{metrics.eer:.4f}", _interval(inside["eer"]), f"{metrics.eer_threshold:.4f}"))
-    rows.append(("AUC", f"{metrics.auc:.5f}", _interval(inside["auc"]), ""))
-    table("", ("metric", "value", "95% interval", "threshold"), rows, right=(1, 2, 3))
-    say("accuracy by fold: " + " ".join(f"{a:.4f}" for a in fold.accuracies))
-    missing = len(result.without_face) + len(result.unreadable)
-    if missing:
-        say(
-            f"{len(result.without_face)} photos without a face, {len(result.unreadable)} unreadable: their "
-            f"{result.affected} pairs count as different people: {', '.join(result.without_face)}"
-        )
-    else:
-        say("A face was found in every photo.")
-
-
-def _print_one_shot(result: OneShotResult) -> None:
-    metrics = result.metrics
-    say(
-        f"One-shot identification: {metrics.gallery} people with one photo each, "
-        f"{metrics.mated} probes of them, "
-        f"{metrics.strangers} photos of strangers"
-    )
-    rows = [("rank-1", f"{metrics.rank1:.4f}", ""), ("rank-5", f"{metrics.cmc[4]:.4f}", "")]
-    rows += [
-        (f"DIR at FPIR {p.fpir_target:g}", f"{p.dir:.4f}", f"{p.threshold:.4f}") for p in metrics.open_set
-    ]
-    table("", ("metric", "value", "threshold"), rows, right=(1, 2))
-
-
-def _interval(interval: Any) -> str:
-    return f"{interval.low:.4f} to {interval.high:.4f}"

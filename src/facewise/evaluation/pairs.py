@@ -78,8 +78,7 @@ class LeftOut:
         return {"people_named": self.named, "people": list(self.people), "pairs": self.pairs}
 
     def __str__(self) -> str:
-        people = f"{len(self.people)} of the {self.named} people named"
-        return f"{self.pairs} pairs left out, with {people} in them"
+        return f"{self.pairs} left out for {len(self.people)} of the {self.named} people named"
 
 
 def without_people(pairs: Sequence[Pair], people: Collection[str]) -> tuple[tuple[Pair, ...], LeftOut]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facewise.data.lfw import Lfw, people_of
+from facewise.data.lfw import Lfw, Pair, people_of
 from facewise.errors import DatasetError
 from facewise.evaluation.cache import FaceCache
 from facewise.evaluation.embedded import Progress
@@ -118,17 +118,7 @@ def evaluate_view1(
     judged, left_out = test.pairs, None
     if without:
         judged, left_out = without_people(judged, without)
-    both = sorted(people_of(train.pairs) & people_of(judged))
-    if both:
-        raise DatasetError(
-            f"{len(both)} people are in the pairs for the threshold and in those to judge it on, {both[0]} "
-            "among them; use files that share nobody, or leave these people out."
-        )
-    for name, pairs in (("for the threshold", train.pairs), ("to judge it on", judged)):
-        if len({pair.same for pair in pairs}) < 2:
-            raise DatasetError(
-                f"The pairs {name} are all of one kind; pairs of one and of two people are needed."
-            )
+    _check(train.pairs, judged)
     learned, seen = (
         score_pairs(images, pairs, pipeline, cache=cache, progress=progress, processes=processes)
         for images, pairs in ((train.images, train.pairs), (test.images, judged))
@@ -149,6 +139,21 @@ def evaluate_view1(
         test=seen,
         left_out=left_out,
     )
+
+
+def _check(train: tuple[Pair, ...], judged: tuple[Pair, ...]) -> None:
+    both = sorted(people_of(train) & people_of(judged))
+    if both:
+        shared = both[0] if len(both) == 1 else f"{len(both)} people, {both[0]} among them"
+        raise DatasetError(
+            f"The pairs for the threshold and those to judge it on share {shared}; use files that share nobody, "
+            "or leave these people out of the latter."
+        )
+    for name, pairs in (("for the threshold", train), ("to judge it on", judged)):
+        if len({pair.same for pair in pairs}) < 2:
+            raise DatasetError(
+                f"The pairs {name} are all of one kind; pairs of one and of two people are needed."
+            )
 
 
 def _intervals(scored: ScoredPairs, threshold: float) -> dict[str, Interval]:

@@ -60,7 +60,7 @@ class PReLU(nn.PReLU):
         """Args: x: (N, C, …). Returns: the same shape."""
         if not (self.training and torch.is_grad_enabled()) or x.ndim < 2:
             return super().forward(x)
-        result: Tensor = _PReLU.apply(x, self.weight)
+        result: Tensor = _PReLU.apply(x, self.weight)  # type: ignore[no-untyped-call]
         return result
 
 
@@ -71,8 +71,9 @@ class _PReLU(torch.autograd.Function):
         return functional.prelu(x, weight.to(x.dtype))
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         x, weight = ctx.saved_tensors
+        (gradient,) = gradients
         slope = weight.to(x.dtype).view(1, -1, *([1] * (x.ndim - 2)))
         positive = torch.ops.aten.threshold_backward(gradient, x, 0)
         negative = gradient - positive
@@ -109,7 +110,8 @@ class StridedDepthwise(nn.Conv2d):
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
             x, weight = x.to(dtype), weight.to(dtype)
-        result: Tensor = _StridedDepthwise.apply(x, weight, self.stride, self.padding)
+        arguments = (x, weight, self.stride, self.padding)
+        result: Tensor = _StridedDepthwise.apply(*arguments)  # type: ignore[no-untyped-call]
         return result
 
 
@@ -123,8 +125,9 @@ class _StridedDepthwise(torch.autograd.Function):
         return functional.conv2d(x, weight, None, stride, padding, 1, x.shape[1])
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
+        (gradient,) = gradients
         height, width = (
             x.shape[2 + axis] + 2 * ctx.padding[axis] - weight.shape[2 + axis] + 1 for axis in (0, 1)
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from facewise.files import atomic_write
 from facewise.training.log import read_metrics
@@ -52,3 +54,48 @@ def _draw(axes: Any, log: list[dict[str, Any]], key: str, name: str, color: str)
         if points:
             epochs, values = zip(*points, strict=True)
             axes.plot(epochs, values, style, color=color, label=f"{name}, {what}", linewidth=1.4)
+
+
+def draw_bands(groups: Mapping[str, Sequence[Path]], out: Path) -> None:
+    """Draw held-out accuracy and verification by epoch, a line and a band for each group of runs.
+
+    The line is the mean over the group's runs, the band goes from the least to the most, as far as all of them
+    went; dashed is the mean training accuracy. Losses are left out: different ones are not on one scale.
+
+    Args:
+        groups: Name to folders of runs.
+        out: The PNG to write.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    logs = {name: [read_metrics(run) for run in runs] for name, runs in groups.items()}
+    lines = [line for runs in logs.values() for log in runs for line in log]
+    panels = [panel for panel in _PANELS[1:] if any(panel[2][0] in line for line in lines)]
+    figure = Figure(figsize=(5.2 * max(1, len(panels)), 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    for place, (title, label, keys) in enumerate(panels, start=1):
+        axes = figure.add_subplot(1, len(panels), place)
+        for number, (name, runs) in enumerate(logs.items()):
+            _draw_band(axes, runs, keys[0], name, f"C{number % 10}")
+        axes.set(title=title, xlabel="epoch", ylabel=label)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    with atomic_write(out) as temporary:
+        figure.savefig(temporary, dpi=130)
+
+
+def _draw_band(axes: Any, logs: Sequence[list[dict[str, Any]]], key: str, name: str, color: str) -> None:
+    for kind, style, what in (("train", "--", "training"), ("validation", "-", "held out")):
+        runs = [
+            {line["epoch"]: line[key] for line in log if line["kind"] == kind and key in line} for log in logs
+        ]
+        epochs = sorted(set.intersection(*map(set, runs))) if runs else []
+        if not epochs:
+            continue
+        values = np.array([[run[epoch] for epoch in epochs] for run in runs])
+        axes.plot(epochs, values.mean(axis=0), style, color=color, label=f"{name}, {what}", linewidth=1.4)
+        if kind == "validation" and len(runs) > 1:
+            axes.fill_between(
+                epochs, values.min(axis=0), values.max(axis=0), color=color, alpha=0.2, linewidth=0
+            )

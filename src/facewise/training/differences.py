@@ -2,15 +2,17 @@
 
 Two things are drawn at random, and another draw would give other numbers: the seeds of training, and the
 photos (or people) measured on. All methods share both, so differences are paired. This is the design of many
-readers (seeds) who read the same cases (photos) by several methods, and is tested as it is there:
+readers (seeds) who read the same cases (photos) by several methods, and the variance is what it is there:
 
 Obuchowski and Rockette 1995, "Hypothesis testing of diagnostic accuracy for multiple readers and multiple
 tests", Communications in Statistics - Simulation 24: 285-308. For two methods and S seeds, the variance of
 the mean difference is A + C with A = s²/S, where s² is the variance of the difference over seeds, and C the
 covariance of two seeds' differences that comes from their sharing the photos. C is found by bootstrap: photos,
 or people with all their photos, are drawn with replacement, the same ones for all methods and seeds.
-The degrees of freedom are those of Hillis 2007 (Statistics in Medicine 26: 596-619), with a term for a small
-number of people: (A + C)² / (A² / (S - 1) + C² / (U - 1)) for U photos or people.
+
+The interval is t times √(A + C), t the mean of Student's with S - 1 and with U - 1 degrees of freedom (U photos
+or people), weighted by A and C: Cochran 1964, "Approximate significance levels of the Behrens-Fisher test",
+Biometrics 20: 191-195. With two or three seeds it errs, if at all, on the side of seeing no difference.
 
 Seeds are not resampled as photos are: of three, all differ in the same direction by chance in a quarter of all
 experiments, and then so does every resample of them.
@@ -74,7 +76,8 @@ class Difference:
         numbers = f"{self.estimate:.4f} ({self.low:.4f} to {self.high:.4f})"
         if self.beyond_noise:
             chance = "p < 0.001" if self.p_holm < 0.001 else f"p = {self.p_holm:.3f}"
-            return f"{self.first} over {self.second} by {numbers}, more than the noise ({chance})."
+            noise = "the noise" if self.seeds > 1 else "the noise of the photos; trained again, it may differ"
+            return f"{self.first} over {self.second} by {numbers}, more than {noise} ({chance})."
         corrected = ", once corrected for the number of comparisons" if self.p < 1 - LEVEL else ""
         return (
             f"{self.first} and {self.second}: no difference that these data can show{corrected}; "
@@ -127,7 +130,9 @@ def auc_draws(
     rng = np.random.default_rng(seed)
     drawn = np.empty((repeats, len(scores)))
     for rows in _batches(repeats, len(a)):
-        counts = _pair_counts(rng, len(people), len(rows), lambda w: np.where(pairs.same, w[:, a], w[:, a] * w[:, b]), pairs)
+        counts = _pair_counts(
+            rng, len(people), len(rows), lambda w: np.where(pairs.same, w[:, a], w[:, a] * w[:, b]), pairs
+        )
         drawn[rows] = np.stack([auc_of_counts(*one.cumulative(counts)) for one in ranked], axis=1)
     whole = np.array([float(auc_of_counts(*one.cumulative())[0]) for one in ranked])
     return whole, drawn
@@ -193,28 +198,37 @@ def compare_pairs(
     return tuple(replace(one, p_holm=p) for one, p in zip(found, corrected, strict=True))
 
 
-def _test(
-    metric: str, first: str, second: str, difference: Floats, drawn: Floats, units: int
-) -> Difference:
+def _test(metric: str, first: str, second: str, difference: Floats, drawn: Floats, units: int) -> Difference:
     """Args: difference: (S,) by seed. drawn: (B, S), of resamples."""
     seeds, estimate = len(difference), float(difference.mean())
     shares = np.atleast_2d(np.cov(drawn, rowvar=False))
-    if seeds == 1:
-        # Of these two trained networks, and says nothing of training them again.
-        variance, freedom = float(shares[0, 0]), units - 1.0
+    if seeds == 1:  # of these two trained networks alone
+        trainings, photos = 0.0, float(shares[0, 0])
     else:
         trainings = float(difference.var(ddof=1)) / seeds
         photos = max(0.0, float((shares.sum() - shares.trace()) / (seeds * (seeds - 1))))
-        variance = trainings + photos
-        spread = trainings**2 / (seeds - 1) + photos**2 / (units - 1)
-        freedom = variance**2 / spread if spread else 1.0
-    if variance == 0:
-        p = 1.0 if estimate == 0 else 0.0
-        return Difference(metric, first, second, estimate, estimate, estimate, p, p, seeds, units)
-    error = math.sqrt(variance)
-    p = two_sided(estimate / error, freedom)
-    half = error * student_quantile(1 - LEVEL, freedom)
+    error = math.sqrt(trainings + photos)
+    if error == 0:
+        p, half = (1.0 if estimate == 0 else 0.0), 0.0
+    else:
+        terms = [(part / error**2, n - 1) for part, n in ((trainings, seeds), (photos, units)) if part]
+        p, half = _tail(abs(estimate) / error, terms), error * _critical(1 - LEVEL, terms)
     return Difference(metric, first, second, estimate, estimate - half, estimate + half, p, p, seeds, units)
+
+
+def _critical(p: float, terms: Sequence[tuple[float, int]]) -> float:
+    """Cochran's t: the mean of Student's, by (weight, degrees of freedom)."""
+    return sum(weight * student_quantile(p, freedom) for weight, freedom in terms)
+
+
+def _tail(t: float, terms: Sequence[tuple[float, int]]) -> float:
+    """The p whose critical value is t; it lies between those of the terms alone."""
+    tails = [two_sided(t, freedom) for _, freedom in terms]
+    low, high = min(tails), max(tails)
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _critical(middle, terms) > t else (low, middle)
+    return high
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -231,28 +245,31 @@ def holm(p_values: Sequence[float]) -> list[float]:
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(256)
 
 
-def two_sided(t: float, freedom: float) -> float:
-    """P(|T| ≥ |t|) of Student's t with `freedom` ≥ 1 degrees of freedom, to about 1e-12.
+def two_sided(t: float, freedom: int) -> float:
+    """P(|T| ≥ |t|) of Student's t with `freedom` ≥ 1 degrees of freedom.
 
-    With T = √ν tan θ the density is K cos^(ν-1) θ, integrated here by Gauss and Legendre.
+    With T = √ν tan θ the density is K cos^(ν-1) θ, integrated here from there on by Gauss and Legendre.
     """
-    # Beyond these, nothing changes that could be shown.
-    freedom, t = min(freedom, 1e6), abs(t)
-    log_k = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - 0.5 * math.log(math.pi)
-    # The tail itself, so that small values keep their digits; far out, the density is 0.
-    start, stop = math.atan(t / math.sqrt(freedom)), math.atan((t + 60) / math.sqrt(freedom))
-    stop = math.pi / 2 if freedom < 1000 else stop
+    t = abs(t)
+    start, stop = math.atan(t / math.sqrt(freedom)), math.pi / 2
+    if freedom >= 1000:  # the density is narrow, and nothing is left of it further out
+        stop = math.atan((t + 60) / math.sqrt(freedom))
     angles = start + (stop - start) * (_NODES + 1) / 2
-    density = np.exp((freedom - 1) * np.log(np.cos(angles)) + log_k)
-    return min(1.0, float(2 * (stop - start) / 2 * (_WEIGHTS @ density)))
+    density = np.exp((freedom - 1) * np.log(np.cos(angles)) + _log_k(freedom))
+    return min(1.0, float((stop - start) * (_WEIGHTS @ density)))
 
 
-def student_quantile(p: float, freedom: float) -> float:
-    """The t with P(|T| ≥ t) = p, by bisection."""
-    low, high = 0.0, 1.0
-    while two_sided(high, freedom) > p:
-        high *= 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if two_sided(middle, freedom) > p else (low, middle)
-    return high
+def student_quantile(p: float, freedom: int) -> float:
+    """The t ≥ 0 with P(|T| ≥ t) = p > 0, by Newton: the tail is convex, so that no step from 0 goes too far."""
+    t = 0.0
+    for _ in range(200):
+        log_density = _log_k(freedom) - (freedom + 1) / 2 * math.log1p(t * t / freedom)
+        step = (two_sided(t, freedom) - p) / (2 * math.exp(log_density) / math.sqrt(freedom))
+        t += step
+        if step <= 1e-12 * t:
+            break
+    return t
+
+
+def _log_k(freedom: int) -> float:
+    return math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - 0.5 * math.log(math.pi)

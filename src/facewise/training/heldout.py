@@ -164,6 +164,4 @@ def _read_photos(arrays: Mapping[str, NDArray[Any]], part: str) -> HeldOutPhotos
     counts = {len(keys), len(labels), len(embeddings), len(labels if predicted is None else predicted)}
     if len(counts) > 1 or np.any(labels >= len(names)):
         raise ValueError(f"its {part} photos have arrays of different lengths")
-    return HeldOutPhotos(
-        tuple(map(str, keys)), labels, tuple(map(str, names)), embeddings, predicted
-    )
+    return HeldOutPhotos(tuple(map(str, keys)), labels, tuple(map(str, names)), embeddings, predicted)

@@ -99,9 +99,6 @@ class Learner:
         Returns:
             The loss over all processes, how many photos were named rightly, and of how many.
         """
-        # For dropout and for losses with random margins: the same whatever came before.
-        seed = np.random.SeedSequence([self.config.seed, number, self.world.rank]).generate_state(1)[0]
-        torch.manual_seed(int(seed))
         for optimizer in self._all_optimizers():
             set_rate(optimizer, rate)
             optimizer.zero_grad(set_to_none=True)
@@ -110,7 +107,7 @@ class Learner:
         for i, part in enumerate(parts):
             share = len(part) / len(batch.labels)
             with self.world.accumulate(self.replica, last=i == len(parts) - 1):
-                loss, right, photos = self._forward(batch, part)
+                loss, right, photos = self._forward(batch, part, (self.config.seed, number, i))
                 (loss * share).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach()) * share
             correct, count = correct + right, count + photos
@@ -122,13 +119,18 @@ class Learner:
             self.ema.update(self._averaged, number)
         return total, correct, count
 
-    def _forward(self, batch: Batch, part: NDArray[np.int64]) -> tuple[Tensor, int, int]:
+    def _forward(
+        self, batch: Batch, part: NDArray[np.int64], place: tuple[int, ...]
+    ) -> tuple[Tensor, int, int]:
         images = self.prepare(batch.images[part])
         labels = torch.from_numpy(batch.labels[part]).to(self.device)
+        # What is drawn at random is the same whatever came before; dropout differs between processes.
+        _seed(*place, self.world.rank)
         with self._autocast():
             embeddings = self._called(images)
         if not self.split:  # every process computes the whole loss from all embeddings
             embeddings, labels = collectives.gather_batch(embeddings, labels)
+        _seed(*place)  # a loss with random margins draws the same ones in every process
         loss: Tensor = self.head(embeddings, labels)
         if not self.counts:
             return loss, 0, len(labels) * (self.world.size if self.split else 1)
@@ -196,3 +198,7 @@ class Learner:
         if self.ema is not None:
             self.ema.module.load_state_dict(part("ema"))
         load_optimizer(self.optimizer, self._names, part("optimizer"))
+
+
+def _seed(*numbers: int) -> None:
+    torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))

@@ -1,0 +1,143 @@
+"""Images a second in training, MobileFaceNet with batches of 64: the plain loop against ours, in turn.
+
+    python benchmarks/training.py [ROUNDS [THREADS]]
+
+Plain: float32, NCHW, PyTorch's own layers, batches that lie ready in memory. Ours: what `facewise train`
+does, with augmentation, clipping and the average of the weights. The crops are noise: no layer minds.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+
+import numpy as np
+import torch
+from torch import nn
+
+from facewise.data.augment import augmentation
+from facewise.data.batches import Batches
+from facewise.data.samplers import Shuffle
+from facewise.data.source import FileSource
+from facewise.data.store_build import build_store
+from facewise.nn.backbones import BACKBONES
+from facewise.nn.losses import LOSSES
+from facewise.training.config import make_config
+from facewise.training.distributed import World
+from facewise.training.learner import Learner
+from facewise.training.run import MEAN, STD, build
+
+PEOPLE, PHOTOS, BATCH = 158, 6, 64
+STEPS = 4
+"""Of each way a round."""
+
+
+class Noise(FileSource):
+    """Crops of noise, labelled."""
+
+    def __init__(self) -> None:
+        labels = np.repeat(np.arange(PEOPLE), PHOTOS)
+        super().__init__(
+            "noise", ".", [str(i) for i in range(len(labels))], labels, [f"P{i}" for i in range(PEOPLE)]
+        )
+
+    def read(self, index: int) -> np.ndarray:
+        """Another crop for each number."""
+        return np.random.default_rng(index).integers(0, 256, (112, 112, 3), dtype=np.uint8)
+
+
+class Plain:
+    """The loop everybody writes first."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.network = BACKBONES.build("mobilefacenet", embedding_size=256, unit=False)
+        self.head = LOSSES.build("arcface", 256, PEOPLE)
+        parameters = [*self.network.parameters(), *self.head.parameters()]
+        self.optimizer = torch.optim.SGD(parameters, 0.01, momentum=0.9, weight_decay=5e-4)
+        self.images, self.labels = torch.randn(BATCH, 3, 112, 112), torch.randint(0, PEOPLE, (BATCH,))
+
+    def run(self, steps: int) -> None:
+        """So many updates of the weights."""
+        for _ in range(steps):
+            self.optimizer.zero_grad()
+            self.head(self.network(self.images), self.labels).backward()
+            self.optimizer.step()
+
+
+class Ours:
+    """The learner, fed by the loader."""
+
+    def __init__(self, folder: str, **changes: object) -> None:
+        settings = {
+            "name": "benchmark",
+            "backbone": {"name": "mobilefacenet", "embedding_size": 256},
+            "loss": {"name": "arcface"},
+            "data": {"batch_size": BATCH, "augmentation": "medium"},
+            "optimizer": {"rate": 0.01},
+            "ema": 0.998,
+        }
+        config = make_config(settings, changes)
+        store = build_store(Noise(), folder)
+        torch.manual_seed(0)
+        network, head = build(config, PEOPLE)
+        self.learner = Learner(config, network, head, World(), MEAN, STD)
+        self.batches = Batches(store, Shuffle(store.labels, BATCH, 0), augmentation("medium"), threads=2)
+        self.learner.train()
+        self.epoch = 0
+        self.ready = self.batches.epoch(0)
+
+    def run(self, steps: int) -> None:
+        """So many updates of the weights."""
+        for step in range(steps):
+            batch = next(self.ready, None)
+            if batch is None:
+                self.epoch += 1
+                self.ready = self.batches.epoch(self.epoch)
+                batch = next(self.ready)
+            self.learner.step(batch, step, 1.0)
+
+
+def timed(way: Plain | Ours) -> float:
+    started = time.perf_counter()
+    way.run(STEPS)
+    return STEPS * BATCH / (time.perf_counter() - started)
+
+
+def main() -> None:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 8
+    if len(sys.argv) > 2:
+        torch.set_num_threads(int(sys.argv[2]))
+    with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b:
+        ways: dict[str, nn.Module | Plain | Ours] = {
+            "plain float32 NCHW loop": Plain(),
+            "ours without fast layers": Ours(a, fast_layers=False),
+            "ours": Ours(b),
+        }
+        for way in ways.values():
+            way.run(1)
+        ours = ways["ours"]
+        waited, begun, spent = ours.batches.waited_s, time.perf_counter(), 0.0
+        speeds: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(rounds):
+            for name, way in ways.items():
+                started = time.perf_counter()
+                speeds[name].append(timed(way))
+                spent += (time.perf_counter() - started) if way is ours else 0.0
+        waited = ours.batches.waited_s - waited
+    plain = speeds["plain float32 NCHW loop"]
+    seconds = time.perf_counter() - begun
+    print(f"{torch.get_num_threads()} threads, {rounds} rounds of {STEPS} steps each way, {seconds:.0f} s")
+    for name, found in speeds.items():
+        ratios = [a / b for a, b in zip(found, plain, strict=True)]
+        print(
+            f"{name:26} {statistics.median(found):6.1f} images/s, {statistics.median(ratios):.2f} times "
+            f"plain ({min(ratios):.2f} to {max(ratios):.2f} by round)"
+        )
+    print(f"data waits: {100 * waited / spent:.2f}% of the time of ours")
+
+
+if __name__ == "__main__":
+    main()

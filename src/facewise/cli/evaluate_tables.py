@@ -1,0 +1,121 @@
+"""What `facewise eval` prints for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from facewise.cli.output import say, table
+
+if TYPE_CHECKING:
+    from facewise.evaluation import LfwResult, OneShotResult, ScoredPairs, View1Result
+    from facewise.metrics import Interval, KFold, VerificationResult
+    from facewise.pipeline import Pipeline
+
+
+def print_view_2(result: LfwResult, pipeline: Pipeline, seconds: float) -> None:
+    """LFW View 2."""
+    metrics = result.metrics
+    fold, balanced = metrics.kfold, result.balanced
+    if fold is None:
+        raise RuntimeError("the protocol has folds")
+    say(f"LFW {result.protocol}, {result.photos} photos, {seconds:.1f} s")
+    say(_models(pipeline))
+    inside = metrics.intervals
+    folds = f"{len(fold.accuracies)} folds"
+    rows = [
+        (f"accuracy, {folds}", _with_error(fold), _interval(inside["accuracy"]), ""),
+        (
+            f"balanced accuracy, {folds}",
+            "a fold lacks a kind" if balanced is None else _with_error(balanced),
+            "",
+            "",
+        ),
+        *_threshold_free(metrics),
+    ]
+    table("", ("metric", "value", "95% interval", "threshold"), rows, right=(1, 2, 3))
+    say("accuracy by fold: " + " ".join(f"{a:.4f}" for a in fold.accuracies))
+    _print_missing(result)
+
+
+def print_view_1(result: View1Result, pipeline: Pipeline, seconds: float) -> None:
+    """A threshold from some pairs, and how it does on others."""
+    train, test, report, inside = result.train, result.test, result.report, result.intervals
+    left_out = "" if result.left_out is None else f" ({result.left_out})"
+    photos = train.photos + test.photos
+    say(f"LFW {result.protocol}, {len(test.pairs)} pairs{left_out}, {photos} photos, {seconds:.1f} s")
+    say(_models(pipeline))
+    say(
+        f"Threshold {result.threshold:.4f}, the most accurate of {len(train.pairs)} other pairs "
+        f"({result.train_accuracy:.4f} of them right)"
+    )
+    decided = {
+        "accuracy": report.accuracy,
+        "balanced accuracy": result.balanced_accuracy,
+        "precision": report.precision,
+        "recall": report.recall,
+        "F1": report.f1,
+    }
+    rows = [
+        (name, f"{value:.4f}", _interval(inside[name.lower().replace(" ", "_")]), f"{result.threshold:.4f}")
+        for name, value in decided.items()
+    ]
+    rows += _threshold_free(result.metrics)
+    table("", ("metric", "value", "95% interval", "threshold"), rows, right=(1, 2, 3))
+    say(
+        f"{report.tp} of {result.metrics.genuine} same pairs and {report.tn} of {result.metrics.impostors} "
+        "different pairs right; the intervals resample these pairs."
+    )
+    _print_missing(train, test)
+
+
+def _threshold_free(metrics: VerificationResult) -> list[tuple[str, str, str, str]]:
+    """Rows of what needs no threshold from other pairs."""
+    inside, rows = metrics.intervals, []
+    for point in metrics.operating_points:
+        name = f"TAR at FMR {point.fmr_target:g}" + ("" if point.supported else " (too few impostors)")
+        interval = _interval(inside[f"tar@fmr={point.fmr_target!r}"])
+        rows.append((name, f"{point.tar:.4f}", interval, f"{point.threshold:.4f}"))
+    rows.append(("EER", f"{metrics.eer:.4f}", _interval(inside["eer"]), f"{metrics.eer_threshold:.4f}"))
+    rows.append(("AUC", f"{metrics.auc:.5f}", _interval(inside["auc"]), ""))
+    return rows
+
+
+def _print_missing(*parts: LfwResult | ScoredPairs) -> None:
+    faceless = [photo for part in parts for photo in part.without_face]
+    unreadable = sum(len(part.unreadable) for part in parts)
+    if not faceless and not unreadable:
+        say("A face was found in every photo.")
+        return
+    affected = " + ".join(str(part.affected) for part in parts)
+    say(
+        f"{len(faceless)} photos without a face, {unreadable} unreadable: their {affected} pairs count as "
+        f"different people: {', '.join(faceless)}"
+    )
+
+
+def _models(pipeline: Pipeline) -> str:
+    flip = "with" if pipeline.embedder.flip else "without"
+    return f"{pipeline.detector.name} + {pipeline.embedder.name}, {flip} flip averaging"
+
+
+def _with_error(fold: KFold) -> str:
+    return f"{fold.mean:.4f} ± {fold.standard_error:.4f}"
+
+
+def print_one_shot(result: OneShotResult) -> None:
+    """Identification from one photo a person."""
+    metrics = result.metrics
+    say(
+        f"One-shot identification: {metrics.gallery} people with one photo each, "
+        f"{metrics.mated} probes of them, "
+        f"{metrics.strangers} photos of strangers"
+    )
+    rows = [("rank-1", f"{metrics.rank1:.4f}", ""), ("rank-5", f"{metrics.cmc[4]:.4f}", "")]
+    rows += [
+        (f"DIR at FPIR {p.fpir_target:g}", f"{p.dir:.4f}", f"{p.threshold:.4f}") for p in metrics.open_set
+    ]
+    table("", ("metric", "value", "threshold"), rows, right=(1, 2))
+
+
+def _interval(interval: Interval) -> str:
+    return f"{interval.low:.4f} to {interval.high:.4f}"

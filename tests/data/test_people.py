@@ -1,0 +1,54 @@
+"""Files that name people, in both of their forms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from facewise.data.people import read_people
+from facewise.errors import DatasetError
+
+
+def read(tmp_path: Path, text: str, encoding: str = "utf-8") -> set[str]:
+    path = tmp_path / "people.txt"
+    path.write_bytes(text.encode(encoding))
+    return read_people(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "people"),
+    [
+        ("Ada\nBob\n", {"Ada", "Bob"}),
+        ("Ada\r\n\r\n  Bob  \nAda", {"Ada", "Bob"}),
+        ("José Müller\nAda 2\n17\n", {"José Müller", "Ada 2", "17"}),
+        ("Ada", {"Ada"}),
+        ("1\nAda\t1\t2\nBob\t1\tCleo\t3\n", {"Ada", "Bob", "Cleo"}),
+        ("2\t1\nAda\t1\t2\nBob\t1\tCleo\t3\nDora\t1\t2\nDora\t1\tBob\t3\n", {"Ada", "Bob", "Cleo", "Dora"}),
+        ("Ada 1 2\nBob 1 Cleo 3\n", {"Ada", "Bob", "Cleo"}),
+        ("Bob\t1\tCleo\t3", {"Bob", "Cleo"}),
+    ],
+)
+def test_names_or_pairs(tmp_path: Path, text: str, people: set[str]) -> None:
+    assert read(tmp_path, text) == people
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_a_name(tmp_path: Path) -> None:
+    assert read(tmp_path, "Ada\nBob\n", "utf-8-sig") == {"Ada", "Bob"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("", "is empty"), (" \n\n", "is empty"), ("Ada\t1\t2\nBob\t1\nCleo\t1\t2\n", "Line 2 .* is no pair")],
+)
+def test_what_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(DatasetError, match=told):
+        read(tmp_path, text)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none.txt"):
+        with pytest.raises(DatasetError, match="Cannot read the people"):
+            read_people(path)
+    with pytest.raises(DatasetError, match="Cannot read the people"):
+        read(tmp_path, "Müller", "latin-1")

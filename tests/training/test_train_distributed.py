@@ -1,0 +1,72 @@
+"""A whole run on 1, 2 and 4 processes: the same losses, and a run saved by four goes on with two."""
+
+from __future__ import annotations
+
+import pytest
+
+from drawn_people import SMOOTH, DrawnPeople
+from facewise.training import train
+from facewise.training.display import Quiet
+from facewise.training.engine import Trainer
+from facewise.training.log import read_metrics
+from several import in_processes
+
+SETTINGS = SMOOTH | {"epochs": 3, "precision": "fp32"}
+
+
+def run(world, loss):
+    settings = SETTINGS | loss
+    train(DrawnPeople(), out=f"{loss['loss']}-{world.size}", settings=settings, display=Quiet(), device="cpu")
+
+
+def go_on(world, folder):
+    train(DrawnPeople(), resume=folder, display=Quiet(), device="cpu")
+
+
+def losses(folder):
+    return [line["loss"] for line in read_metrics(folder) if line["kind"] == "train"]
+
+
+LOSSES = [
+    {"loss": "partial-fc", "loss.margin_options": {"margin": 0.3}, "loss.scale": 16.0},
+    {"loss": "curricularface", "loss.scale": 16.0, "loss.margin": 0.3},
+    {"loss": "elasticface-arc", "loss.scale": 16.0},
+]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss["loss"])
+def test_several_processes_give_the_losses_of_one(loss):
+    for size in (1, 2, 4):
+        in_processes(run, size, loss, begun=False)
+    one = losses(f"{loss['loss']}-1")
+    assert one[-1] < one[0]
+    for size in (2, 4):
+        assert losses(f"{loss['loss']}-{size}") == pytest.approx(one, abs=1e-4)
+
+
+def test_a_run_saved_by_four_goes_on_with_two():
+    loss = LOSSES[0]
+    in_processes(run, 4, loss | {"epochs": 3}, begun=False)
+    whole = losses("partial-fc-4")
+    # A run of four processes that ended after its second epoch.
+    in_processes(half, 4, loss, begun=False)
+    in_processes(go_on, 2, "half", begun=False)
+    assert losses("half") == pytest.approx(whole, abs=1e-4)
+
+
+def half(world, loss):
+    """Two epochs of three: as a run whose processes all end once its second epoch is saved."""
+
+    def save(self):
+        whole_save(self)
+        if self.progress.epoch == 2:
+            raise SystemExit
+
+    whole_save = Trainer._save
+    Trainer._save = save
+    try:
+        train(DrawnPeople(), out="half", settings=SETTINGS | loss, display=Quiet(), device="cpu")
+    except SystemExit:
+        return
+    finally:
+        Trainer._save = whole_save
