@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from drawn_people import SMOOTH, DrawnPeople
+
 from facewise.training import train
 from facewise.training.display import Quiet
 from facewise.training.engine import Trainer
@@ -16,11 +16,17 @@ SETTINGS = SMOOTH | {"epochs": 3, "precision": "fp32"}
 
 def run(world, loss):
     settings = SETTINGS | loss
-    train(DrawnPeople(), out=f"{loss['loss']}-{world.size}", settings=settings, display=Quiet(), device="cpu")
+    train(
+        DrawnPeople(people=10),
+        out=f"{loss['loss']}-{world.size}",
+        settings=settings,
+        display=Quiet(),
+        device="cpu",
+    )
 
 
 def go_on(world, folder):
-    train(DrawnPeople(), resume=folder, display=Quiet(), device="cpu")
+    train(DrawnPeople(people=10), resume=folder, display=Quiet(), device="cpu")
 
 
 def losses(folder):
@@ -65,7 +71,7 @@ def half(world, loss):
     whole_save = Trainer._save
     Trainer._save = save
     try:
-        train(DrawnPeople(), out="half", settings=SETTINGS | loss, display=Quiet(), device="cpu")
+        train(DrawnPeople(people=10), out="half", settings=SETTINGS | loss, display=Quiet(), device="cpu")
     except SystemExit:
         return
     finally:

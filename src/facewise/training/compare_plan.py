@@ -131,7 +131,7 @@ def plan(
         tell_note: Told what was chosen for the user.
 
     Raises:
-        SettingError: A method cannot be trained so, holds out other photos than the rest, or a folder is taken.
+        SettingError: A method cannot be trained so, holds out other photos, or a folder is taken.
         DatasetError: The data cannot be trained on.
     """
     crops: dict[int, Crops] = {}
@@ -216,8 +216,8 @@ def _with_pairs(method: Method, tell_note: Say) -> Method:
     if not head.needs_pairs or config.data.sampler == "people" or "data.sampler" in method.settings:
         return method
     tell_note(
-        f"{method.name} learns from pairs: its batches are of {config.data.photos_per_person} photos a person "
-        "(data.sampler=people)."
+        f"{method.name} learns from pairs: its batches have {config.data.photos_per_person} photos of each "
+        "person (data.sampler=people)."
     )
     extra = {"data.sampler": "people"}
     return replace(method, settings={**method.settings, **extra}, own={**method.own, **extra})

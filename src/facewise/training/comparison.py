@@ -13,13 +13,13 @@ import numpy as np
 from facewise.training.differences import Difference
 
 METRICS = ("accuracy", "auc", "tar@fmr=0.01", "seconds", "images/s")
-"""What is tabled: accuracy on held-out photos of known people; verification on unknown people; training time."""
+"""What is tabled: accuracy on held-out photos of known people, verification on unknown ones, time."""
 
 METHOD = (
     "Differences are paired: every method has the same seeds and the same held-out photos. Their variance is "
-    "that over seeds and that over photos (accuracy) or people (AUC, by bootstrap), as Obuchowski and Rockette "
-    "1995 add them; intervals of 95% and p-values by the weighted t of Cochran 1964; p corrected for all pairs "
-    "of methods by Holm 1979."
+    "that over seeds and that over photos (accuracy) or people (AUC), the latter by bootstrap, added as by "
+    "Obuchowski and Rockette 1995; 95% intervals and p by the weighted t of Cochran 1964, p corrected for all "
+    "pairs of methods by Holm 1979."
 )
 
 
@@ -183,4 +183,4 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in settings.items()) or "as published"
+    return ", ".join(f"{key} {value}" for key, value in settings.items()) or "defaults"

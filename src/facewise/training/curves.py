@@ -59,8 +59,8 @@ def _draw(axes: Any, log: list[dict[str, Any]], key: str, name: str, color: str)
 def draw_bands(groups: Mapping[str, Sequence[Path]], out: Path) -> None:
     """Draw held-out accuracy and verification by epoch, a line and a band for each group of runs.
 
-    The line is the mean over the group's runs, the band goes from the least to the most, as far as all of them
-    went; dashed is the mean training accuracy. Losses are left out: different ones are not on one scale.
+    The line is the mean over the group's runs, the band goes from the least to the most, as far as all of
+    them went; dashed is the mean training accuracy. Losses are left out: they are not on one scale.
 
     Args:
         groups: Name to folders of runs.

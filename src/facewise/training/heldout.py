@@ -76,7 +76,8 @@ def measure_held_out(trainer: Trainer) -> HeldOut:
 def pair_scores(photos: HeldOutPhotos, pairs: Pairs) -> NDArray[np.float64]:
     """(P,) cosines of pairs of photos."""
     unit = photos.embeddings
-    return np.einsum("ij,ij->i", unit[pairs.a], unit[pairs.b]).astype(np.float64).clip(-1.0, 1.0)
+    cosines = np.einsum("ij,ij->i", unit[pairs.a], unit[pairs.b]).astype(np.float64)
+    return np.asarray(cosines.clip(-1.0, 1.0), np.float64)
 
 
 def _photos(trainer: Trainer, store: CropStore, *, named: bool) -> HeldOutPhotos:
@@ -93,7 +94,7 @@ def _predict(trainer: Trainer, features: torch.Tensor) -> NDArray[np.int64] | No
     head.eval()
     if not hasattr(head, "logits"):
         return None
-    parts = features.to(trainer.learner.device).split(_BATCH)
+    parts = torch.split(features.to(trainer.learner.device), _BATCH)
     # A loss that is spread over processes has no whole matrix of logits, but all together can predict.
     named = [head.predict(p) if hasattr(head, "predict") else head.logits(p).argmax(1) for p in parts]
     return torch.cat(named).cpu().numpy().astype(np.int64)
@@ -108,7 +109,7 @@ def write_held_out(path: str | os.PathLike[str], held_out: HeldOut) -> None:
     Raises:
         FacewiseError: The file cannot be written.
     """
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, Any] = {}
     for part, photos in (("known", held_out.known), ("unknown", held_out.unknown)):
         if photos is None:
             continue

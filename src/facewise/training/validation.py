@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from facewise.data.store import CropStore
+from facewise.errors import DatasetError
 from facewise.metrics.operating_point import tar_at_fmr
 from facewise.metrics.roc_curve import auc, eer
 from facewise.nn.losses.base import Head
@@ -39,7 +40,17 @@ class Pairs:
 
 
 def make_pairs(labels: NDArray[np.int64], seed: int, most: int = _IMPOSTORS) -> Pairs:
-    """All pairs of one person's photos and as many of two people's, at most `most` of each, drawn by seed."""
+    """All pairs of one person's photos and as many of two people's, at most `most` of each, drawn by seed.
+
+    Raises:
+        DatasetError: There are no pairs of one kind.
+    """
+    counts = np.bincount(labels)
+    if np.count_nonzero(counts) < 2 or counts.max() < 2:
+        raise DatasetError(
+            f"The held-out people, {np.count_nonzero(counts)} with {len(labels)} photos, make no pairs: "
+            "raise data.held_out_people, or hold out nobody."
+        )
     rng = np.random.default_rng([seed, len(labels)])
     genuine = [
         (i, j)
