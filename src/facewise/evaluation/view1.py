@@ -146,8 +146,8 @@ def _check(train: tuple[Pair, ...], judged: tuple[Pair, ...]) -> None:
     if both:
         shared = both[0] if len(both) == 1 else f"{len(both)} people, {both[0]} among them"
         raise DatasetError(
-            f"The pairs for the threshold and those to judge it on share {shared}; use files that share nobody, "
-            "or leave these people out of the latter."
+            f"The pairs for the threshold and those to judge it on share {shared}; use files that share "
+            "nobody, or leave these people out."
         )
     for name, pairs in (("for the threshold", train), ("to judge it on", judged)):
         if len({pair.same for pair in pairs}) < 2:

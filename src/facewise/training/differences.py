@@ -9,6 +9,7 @@ tests", Communications in Statistics - Simulation 24: 285-308. For two methods a
 the mean difference is A + C with A = s²/S, where s² is the variance of the difference over seeds, and C the
 covariance of two seeds' differences that comes from their sharing the photos. C is found by bootstrap:
 photos, or people with all their photos, are drawn with replacement, the same ones for all methods and seeds.
+A + C is at least the bootstrap variance of the mean difference of the networks as they are.
 
 The interval is t times √(A + C), t the mean of Student's with S - 1 and with U - 1 degrees of freedom (U
 photos or people), weighted by A and C: Cochran 1964, "Approximate significance levels of the Behrens-Fisher
@@ -205,11 +206,12 @@ def _test(metric: str, first: str, second: str, difference: Floats, drawn: Float
     """Args: difference: (S,) by seed. drawn: (B, S), of resamples."""
     seeds, estimate = len(difference), float(difference.mean())
     shares = np.atleast_2d(np.cov(drawn, rowvar=False))
-    if seeds == 1:  # of these two trained networks alone
-        trainings, photos = 0.0, float(shares[0, 0])
-    else:
+    trainings, photos = 0.0, 0.0  # with one seed, nothing is known but of these two trained networks
+    if seeds > 1:
         trainings = float(difference.var(ddof=1)) / seeds
-        photos = max(0.0, float((shares.sum() - shares.trace()) / (seeds * (seeds - 1))))
+        photos = float((shares.sum() - shares.trace()) / (seeds * (seeds - 1)))
+    # Seeds that agree by chance must not make the sum less than what the photos alone do to these networks.
+    photos = max(photos, float(shares.mean()) - trainings, 0.0)
     error = math.sqrt(trainings + photos)
     if error == 0:
         p, half = (1.0 if estimate == 0 else 0.0), 0.0

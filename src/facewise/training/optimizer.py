@@ -59,4 +59,6 @@ def load_optimizer(
     for full, value in tensors.items():
         name, _, key = full.rpartition("/")
         parameter = by_name[name]
-        optimizer.state[parameter][key] = value.to(value.device if key == "step" else parameter.device)
+        optimizer.state[parameter][key] = value.to(
+            value.device if key == "step" else parameter.device, copy=True
+        )
