@@ -37,18 +37,20 @@ def lfw(
             "--view",
             min=1,
             max=2,
-            help="2: ten folds; 1: a threshold from one file, for another.  [default: 2]",
+            help="2 (default): ten folds; 1: a threshold from one pair file, for another.",
         ),
     ] = None,
     pairs: Annotated[
         Path | None,
-        typer.Option("--pairs", help="Pair file.  [default: ROOT/pairs.txt; View 1: ROOT/pairsDevTest.txt]"),
+        typer.Option(
+            "--pairs", help="Pair file; by default ROOT/pairs.txt, of View 1 ROOT/pairsDevTest.txt."
+        ),
     ] = None,
     threshold_from: Annotated[
         Path | None,
         typer.Option(
             "--threshold-from",
-            help="Pair file to choose the threshold on.  [default: View 1: ROOT/pairsDevTrain.txt]",
+            help="Pair file to choose the threshold on; of View 1 by default ROOT/pairsDevTrain.txt.",
         ),
     ] = None,
     without_people: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -68,8 +69,11 @@ def train(
             display=Quiet() if json else None,
         )
     except StoppedError as stopped:
-        tell(str(stopped))
+        if os.environ.get("RANK", "0") == "0":
+            tell(str(stopped))
         raise typer.Exit(STOPPED) from None
+    if os.environ.get("RANK", "0") != "0":
+        return  # one process of several speaks for all
     if json:
         print_json(_to_dict(run))
     else:

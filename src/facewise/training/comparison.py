@@ -18,8 +18,8 @@ METRICS = ("accuracy", "auc", "tar@fmr=0.01", "seconds", "images/s")
 METHOD = (
     "Differences are paired: every method has the same seeds and the same held-out photos. Their variance is "
     "that over seeds and that over photos (accuracy) or people (AUC), the latter by bootstrap, added as by "
-    "Obuchowski and Rockette 1995; 95% intervals and p by the weighted t of Cochran 1964, p corrected for all "
-    "pairs of methods by Holm 1979."
+    "Obuchowski and Rockette 1995; 95% intervals and p by the weighted t of Cochran 1964, p corrected for "
+    "all pairs of methods by Holm 1979."
 )
 
 

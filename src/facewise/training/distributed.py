@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import inspect
 import os
+import warnings
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -176,6 +177,8 @@ class World:
         devices = [self.device] if self.device.type == "cuda" else None
         # Buffers need no copying in a step: the batch norms' are the same everywhere by construction.
         options: dict[str, Any] = {_COPY_BUFFERS: False}
+        # Of weights (C, 1, K, K) two layouts are the same; PyTorch warns of it in every process.
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         return DistributedDataParallel(backbone, device_ids=devices, gradient_as_bucket_view=True, **options)
 
     def accumulate(self, replica: nn.Module, *, last: bool) -> AbstractContextManager[None]:

@@ -2,48 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facewise.data.synthetic.shape import Floats
 
+COLUMNS = 85
+"""Of every mesh, so that several are one below the other: the last columns of a narrower one are idle."""
+
+Values = NDArray[np.float32]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mesh:
-    """Triangles of one thing or of several.
+    """Vertices of one thing or of several, in R rows and `COLUMNS` columns; values first, as numpy is quick so.
 
     Attributes:
-        points: (V, 3) millimetres: right, down, towards the viewer.
-        normals: (V, 3) unit vectors outwards.
-        triangles: (T, 3) vertices, clockwise as seen from outside.
-        colour: (V, 3) linear colour where neither the face's picture nor hair is.
-        place: (V, 3) theta, x at rest and t of the surface: where pictures of face and hair are read.
-        painted: (V,) how much of the face's picture is seen, 0 to 1.
-        hair: (V,) how much hair is seen, 0 to 1.
-        open: (V,) how much of the even light reaches it, 0 to 1.
-        gloss: (V,) how much it shines.
+        points: (3, R, C) millimetres: right, down, towards the viewer.
+        normals: (3, R, C) unit vectors outwards.
+        triangles: (3, T) numbers of vertices, row by row; clockwise as seen from outside.
+        colour: (3, R, C) linear colour where neither the face's picture nor hair is.
+        place: (3, R, C) theta, x at rest and t of the surface: where pictures of face and hair are read.
+        pictured: (R, C) 1 where those pictures are seen, 0 where the plain colour is.
+        hair: (R, C) how much hair is seen, 0 to 1.
+        open: (R, C) how much of the even light reaches it, 0 to 1.
+        gloss: (R, C) how much it shines.
     """
 
-    points: Floats
-    normals: Floats
+    points: Values
+    normals: Values
     triangles: NDArray[np.int64]
-    colour: Floats
-    place: Floats
-    painted: Floats
-    hair: Floats
-    open: Floats
-    gloss: Floats
+    colour: Values
+    place: Values
+    pictured: Values
+    hair: Values
+    open: Values
+    gloss: Values
 
-    def moved(self, points: Floats, normals: Floats) -> Mesh:
+    @property
+    def rows(self) -> int:
+        """How many."""
+        return self.hair.shape[0]
+
+    def moved(self, points: Values, normals: Values) -> Mesh:
         """The same elsewhere."""
         return replace(self, points=points, normals=normals)
 
-    def turned(self, rotation: Floats, centre: Floats) -> Mesh:
-        """Turned about a point by a (3, 3) rotation."""
-        return self.moved((self.points - centre) @ rotation.T + centre, self.normals @ rotation.T)
+    def turned_over(self) -> Mesh:
+        """The inside of it."""
+        return replace(self, normals=-self.normals, triangles=self.triangles[::-1])
 
 
 def grid_mesh(
@@ -52,7 +61,7 @@ def grid_mesh(
     closed: bool,
     colour: Floats,
     place: Floats | None = None,
-    painted: Floats | float = 0.0,
+    pictured: bool = False,
     hair: Floats | float = 0.0,
     open_: Floats | float = 1.0,
     gloss: Floats | float = 0.0,
@@ -61,68 +70,83 @@ def grid_mesh(
 
     Args:
         points: (R, C, 3); rows go down, columns to the image's right where the surface faces the viewer.
-        closed: The last column is joined to the first.
+        closed: The last column is the first one once more.
         colour: Linear, of all or of each vertex (R, C, 3).
         place: (R, C, 3), see `Mesh`.
-        painted: Of all or of each vertex (R, C).
-        hair: As `painted`.
-        open_: As `painted`.
-        gloss: As `painted`.
+        pictured: See `Mesh`.
+        hair: Of all or of each vertex (R, C).
+        open_: As `hair`.
+        gloss: As `hair`.
     """
     rows, columns = points.shape[:2]
-    count = rows * columns
 
-    def spread(values: Floats | float) -> Floats:
-        return np.broadcast_to(np.asarray(values, np.float64), (rows, columns)).reshape(count)
+    def spread(values: Floats | float) -> Values:
+        return widened(np.broadcast_to(np.asarray(values, np.float32), (rows, columns)))
 
-    where = np.zeros((rows, columns, 3)) if place is None else place
+    def vectors(values: Floats) -> Values:
+        return widened(np.moveaxis(np.broadcast_to(values, (rows, columns, 3)), -1, 0).astype(np.float32))
+
+    where = vectors(points)
     return Mesh(
-        points.reshape(count, 3),
-        grid_normals(points, closed=closed).reshape(count, 3),
-        _grid_triangles(rows, columns, closed),
-        np.broadcast_to(colour, (rows, columns, 3)).reshape(count, 3),
-        where.reshape(count, 3),
-        spread(painted),
+        where,
+        widened(grid_normals(where[..., :columns], closed=closed)),
+        _grid_triangles(rows, columns),
+        vectors(colour),
+        vectors(np.zeros(3) if place is None else place),
+        spread(float(pictured)),
         spread(hair),
         spread(open_),
         spread(gloss),
     )
 
 
-def grid_normals(points: Floats, *, closed: bool) -> Floats:
-    """Unit normals (R, C, 3) of a grid's vertices, outwards."""
+def widened(values: Values) -> Values:
+    """Values (…, C) of a grid in all `COLUMNS`: the idle ones repeat the last."""
+    missing = COLUMNS - values.shape[-1]
+    return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)], mode="edge")
+
+
+def grid_normals(points: Values, *, closed: bool) -> Values:
+    """Unit normals (3, R, C) of the vertices (3, R, C) of a grid, outwards; see `grid_mesh`."""
+    around, down = np.empty_like(points), np.empty_like(points)
+    around[..., 1:-1] = points[..., 2:] - points[..., :-2]
     if closed:
-        around = np.roll(points, -1, axis=1) - np.roll(points, 1, axis=1)
+        around[..., 0] = around[..., -1] = points[..., 1] - points[..., -2]
     else:
-        around = np.gradient(points, axis=1)
-    down = np.gradient(points, axis=0)
-    normal = np.cross(around, down)
-    length = np.linalg.norm(normal, axis=-1, keepdims=True)
-    return np.asarray(normal / np.maximum(length, 1e-9), np.float64)
+        around[..., 0], around[..., -1] = points[..., 1] - points[..., 0], points[..., -1] - points[..., -2]
+    down[:, 1:-1] = points[:, 2:] - points[:, :-2]
+    down[:, 0], down[:, -1] = points[:, 1] - points[:, 0], points[:, -1] - points[:, -2]
+    (ax, ay, az), (dx, dy, dz) = around, down
+    normal = np.stack([ay * dz - az * dy, az * dx - ax * dz, ax * dy - ay * dx])
+    normal /= np.maximum(np.sqrt((normal**2).sum(0)), np.float32(1e-9))
+    return np.asarray(normal, np.float32)
+
+
+def turned(values: Values, rotation: Floats, centre: Floats | None = None) -> Values:
+    """Vectors (3, …) turned by a (3, 3) rotation, about a point if any."""
+    matrix = rotation.astype(np.float32)
+    found = (matrix @ values.reshape(3, -1)).reshape(values.shape)
+    if centre is not None:
+        found += (centre - rotation @ centre).astype(np.float32).reshape(3, *[1] * (values.ndim - 1))
+    return np.asarray(found, np.float32)
 
 
 def joined(meshes: list[Mesh]) -> Mesh:
-    """All meshes as one."""
-    starts = np.cumsum([0] + [len(mesh.points) for mesh in meshes[:-1]])
-    triangles = np.concatenate([mesh.triangles + at for mesh, at in zip(meshes, starts, strict=True)])
+    """All meshes as one, one below the other."""
+    starts = np.cumsum([0] + [mesh.rows * COLUMNS for mesh in meshes[:-1]])
+    parts = {
+        field.name: np.concatenate(
+            [getattr(mesh, field.name) for mesh in meshes],
+            axis=-1 if field.name == "triangles" else -2,
+        )
+        for field in fields(Mesh)
+    }
+    shifts = np.repeat(starts, [mesh.triangles.shape[1] for mesh in meshes])
+    return Mesh(**{**parts, "triangles": parts["triangles"] + shifts})
 
-    def together(name: str) -> Floats:
-        return np.concatenate([getattr(mesh, name) for mesh in meshes])
 
-    return Mesh(
-        together("points"), together("normals"), triangles, together("colour"), together("place"),
-        together("painted"), together("hair"), together("open"), together("gloss"),
-    )  # fmt: skip
-
-
-@lru_cache(maxsize=16)
-def _grid_triangles(rows: int, columns: int, closed: bool) -> NDArray[np.int64]:
-    number = np.arange(rows * columns).reshape(rows, columns)
-    right = np.roll(number, -1, axis=1) if closed else number[:, 1:]
-    here = number if closed else number[:, :-1]
-    a, b, c, d = here[:-1], right[:-1], right[1:], here[1:]
-    triangles = np.concatenate(
-        [np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)]
-    ).astype(np.int64)
-    triangles.flags.writeable = False
-    return triangles
+def _grid_triangles(rows: int, columns: int) -> NDArray[np.int64]:
+    number = np.arange(rows * COLUMNS).reshape(rows, COLUMNS)[:, :columns]
+    a, b, c, d = number[:-1, :-1], number[:-1, 1:], number[1:, 1:], number[1:, :-1]
+    corners = [np.stack([a, b, c]).reshape(3, -1), np.stack([a, c, d]).reshape(3, -1)]
+    return np.concatenate(corners, axis=1).astype(np.int64)
