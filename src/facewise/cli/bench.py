@@ -16,7 +16,7 @@ from facewise.cli.photos import photos_in
 def bench(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Photos to measure with.  [default: noise]", metavar="PATH…", parser=given_path),
+        typer.Argument(help="Photos to measure with. (default: noise)", metavar="PATH…", parser=given_path),
     ] = None,
     count: Annotated[int, typer.Option("--count", min=1, help="Photos to use at most.")] = 200,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often to measure each.")] = 3,

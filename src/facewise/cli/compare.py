@@ -25,7 +25,7 @@ def compare(
         ),
     ] = None,
     losses: Annotated[
-        str | None, typer.Option("--losses", help="Losses to compare.  [default: softmax,arcface]")
+        str | None, typer.Option("--losses", help="Losses to compare. (default: softmax,arcface)")
     ] = None,
     recipes: Annotated[
         str | None, typer.Option("--recipes", help="Whole recipes to compare instead, names or YAML files.")
@@ -33,10 +33,10 @@ def compare(
     seeds: Annotated[str, typer.Option("--seeds", help="Each is trained once with each of them.")] = "0,1,2",
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", help="What all losses share.  [default: arcface-mobilefacenet]"),
+        typer.Option("--recipe", help="What all losses share. (default: arcface-mobilefacenet)"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for all runs.  [default: runs/compare-NAMES]")
+        Path | None, typer.Option("--out", help="Folder for all runs. (default: runs/compare-NAMES)")
     ] = None,
     map_by: Annotated[
         str, typer.Option("--map", help="How embeddings are drawn: pca, or tsne (needs scikit-learn).")

@@ -37,7 +37,7 @@ def demo(
     data: Annotated[
         Path | None,
         typer.Option(
-            "--data", help="Folder with data/lfw and models/.  [default: $FACEWISE_TEST_DATA or ../shared]"
+            "--data", help="Folder with data/lfw and models/. (default: $FACEWISE_TEST_DATA or ../shared)"
         ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for what the demo makes.")] = Path(

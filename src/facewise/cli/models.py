@@ -96,10 +96,10 @@ def import_model(
         typer.Argument(help="Public PyTorch checkpoints (.pt, .pth, .ckpt).", metavar="CHECKPOINT…"),
     ],
     name: Annotated[
-        str | None, typer.Option("--name", help="Name in the store.  [default: the family's]")
+        str | None, typer.Option("--name", help="Name in the store. (default: the family's)")
     ] = None,
     to: Annotated[
-        Path | None, typer.Option("--to", help="Folder for the model files.  [default: the store]")
+        Path | None, typer.Option("--to", help="Folder for the model files. (default: the store)")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -196,7 +196,7 @@ def download(
 @app.command()
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Names or files.  [default: all in the store]", metavar="NAME…")
+        list[str] | None, typer.Argument(help="Names or files. (default: all in the store)", metavar="NAME…")
     ] = None,
     json: Json = False,
 ) -> None:

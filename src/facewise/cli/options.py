@@ -38,13 +38,13 @@ Model = Annotated[
 ]
 Flip = Annotated[
     bool | None,
-    typer.Option("--flip/--no-flip", help="Average with the mirrored crop.  [default: as calibrated]"),
+    typer.Option("--flip/--no-flip", help="Average with the mirrored crop. (default: as calibrated)"),
 ]
 Provider = Annotated[
     str, typer.Option("--provider", help="Where networks run: cpu, cuda, tensorrt, coreml …")
 ]
 Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, max=1024, help="CPU threads to use.  [default: all]")
+    int | None, typer.Option("--threads", min=1, max=1024, help="CPU threads to use. (default: all)")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.", callback=_remember_json)]
 Score = Annotated[
@@ -58,7 +58,7 @@ MinFace = Annotated[
 ]
 Fmr = Annotated[
     float | None,
-    typer.Option("--fmr", help="Decide at this false match rate (measured ones only).  [default: 0.001]"),
+    typer.Option("--fmr", help="Decide at this false match rate (measured ones only). (default: 0.001)"),
 ]
 ThresholdOption = Annotated[
     float | None, typer.Option("--threshold", help="Decide at this cosine similarity instead.")
@@ -89,3 +89,20 @@ def load_pipeline(
     return Pipeline.load(
         detector, model, embed=embed, flip=flip, provider=provider, threads=threads, settings=settings
     )
+
+
+def need_training() -> None:
+    """Complain plainly where PyTorch and the rest of the `train` extra are missing.
+
+    Raises:
+        SettingError: They are.
+    """
+    from importlib.util import find_spec
+
+    from facewise.errors import SettingError
+
+    missing = [
+        name for name in ("torch", "pydantic", "yaml", "safetensors", "onnx") if find_spec(name) is None
+    ]
+    if missing:
+        raise SettingError(f"Training needs {', '.join(missing)}: `pip install facewise[train]`.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facewise.cli import STOPPED
-from facewise.cli.options import Detector, Json, Threads, load_pipeline
+from facewise.cli.options import Detector, Json, Threads, load_pipeline, need_training
 from facewise.cli.output import print_json, say, table, tell
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ def train(
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", help="A recipe's name, or a YAML file.  [default: arcface-mobilefacenet]"),
+        typer.Option("--recipe", help="A recipe's name, or a YAML file. (default: arcface-mobilefacenet)"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="New folder for the run.  [default: runs/RECIPE]")
+        Path | None, typer.Option("--out", help="New folder for the run. (default: runs/RECIPE)")
     ] = None,
     resume: Annotated[
         Path | None, typer.Option("--resume", help="Go on with the run in this folder, to the same numbers.")
@@ -44,6 +44,7 @@ def train(
 
     Under torchrun, several processes train together. `facewise recipes` lists the recipes.
     """
+    need_training()
     import torch
 
     from facewise.training import train as run_training
@@ -84,6 +85,7 @@ def recipes(
     name: Annotated[str | None, typer.Argument(help="Print this recipe as it is.")] = None, json: Json = False
 ) -> None:
     """List the recipes, or print one."""
+    need_training()
     from facewise.recipes import recipe_names, recipe_settings, recipe_text
 
     if name is not None:
