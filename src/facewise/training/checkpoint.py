@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from facewise.errors import ModelError
+from facewise.errors import FacewiseError, ModelError
 from facewise.files import atomic_write
 
 LAST, BEST = "last", "best"
@@ -89,8 +89,13 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         "identity": json.dumps(dict(checkpoint.identity)),
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
-    with atomic_write(folder / _FILE) as temporary:
-        save_file(_unshared(tensors), temporary, header)
+    try:
+        with atomic_write(folder / _FILE) as temporary:
+            save_file(_unshared(tensors), temporary, header)
+    except SafetensorError as error:  # what it makes of a full disk
+        raise FacewiseError(
+            f"Cannot write {folder / _FILE}: {error}; what was saved before is whole."
+        ) from error
 
 
 def copy(source: Path, target: Path) -> None:

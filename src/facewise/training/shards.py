@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from facewise.errors import ModelError
+from facewise.errors import FacewiseError, ModelError
 from facewise.files import atomic_write
 from facewise.nn import collectives
 from facewise.nn.losses.sharded import ShardedHead
@@ -102,10 +102,12 @@ def write_shard(folder: str | os.PathLike[str], shard: Shard) -> Path:
     """
     path = Path(folder) / f"head-{collectives.rank():05}-of-{collectives.size():05}.safetensors"
     place = json.dumps({"start": shard.start, "rows": shard.rows, "classes": shard.classes})
-    with atomic_write(path) as temporary:
-        save_file(
-            {name: t.cpu().contiguous() for name, t in shard.tensors.items()}, temporary, {"shard": place}
-        )
+    tensors = {name: t.cpu().contiguous() for name, t in shard.tensors.items()}
+    try:
+        with atomic_write(path) as temporary:
+            save_file(tensors, temporary, {"shard": place})
+    except SafetensorError as error:  # what it makes of a full disk
+        raise FacewiseError(f"Cannot write {path}: {error}; what was saved before is whole.") from error
     return path
 
 
