@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from drawn_people import SMOOTH, DrawnPeople
 
@@ -58,6 +60,9 @@ def test_a_run_saved_by_four_goes_on_with_two():
     in_processes(half, 4, loss, begun=False)
     in_processes(go_on, 2, "half", begun=False)
     assert losses("half") == pytest.approx(whole, abs=1e-4)
+    parts = sorted(path.name for path in Path("half/checkpoints/last").iterdir())
+    assert parts == ["shards-24-of-2", "state.safetensors"]
+    in_processes(go_on, 1, "half", begun=False)  # it is finished; one process has what it needs
 
 
 def half(world, loss):

@@ -7,6 +7,7 @@ that was stopped anywhere goes on to the same numbers, and several processes see
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -154,7 +155,10 @@ class Trainer:
                 f"go on with `facewise train --resume {self.folder}`."
             )
         minutes = (time.monotonic() - self._saved_at) / 60
-        if self.world.broadcast(minutes > self.config.save_minutes):
+        # Asking the others costs a message: not after every step.
+        if (self.world.size == 1 or self.progress.step % 10 == 0) and self.world.broadcast(
+            minutes > self.config.save_minutes
+        ):
             self._save()
 
     def _check(self, loss: float, batch: Batch) -> None:
@@ -254,13 +258,18 @@ class Trainer:
         self._saved_at = time.monotonic()
 
     def _write(self, name: str) -> None:
-        folder = folder_of(self.folder, name)
+        folder, identity = folder_of(self.folder, name), dict(self.identity)
         if self.learner.split:
+            # A folder of their own for each step, so that the one before is whole until all of this one is.
+            identity["shards"] = f"shards-{self.progress.step}-of-{self.world.size}"
             head = cast("ShardedHead", self.learner.head)
-            write_shard(folder, shard_state(head, self.learner.head_optimizer))
+            write_shard(folder / identity["shards"], shard_state(head, self.learner.head_optimizer))
             self.world.barrier()
         if self.world.is_main:
-            checkpoint.save(folder, Checkpoint(self.learner.state(), replace(self.progress), self.identity))
+            checkpoint.save(folder, Checkpoint(self.learner.state(), replace(self.progress), identity))
+            for old in folder.glob("shards-*"):
+                if old.name != identity.get("shards"):
+                    shutil.rmtree(old)
         self.world.barrier()
 
     def load(self, name: str = LAST) -> None:
@@ -281,5 +290,6 @@ class Trainer:
         self.learner.load(found.part)
         if self.learner.split:
             head = cast("ShardedHead", self.learner.head)
-            load_shards(head, read_shards(folder, head), self.learner.head_optimizer)
+            shards = folder / found.identity.get("shards", "")
+            load_shards(head, read_shards(shards, head), self.learner.head_optimizer)
         self.progress = replace(found.progress)
