@@ -49,6 +49,12 @@ def all_commands() -> object:
 
 
 @pytest.fixture
+def no_curves(monkeypatch):
+    """A run's own picture takes longer than training it here."""
+    monkeypatch.setattr("facewise.training.run.draw_curves", lambda *_: None)
+
+
+@pytest.fixture
 def people(tmp_path, monkeypatch) -> Path:
     """Crops of ten people, eight of each, and a home of their own."""
     monkeypatch.setenv("FACEWISE_HOME", str(tmp_path / "home"))
@@ -93,6 +99,7 @@ def test_train_makes_a_model(facewise, people):
     )
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_train_in_json(facewise, people):
     found = facewise("train", people, *SETTINGS, "loss=cosface", "--out", "run", "--json").json
     assert found["run"] == "run"
@@ -103,6 +110,7 @@ def test_train_in_json(facewise, people):
     assert "did you mean arcface" in wrong.json["error"]
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_a_stopped_train_goes_on(facewise, people, stopped, monkeypatch):
     with monkeypatch.context():
         stopped()
@@ -126,6 +134,7 @@ def test_recipes(facewise):
     assert "did you mean arcface-mobilefacenet" in facewise("recipes", "arcface-mobilfacenet", code=3).err
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_compare(facewise, people):
     words = ("compare", people, *SETTINGS, "--losses", "softmax,arcface", "--seeds", "0", "--device", "cpu")
     done = facewise(*words, "arcface:loss.margin=0.2")
@@ -141,6 +150,7 @@ def test_compare(facewise, people):
     assert "(loss.margin 0.2 not 0.3); name another folder with --out" in other.complaints[0]
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_a_comparison_with_a_failed_run_ends_with_3(facewise, people):
     wild = [f"softmax:{word}" for word in ("optimizer.rate=1e30", "clip=null", "schedule.warmup_epochs=0")]
     done = facewise("compare", people, *SETTINGS, *wild, "--seeds", "0", "--out", "cmp", "--json", code=3)

@@ -296,6 +296,10 @@ def test_what_cannot_be_compared_is_told_before_anything_is_trained(drawn):
         run(data, settings=SMALL | {"seed": 4})
     with pytest.raises(SettingError, match="needs a seed"):
         run(data, seeds=())
+    with pytest.raises(SettingError, match=r"seed: .*greater than or equal to 0"):
+        run(data, seeds=(0, -1))
+    with pytest.raises(SettingError, match="drawn by pca or tsne, not by 'umap'"):
+        run(data, embedding_map="umap")
     with pytest.raises(SettingError, match="arcface holds out other photos"):
         run(data, per_loss={"arcface": {"data.held_out_photos": 0.5}})
     unmeasured = {"data.held_out_people": 0.0}

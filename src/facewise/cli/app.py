@@ -17,6 +17,7 @@ from facewise._version import __version__
 from facewise.cli import (
     STOPPED,
     bench,
+    compare,
     data,
     demo,
     evaluate,
@@ -109,6 +110,7 @@ app.add_typer(gallery.app, name="gallery")
 data.app.command("synth")(synth.synth)
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
+app.command("compare")(compare.compare)
 app.command("recipes")(train.recipes)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(models.app, name="models")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facewise.cli import STOPPED
-from facewise.cli.options import Detector, Json, Threads, load_pipeline
+from facewise.cli.options import Detector, Json, Threads, load_pipeline, need_training
 from facewise.cli.output import print_json, say, table, tell, usage_error
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def compare(
 
     `facewise compare photos --losses softmax,arcface epochs=20`. The same command again goes on where it was.
     """
+    need_training()
     import torch
 
     from facewise.training.compare import compare as run_comparison

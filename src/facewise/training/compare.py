@@ -19,7 +19,7 @@ from facewise.training.curves import draw_bands
 from facewise.training.display import Bar, Display
 from facewise.training.distributed import World
 from facewise.training.embedding_map import Method as MapMethod
-from facewise.training.embedding_map import draw_embedding_map
+from facewise.training.embedding_map import check_method, draw_embedding_map
 from facewise.training.engine import StoppedError
 from facewise.training.heldout import read_held_out
 from facewise.training.run import train
@@ -76,6 +76,7 @@ def compare(
     seeds = list(dict.fromkeys(seeds))
     if not seeds:
         raise SettingError("A comparison needs a seed, better three.")
+    check_method(embedding_map)
     say, notes = display().say, list[str]()
 
     def note(text: str) -> None:

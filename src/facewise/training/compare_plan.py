@@ -80,18 +80,18 @@ class Job:
         return checkpoint.exists(folder_of(self.folder, LAST))
 
     def check(self) -> None:
-        """Refuse a folder of something else.
+        """Refuse a seed that is none, and a folder of something else.
 
         Raises:
-            SettingError: It holds a run of other settings or data, or no run.
+            SettingError: The folder holds a run of other settings or data, or no run.
         """
-        folder = self.folder
+        folder, config = self.folder, self.method.config(self.seed)
         if not folder.exists() or (folder.is_dir() and all(p.name.startswith(".") for p in folder.iterdir())):
             return
         elsewhere = "name another folder with --out"
         if not (folder / CONFIG).is_file():
             raise SettingError(f"{folder} is there and is no run; {elsewhere}.")
-        found, wanted = _flat(read_config(folder / CONFIG)), _flat(self.method.config(self.seed))
+        found, wanted = _flat(read_config(folder / CONFIG)), _flat(config)
         other = [key for key in {**found, **wanted} if found.get(key) != wanted.get(key)]
         if other:
             told = ", ".join(f"{key} {found.get(key)} not {wanted.get(key)}" for key in other[:3])

@@ -6,6 +6,7 @@ A recipe is a YAML file of these settings. Unknown keys are refused with the nea
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -191,6 +192,10 @@ class Config(Settings):
         if self.best_by == "verification" and not data.held_out_people and not data.split:
             raise ValueError("best_by verification needs data.held_out_people")
         return self
+
+    def fingerprint(self) -> str:
+        """The settings that are not the defaults, so that a run outlives the settings of a later version."""
+        return json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
 
     def dump(self) -> str:
         """YAML that `read_config` takes."""

@@ -101,12 +101,20 @@ def divide(crops: Crops, config: Data, seed: int) -> TrainingData:
         return _by_file(store, _find(crops.root, config.split))
     unknown = None
     if config.held_out_people:
-        parts = split(store, (1 - config.held_out_people, config.held_out_people), by="identity", names=_PARTS, seed=seed)
+        parts = split(
+            store,
+            (1 - config.held_out_people, config.held_out_people),
+            by="identity",
+            names=_PARTS,
+            seed=seed,
+        )
         unknown = store.subset(_of(parts.parts, "held out"))
         store = store.subset(_of(parts.parts, "train"))
     known = None
     if config.held_out_photos:
-        parts = split(store, (1 - config.held_out_photos, config.held_out_photos), by="photo", names=_PARTS, seed=seed)
+        parts = split(
+            store, (1 - config.held_out_photos, config.held_out_photos), by="photo", names=_PARTS, seed=seed
+        )
         known = store.subset(_of(parts.parts, "held out"), keep_names=True)
         store = store.subset(_of(parts.parts, "train"), keep_names=True)
     if len(store.names) < 2:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,18 @@ def draw_embedding_map(
         figure.savefig(temporary, dpi=130)
 
 
+def check_method(method: Method) -> None:
+    """Refuse a way to draw that is not there.
+
+    Raises:
+        SettingError: It is unknown, or t-SNE without scikit-learn.
+    """
+    if method not in get_args(Method):
+        raise SettingError(f"Embeddings are drawn by {' or '.join(get_args(Method))}, not by {method!r}.")
+    if method == "tsne" and find_spec("sklearn") is None:
+        raise SettingError("t-SNE needs scikit-learn; install it, or draw the map by PCA.")
+
+
 def chosen_photos(labels: NDArray[np.int64], people: int) -> NDArray[np.int64]:
     """The photos of the `people` with most photos; of as many, those with the lower numbers."""
     present, counts = np.unique(labels, return_counts=True)
@@ -83,10 +96,9 @@ def project(embeddings: NDArray[np.float32], method: Method = "pca") -> tuple[ND
 
 
 def _tsne(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-    try:
-        from sklearn.manifold import TSNE  # noqa: PLC0415  optional
-    except ImportError:
-        raise SettingError("t-SNE needs scikit-learn; install it, or draw the map by PCA.") from None
+    check_method("tsne")
+    from sklearn.manifold import TSNE  # noqa: PLC0415  optional
+
     if len(embeddings) < 5:
         raise SettingError(f"t-SNE of {len(embeddings)} photos shows nothing; draw the map by PCA.")
     # On the unit sphere, Euclidean distances order photos as cosines do.

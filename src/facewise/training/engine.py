@@ -82,7 +82,9 @@ class Trainer:
         self.config, self.world = learner.config, learner.world
         self.identity = identity or {}
         self.display: Display = (display or Quiet()) if self.world.is_main else Quiet()
-        self.pairs = None if data.unknown is None else make_pairs(data.unknown.labels, self.config.seed)
+        drawn_by = self.config.data.split_seed
+        seed = self.config.seed if drawn_by is None else drawn_by
+        self.pairs = None if data.unknown is None else make_pairs(data.unknown.labels, seed)
         self.progress = Progress()
         self._saved_at = time.monotonic()
 

@@ -134,8 +134,12 @@ def load_recipe(recipe: str | Path, overrides: Mapping[str, Any] | None = None) 
     """
     text = str(recipe)
     if text.endswith((".yaml", ".yml")):
-        return read_config(text, overrides)
-    return make_config(recipe_settings(text), overrides)
+        config = read_config(text, overrides)
+    else:
+        config = make_config(recipe_settings(text), overrides)
+    BACKBONES.get(config.backbone.name)  # before anything long is begun
+    LOSSES.get(config.loss.name)
+    return config
 
 
 def _read_run(folder: Path) -> tuple[Config, str]:
@@ -201,7 +205,7 @@ def _trainer(
         rank=world.rank,
         world=world.size,
     )
-    identity = {"data": parts.train.data_hash, "configuration": config.dump()}
+    identity = {"data": parts.train.data_hash, "configuration": config.fingerprint()}
     return Trainer(learner, parts, batches, folder, identity=identity, display=display)
 
 

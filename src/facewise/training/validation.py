@@ -103,7 +103,9 @@ def accuracy_and_loss(store: CropStore, embed: Embed, head: Any, device: torch.d
         sizes = [len(labels[i : i + _BATCH]) for i in parts]
         found["loss"] = float(np.average(losses, weights=sizes))
     if hasattr(head, "logits"):
-        named = [head.logits(embeddings[i : i + _BATCH]).argmax(1) for i in parts]
+        # A split head has no logits of all people, but knows the nearest; all processes must ask it alike.
+        name = getattr(head, "predict", lambda some: head.logits(some).argmax(1))
+        named = [name(embeddings[i : i + _BATCH]) for i in parts]
         found["accuracy"] = float((torch.cat(named) == labels).double().mean())
     return found
 

@@ -238,6 +238,20 @@ def triplet(
     return mean(losses)
 
 
+def balanced_contrastive(x: Tensor, labels: Sequence[int], margin: float) -> Tensor:
+    """The mean of y·d² and that of (1 − y)·[m − d]₊², halved, pair by pair."""
+    unit = [row / row.norm() for row in x]
+    same, different = [], []
+    for i in range(len(labels)):
+        for j in range(i + 1, len(labels)):
+            distance = (unit[i] - unit[j]).norm()
+            if labels[i] == labels[j]:
+                same.append(distance**2)
+            else:
+                different.append(torch.clamp(margin - distance, min=0) ** 2)
+    return (sum(same) / len(same) + sum(different) / len(different)) / 2
+
+
 def contrastive(x: Tensor, labels: Sequence[int], margin: float, hardest: bool = False) -> Tensor:
     positive, negative = [], []
     for i in range(len(x)):

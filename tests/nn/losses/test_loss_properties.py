@@ -51,6 +51,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("triplet", {"mining": "all"}),
     ("triplet", {"mining": "batch-hard", "squared": False, "soft": True}),
     ("contrastive", {"negatives": "hard"}),
+    ("contrastive", {"negatives": "balanced"}),
 ]
 IDS = [f"{name}-{options}" if options else name for name, options in VARIANTS]
 each_variant = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=IDS)
@@ -295,7 +296,7 @@ def test_a_hundred_thousand_people(name):
         ("triplet", {"mining": "hardest"}, "mining must be one of all, semi-hard, batch-hard"),
         ("triplet", {"margin": -1.0}, "margin must be at least 0"),
         ("contrastive", {"margin": 3.0}, "margin must be above 0 and at most 2"),
-        ("contrastive", {"negatives": "soft"}, "negatives must be one of all, hard"),
+        ("contrastive", {"negatives": "soft"}, "negatives must be one of all, hard, balanced"),
         ("supcon", {"temperature": 0.0}, "temperature must be above 0"),
         ("arcface", {"scala": 1}, "no option 'scala'; did you mean scale"),
     ],

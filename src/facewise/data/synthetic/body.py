@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facewise.data.synthetic.mesh import Mesh, grid_mesh
+from facewise.data.synthetic.mesh import Mesh, Values, grid_mesh, widened
 from facewise.data.synthetic.shape import Floats, Head
 
 
@@ -34,13 +34,10 @@ def ear(head: Head, side: int, skin: Floats) -> Mesh:
     return grid_mesh(points, closed=False, colour=redder, open_=inner, gloss=0.2)
 
 
-def torso(skin: Floats, clothes: Floats, neckline: float, build: float) -> Mesh:
-    """Neck and shoulders.
+def torso(build: float) -> Mesh:
+    """Neck and shoulders, without colour.
 
     Args:
-        skin: Linear colour.
-        clothes: Linear colour.
-        neckline: How far the clothes are cut out below the chin, in millimetres.
         build: How broad, 1 is average.
     """
     y = np.concatenate([[45, 70, 95, 112], np.arange(122, 200, 5), [205, 225, 260, 310, 430.0]])
@@ -48,7 +45,7 @@ def torso(skin: Floats, clothes: Floats, neckline: float, build: float) -> Mesh:
         y, [45, 95, 120, 135, 150, 165, 185, 215, 260, 430], [54, 54, 57, 66, 92, 128, 165, 190, 202, 205]
     )
     depth = np.interp(y, [45, 95, 130, 150, 180, 260, 430], [50, 52, 58, 68, 84, 100, 104])
-    theta = np.linspace(-np.pi, np.pi, 72, endpoint=False)
+    theta = _round_torso()
     width, depth = width * (0.55 + 0.45 * build), depth * (0.7 + 0.3 * build)
     sine, cosine = np.sin(theta), np.cos(theta)
     x = width[:, None] * np.sign(sine) * np.abs(sine) ** 0.85
@@ -60,10 +57,26 @@ def torso(skin: Floats, clothes: Floats, neckline: float, build: float) -> Mesh:
     slope = 0.08 * np.abs(x) * np.clip((y[:, None] - 130) / 40, 0, 1)
     height = y[:, None] + slope
     points = np.stack([x, height, z], -1)
-    cut = 126 + neckline * np.clip(cosine, 0, 1) ** 4
-    worn = np.clip((height - cut) / 9 + 0.5, 0, 1)[..., None]
-    hem = np.exp(-(((height - cut - 7) / 6) ** 2))[..., None]
-    colour = skin * (1 - worn) + clothes * worn * (1 - 0.35 * hem)
     # The chin keeps light from the neck.
     open_ = np.interp(y, [45, 90, 135], [0.25, 0.5, 1.0])[:, None]
-    return grid_mesh(points, closed=True, colour=colour, open_=open_, gloss=0.05)
+    return grid_mesh(points, closed=True, colour=np.zeros(3), open_=open_, gloss=0.05)
+
+
+def dressed(trunk: Mesh, skin: Floats, clothes: Floats, neckline: float) -> Values:
+    """(3, R, C) linear colour of neck and shoulders.
+
+    Args:
+        trunk: See `torso`.
+        skin: Linear colour.
+        clothes: Linear colour.
+        neckline: How far the clothes are cut out below the chin, in millimetres.
+    """
+    cut = 126 + neckline * np.clip(np.cos(widened(_round_torso().astype(np.float32))), 0, 1) ** 4
+    below = trunk.points[1] - cut
+    worn = np.clip(below / 9 + 0.5, 0, 1)
+    cloth = worn * (1 - 0.35 * np.exp(-(((below - 7) / 6) ** 2)))
+    return np.stack([float(s) * (1 - worn) + float(c) * cloth for s, c in zip(skin, clothes, strict=True)])
+
+
+def _round_torso() -> Floats:
+    return np.linspace(-np.pi, np.pi, 73)

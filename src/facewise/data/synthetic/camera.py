@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing import Any, TypeAlias
+
 import numpy as np
+from numpy.typing import NDArray
 
 from facewise.data.synthetic.shape import Floats
 from facewise.data.synthetic.view import View
+
+_Any: TypeAlias = NDArray[np.floating[Any]]
 
 DISTANCE = 1100.0
 """Millimetres from the camera to the middle of the head: a portrait, not a selfie."""
@@ -45,8 +50,15 @@ class Camera:
 
     def pixels(self, points: Floats) -> Floats:
         """Where points (K, 3) are seen: (K, 3) column, row, and nearness in millimetres."""
-        scale = self.scale * DISTANCE / (DISTANCE - points[:, 2])
-        return np.stack([self.x + scale * points[:, 0], self.y + scale * points[:, 1], points[:, 2]], -1)
+        return np.stack(self._seen(*points.T), -1)
+
+    def planes(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """As `pixels`, of points (3, …) to (3, …)."""
+        return np.stack(self._seen(*points))
+
+    def _seen(self, x: _Any, y: _Any, z: _Any) -> tuple[_Any, _Any, _Any]:
+        scale = (self.scale * DISTANCE) / (DISTANCE - z)
+        return self.x + scale * x, self.y + scale * y, z
 
     def enlarged(self, factor: float) -> Camera:
         """The same picture with so many times the pixels."""

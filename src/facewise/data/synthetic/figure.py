@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
 import cv2
 import numpy as np
@@ -11,14 +11,14 @@ import numpy as np
 from facewise.data.synthetic import body, hair
 from facewise.data.synthetic.camera import PIVOT, rotation_of
 from facewise.data.synthetic.canvas import Pixels, linear
-from facewise.data.synthetic.features import eye, mouth
-from facewise.data.synthetic.mesh import Mesh, grid_mesh, joined
+from facewise.data.synthetic.features import eye, eye_window, mouth, mouth_window
+from facewise.data.synthetic.mesh import COLUMNS, Mesh, Values, grid_mesh, grid_normals, joined, turned
 from facewise.data.synthetic.person import Person
 from facewise.data.synthetic.shape import Expression, Floats, Head, head_of
 from facewise.data.synthetic.skin import skin
 from facewise.data.synthetic.view import View
 
-_COLUMNS, _ROWS = 84, 96
+_ROWS = 96
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,12 +28,14 @@ class Posed:
     Attributes:
         mesh: Everything there is to see.
         face: (H, W, 3) linear picture of the face.
+        strands: See `facewise.data.synthetic.hair.strands`.
         rotation: (3, 3) from the head's axes to the camera's.
         hair: (3,) linear colour.
     """
 
     mesh: Mesh
     face: Pixels
+    strands: Pixels
     rotation: Floats
     hair: Floats
 
@@ -45,55 +47,78 @@ class Figure:
         self.person, self.head = person, head_of(person)
         self.tone, self.dark = linear(person.skin), linear(person.hair)
         self.skin = skin(person, self.head)
+        self.bare = np.asarray(cv2.merge([*self.skin]), np.float32)
         self.strands = hair.strands(person)
-        share = np.linspace(-1, 1, _COLUMNS, endpoint=False)
+        share = np.linspace(-1, 1, COLUMNS)
         theta = np.pi * (0.52 * share + 0.48 * share**3)  # denser where the face is
-        self.theta, self.t = np.meshgrid(theta, _rows(self.head))
-        self.covered = hair.cover(person, self.theta, self.t)
-        self.raised = hair.thickness(person, self.theta, self.t, self.covered)
-        rest = self.head.places(self.theta, self.t)
-        self.place = np.stack([self.theta, rest[..., 0], self.t], -1)
-        self.open = self._openness(rest)
+        theta, t = np.meshgrid(theta, _rows(self.head))
+        covered = hair.cover(person, theta, t)
+        raised = hair.thickness(person, theta, t, covered)
+        self.surface = self.head.surface(theta, t)
+        rest = self.surface.rest
+        crown = grid_mesh(
+            rest, closed=True, colour=self.tone, place=np.stack([theta, rest[..., 0], t], -1), pictured=True,
+            hair=covered, open_=self._openness(theta, t, raised), gloss=0.75 - 0.45 * covered,
+        )  # fmt: skip
+        # Hair stands off away from the middle of the head: upwards only above the temples.
+        self.up = np.minimum(t + 30, 0).astype(np.float32)
+        self.raised = raised.astype(np.float32)
         ears = [body.ear(self.head, side, self.tone) for side in (-1, 1)]
         locks = hair.locks(person, self.dark)
+        self.trunk = body.torso(person.jaw_width)
         self.still = joined(ears if locks is None else [*ears, hair.two_sided(locks)])
+        self.whole = joined([crown, self.still, self.trunk])
 
-    def _openness(self, rest: Floats) -> Floats:
+    def _openness(self, theta: Floats, t: Floats, raised: Floats) -> Floats:
         """How much even light reaches a place: less in hollows and under the chin."""
-        relief = self.head.relief(rest[..., 0], self.t) * np.clip(np.cos(self.theta) * 3, 0, 1) + self.raised
+        relief = self.head.relief(self.surface.rest[..., 0], t) * np.clip(np.cos(theta) * 3, 0, 1) + raised
         around = cv2.GaussianBlur(relief, (0, 0), 4.0)
         hollow = np.maximum(around - relief, 0)
-        under = np.clip((self.t - self.person.chin) / 14, 0, 1) * 0.6
+        under = np.clip((t - self.person.chin) / 14, 0, 1) * 0.6
         return np.asarray(np.clip(1 - 0.055 * hollow, 0.45, 1) * (1 - under), np.float64)
 
     def posed(self, view: View) -> Posed:
         """The person as a photo of them shows."""
-        expression = Expression.of(view)
         rotation = rotation_of(view.yaw, view.pitch, view.roll)
-        points = self.head.places(self.theta, self.t, expression)
-        # Hair stands off away from the middle of the head: upwards only above the temples.
-        away = np.stack([points[..., 0], np.minimum(self.t + 30, 0), points[..., 2]], -1)
-        away /= np.maximum(np.linalg.norm(away, axis=-1, keepdims=True), 1e-9)
-        points = points + away * self.raised[..., None]
-        crown = grid_mesh(
-            points, closed=True, colour=self.tone, place=self.place, painted=1.0, hair=self.covered,
-            open_=self.open, gloss=0.75 - 0.45 * self.covered,
-        )  # fmt: skip
-        head = joined([crown, self.still]).turned(rotation, PIVOT)
-        mesh = joined([head, self._torso(view)])
-        face = self.skin.copy()
-        for side in (-1, 1):
-            eye(face, self.person, view, side)
-        mouth(face, self.person, view)
+        crown = self._crown(Expression.of(view))
+        head = np.concatenate([crown, self.still.points], axis=1)
+        normals = np.concatenate([grid_normals(crown, closed=True), self.still.normals], axis=1)
+        # Shoulders follow the head a little.
+        lean = rotation_of(0.3 * view.yaw, 0.0, 0.25 * view.roll)
+        mesh = replace(
+            self.whole,
+            points=np.concatenate(
+                [turned(head, rotation, PIVOT), turned(self.trunk.points, lean, PIVOT)], axis=1
+            ),
+            normals=np.concatenate([turned(normals, rotation), turned(self.trunk.normals, lean)], axis=1),
+            colour=self._colours(view),
+        )
+        return Posed(mesh, self._face(view), self.strands, rotation, self.dark)
 
-        return Posed(mesh, face, rotation, self.dark)
+    def _crown(self, expression: Expression) -> Values:
+        """(3, R, C) the head's vertices with the hair on them."""
+        points = np.moveaxis(self.surface.places(expression), -1, 0).astype(np.float32)
+        away = np.stack([points[0], self.up, points[2]])
+        away *= self.raised / np.maximum(np.sqrt((away**2).sum(0)), np.float32(1e-9))
+        return np.asarray(points + away, np.float32)
 
-    def _torso(self, view: View) -> Mesh:
+    def _colours(self, view: View) -> Values:
         rng = np.random.default_rng([view.seed, view.person, view.photo, 1])
         clothes = linear(rng.uniform(0.08, 0.9) * rng.uniform(0.6, 1.0, 3))
-        trunk = body.torso(self.tone, clothes, float(rng.uniform(0, 60)), self.person.jaw_width)
-        # Shoulders follow the head a little.
-        return trunk.turned(rotation_of(0.3 * view.yaw, 0.0, 0.25 * view.roll), PIVOT)
+        colours = self.whole.colour.copy()
+        colours[:, -self.trunk.rows :] = body.dressed(
+            self.trunk, self.tone, clothes, float(rng.uniform(0, 60))
+        )
+        return colours
+
+    def _face(self, view: View) -> Pixels:
+        """(H, W, 3) linear picture."""
+        face = self.bare.copy()
+        for where, paint in (*((eye_window(side), partial(eye, side=side)) for side in (-1, 1)), (mouth_window(self.person), mouth)):
+            part = self.skin[:, where.rows, where.columns].copy()
+            paint(part, self.person, view)
+            face[where.rows, where.columns] = cv2.merge([*part])
+        return face
 
 
 @lru_cache(maxsize=4)

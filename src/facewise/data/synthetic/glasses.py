@@ -35,25 +35,35 @@ def put_on(picture: Pixels, depth: Pixels, head: Head, view: View, rotation: Flo
     def seen(points: Floats) -> Floats:
         return camera.pixels(turned(points, rotation))
 
-    dark = view.glasses == "dark"
-    for lens in lenses:
-        mask = _filled(seen(lens), picture.shape[:2])
-        tint = linear(np.array(view.glasses_colour) * 0.4) if dark else np.array([0.75, 0.8, 0.85])
-        _lay(picture, mask * np.float32(0.88 if dark else 0.07), tint)
-        glint = _filled(seen(_glint(lens)), picture.shape[:2])
-        _lay(picture, glint * mask * np.float32(0.18 if dark else 0.10), np.array([0.9, 0.95, 1.0]))
-    mask = np.zeros(picture.shape[:2], np.uint8)
+    flat = [seen(lens) for lens in lenses]
+    glints = [seen(_glint(lens)) for lens in lenses]
+    wires = [*(np.concatenate([lens, lens[:1]]) for lens in flat), *(seen(line) for line in lines)]
     thickness = max(1, round(_RIM * camera.scale))
-    for line in (*(np.concatenate([lens, lens[:1]]) for lens in lenses), *lines):
-        points = seen(line)
+    # Only this part of the picture is touched.
+    every = np.concatenate(wires)[:, :2]
+    first = np.clip(np.floor(every.min(0)).astype(np.int64) - thickness - 2, 0, depth.shape[0])
+    last = np.clip(np.ceil(every.max(0)).astype(np.int64) + thickness + 2, 0, depth.shape[0])
+    part = picture[first[1] : last[1], first[0] : last[0]]
+    if not part.size:
+        return
+    shift = np.append(first, 0)
+    dark = view.glasses == "dark"
+    for lens, stripe in zip(flat, glints, strict=True):
+        mask = _filled(lens - shift, part.shape)
+        tint = linear(np.array(view.glasses_colour) * 0.4) if dark else np.array([0.75, 0.8, 0.85])
+        _lay(part, mask * np.float32(0.88 if dark else 0.07), tint)
+        glint = _filled(stripe - shift, part.shape)
+        _lay(part, glint * mask * np.float32(0.18 if dark else 0.10), np.array([0.9, 0.95, 1.0]))
+    rims = np.zeros(part.shape[:2], np.uint8)
+    for points in wires:
         column, row = (np.clip(points[:, i].astype(np.int64), 0, depth.shape[0] - 1) for i in (0, 1))
         visible = points[:, 2] > depth[row, column] - _BEHIND
-        fixed = np.round((points[:, :2] - 0.5) * 16).astype(np.int32)
+        fixed = np.round((points[:, :2] - first - 0.5) * 16).astype(np.int32)
         for i in range(len(fixed) - 1):
             if visible[i] and visible[i + 1]:
                 ends = [(int(x), int(y)) for x, y in fixed[i : i + 2]]
-                cv2.line(mask, ends[0], ends[1], 255, thickness, cv2.LINE_AA, 4)
-    _lay(picture, mask.astype(np.float32) / 255, linear(view.glasses_colour))
+                cv2.line(rims, ends[0], ends[1], 255, thickness, cv2.LINE_AA, 4)
+    _lay(part, rims.astype(np.float32) / 255, linear(view.glasses_colour))
 
 
 def _frame(head: Head, half: float) -> tuple[list[Floats], list[Floats]]:

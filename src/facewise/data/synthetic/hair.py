@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -94,14 +96,11 @@ def locks(person: Person, colour: Floats) -> Mesh | None:
     )
     shade = 0.55 + 0.45 * np.clip(0.5 + 0.5 * grooves, 0, 1)
     # Seen from the front columns must run to the image's right: from behind, theta runs to its left.
-    return grid_mesh(points, closed=False, colour=colour, place=place, hair=1.0, open_=shade, gloss=0.3)
+    return grid_mesh(
+        points, closed=False, colour=colour, place=place, pictured=True, hair=1.0, open_=shade, gloss=0.3
+    )
 
 
 def two_sided(mesh: Mesh) -> Mesh:
     """The mesh and its inside, whose normals point the other way."""
-    inside = mesh.moved(mesh.points, -mesh.normals)
-    flipped = Mesh(
-        inside.points, inside.normals, inside.triangles[:, ::-1], inside.colour, inside.place,
-        inside.painted, inside.hair, inside.open * 0.45, inside.gloss,
-    )  # fmt: skip
-    return joined([mesh, flipped])
+    return joined([mesh, replace(mesh.turned_over(), open=mesh.open * np.float32(0.45))])

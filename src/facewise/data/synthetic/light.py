@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from facewise.data.synthetic.canvas import Pixels, texel
 from facewise.data.synthetic.figure import Posed
 from facewise.data.synthetic.hair import BOTTOM, STRANDS_SIZE, TOP
-from facewise.data.synthetic.mesh import Mesh
+from facewise.data.synthetic.mesh import Mesh, Values
 from facewise.data.synthetic.raster import Seen
 from facewise.data.synthetic.shape import Floats
 from facewise.data.synthetic.view import View
@@ -23,83 +24,109 @@ _ROW = 512
 """Pixels are read from pictures in rows of so many: OpenCV takes no row of 100,000."""
 
 
-def in_shadow(mesh: Mesh, light: Floats) -> Floats:
-    """(V,) 0 to 1, how far other parts stand between each vertex and the lamp.
+def in_shadow(mesh: Mesh, light: Floats) -> Values:
+    """(R, C) 0 to 1, how far other parts stand between each vertex and the lamp.
 
     Vertices are dropped on a grid seen from the lamp; one well behind the nearest of its cell is in shadow.
     """
     side = np.cross(light, [0.0, 1.0, 0.0] if abs(light[1]) < 0.9 else [1.0, 0.0, 0.0])
     side /= np.linalg.norm(side)
     up = np.cross(light, side)
-    near = mesh.points @ light
-    column = np.clip((mesh.points @ side / _CELL + _CELLS / 2).astype(np.int64), 1, _CELLS - 2)
-    row = np.clip((mesh.points @ up / _CELL + _CELLS / 2).astype(np.int64), 1, _CELLS - 2)
-    nearest = np.full((_CELLS, _CELLS), -1e4, np.float64)
-    np.maximum.at(nearest.reshape(-1), row * _CELLS + column, near)
+    axes = np.stack([side / _CELL, up / _CELL, light]).astype(np.float32)
+    across, down, near = axes @ mesh.points.reshape(3, -1)
+    column, row = (
+        np.clip((v + np.float32(_CELLS / 2)).astype(np.int64), 1, _CELLS - 2) for v in (across, down)
+    )
+    cell = row * _CELLS + column
+    nearest = np.full(_CELLS * _CELLS, -1e4, np.float32)
+    np.maximum.at(nearest, cell, near)
     # Far from the lamp's line a cell may have no vertex at all: its neighbours' nearest stands in.
-    nearest = np.asarray(cv2.dilate(nearest, np.ones((3, 3), np.uint8)), np.float64)
-    slack = 7 + 9 * (1 - np.clip(mesh.normals @ light, 0, 1))
-    shadow = np.zeros(len(near))
-    for down in (-1, 0, 1):
-        for right in (-1, 0, 1):
-            before = nearest[row + down, column + right] - near - slack
-            shadow += np.clip(before / 8, 0, 1)
-    return np.asarray(shadow / 9, np.float64)
+    nearest = cv2.dilate(nearest.reshape(_CELLS, _CELLS), np.ones((3, 3), np.uint8)).reshape(-1)
+    facing = np.clip(axes[2] @ mesh.normals.reshape(3, -1), 0, 1)
+    limit = near + (16 - 9 * facing)
+    shadow = np.zeros(len(near), np.float32)
+    for shift in (down * _CELLS + right for down in (-1, 0, 1) for right in (-1, 0, 1)):
+        before = nearest[cell + shift]
+        before -= limit
+        shadow += np.clip(before, 0, 8, out=before)
+    return np.asarray(shadow / np.float32(72), np.float32).reshape(mesh.hair.shape)
 
 
-def shade(posed: Posed, view: View, seen: Seen, strands: NDArray[np.float32]) -> Pixels:
-    """(P, 3) linear colour of the pixels seen.
+def shade(posed: Posed, view: View, seen: Seen) -> Pixels:
+    """(3, P) linear colour of the pixels seen.
 
     Light is worked out at the vertices, which are as close as a few pixels, and colour at the pixels.
 
     Args:
         posed: The person.
         view: How they are lit.
-        seen: What is seen where.
-        strands: See `facewise.data.synthetic.hair.strands`.
+        seen: What is seen where; its values are columns and rows of the mesh.
     """
     mesh = posed.mesh
     lit, shine = light_on(mesh, view)
-    is_plain = (mesh.painted + mesh.hair == 0)[seen.corners[:, 0]]
-    plain, rich = np.flatnonzero(is_plain), np.flatnonzero(~is_plain)
-    colours = np.empty((len(seen.pixels), 3), np.float32)
-    colours[plain] = seen.only(plain).mix((mesh.colour * lit + shine).astype(np.float32))
-    table = np.concatenate([lit, shine, mesh.place, mesh.hair[:, None]], axis=1).astype(np.float32)
-    pixel = seen.only(rich).mix(table)
-    albedo = _read(posed.face, *texel(pixel[:, 7], pixel[:, 8]))
-    lightness = _read(strands, *_strand(pixel[:, 6], pixel[:, 8]))
-    covered = np.clip((pixel[:, 9] - 0.5) * 2.2 + 0.5 + 0.5 * (lightness - 1), 0, 1)[:, None]
-    hair = np.clip(lightness, 0.3, 2)[:, None] * posed.hair.astype(np.float32)
-    albedo += covered * (hair - albedo)
-    colours[rich] = albedo * pixel[:, 0:3] + pixel[:, 3:6]
+    # The vertices make a picture, and it is read where the pixels are in it: quicker than to mix all values.
+    across, down = seen.values
+    pictured = mesh.pictured[np.rint(down).astype(np.int64)]
+    colours = np.empty((3, len(pictured)), np.float32)
+    plain = np.flatnonzero(~pictured)
+    glow = [c * light + shine * tint for c, light, tint in zip(mesh.colour, lit, view.light_colour, strict=True)]
+    colours[:, plain] = _read(cv2.merge(glow), across[plain], down[plain])
+    rich = np.flatnonzero(pictured)
+    across, down = across[rich], down[rich]
+    theta, x, t, shine_there = _read(cv2.merge([*mesh.place, shine]), across, down)
+    *lit_there, haired = _read(cv2.merge([*lit, mesh.hair]), across, down)
+    (lightness,) = _read(posed.strands, *_strand(theta, t))
+    covered = haired * np.float32(2.2) + lightness * np.float32(0.5) - np.float32(1.1)
+    covered = np.clip(covered, 0, 1, out=covered)
+    lightness = np.clip(lightness, 0.3, 2)
+    albedo = _read(posed.face, *texel(x, t))
+    for i in range(3):
+        colour = albedo[i]
+        colour += covered * (lightness * np.float32(posed.hair[i]) - colour)
+        colour *= lit_there[i]
+        colour += shine_there * np.float32(view.light_colour[i])
+        colours[i, rich] = colour
     return colours
 
 
-def light_on(mesh: Mesh, view: View) -> tuple[Floats, Floats]:
-    """Light that a vertex scatters in its own colour, (V, 3), and light it mirrors, (V, 3)."""
+def light_on(mesh: Mesh, view: View) -> tuple[Values, Values]:
+    """Light that a vertex scatters in its own colour, (3, R, C), and how much of the lamp it mirrors, (R, C)."""
     light = np.array(view.light) / np.linalg.norm(view.light)
-    normal, covered, open_, gloss = mesh.normals, mesh.hair[:, None], mesh.open[:, None], mesh.gloss[:, None]
-    clear = 1 - in_shadow(mesh, light)[:, None]
-    # Light goes a little way under skin, red the farthest: it reaches round the edge of a shadow.
-    wrap = np.array([0.30, 0.17, 0.13]) * (1 - covered) + 0.12 * covered
-    lamp = np.clip((normal @ light)[:, None] + wrap, 0, None) / (1 + wrap) * (0.15 + 0.85 * clear)
-    even = (0.74 - 0.26 * normal[:, 1:2]) * (0.75 + 0.25 * normal[:, 2:3]) * open_
-    edge = 0.10 * gloss * (1 - np.clip(normal[:, 2:3], 0, 1)) ** 3 * open_
-    strength, colour = view.light_strength, np.array(view.light_colour)
     half = light + np.array([0.0, 0.0, 1.0])
-    cosine = np.clip(normal @ (half / max(float(np.linalg.norm(half)), 1e-6)), 0, 1)[:, None]
-    shine = gloss * clear * (0.07 * cosine**16 + 0.045 * cosine**50) * strength * colour
-    lit = 1.55 * strength * lamp * colour + 1.05 * (1 - strength) * even + edge
-    return np.asarray(lit, np.float64), np.asarray(shine, np.float64)
+    half /= max(float(np.linalg.norm(half)), 1e-6)
+    clear = 1 - in_shadow(mesh, light)
+    normal, covered = mesh.normals, mesh.hair
+    facing, cosine = (np.stack([light, half]).astype(np.float32) @ normal.reshape(3, -1)).reshape(
+        2, *clear.shape
+    )
+    strength = view.light_strength
+    even = (0.74 - 0.26 * normal[1]) * (0.75 + 0.25 * normal[2])
+    rim = 0.10 * mesh.gloss * (1 - np.clip(normal[2], 0, 1)) ** 3
+    around = (1.05 * (1 - strength) * even + rim) * mesh.open
+    lamp = clear * (1.55 * strength * 0.85) + 1.55 * strength * 0.15
+    cosine = np.clip(cosine, 0, 1)
+    squared = cosine * cosine
+    sixteenth = squared**8
+    shine = strength * mesh.gloss * clear * (0.07 * sixteenth + 0.045 * sixteenth**3 * squared)
+    lit = np.empty_like(normal)
+    # Light goes a little way under skin, red the farthest: it reaches round the edge of a shadow.
+    for i, (reach, colour) in enumerate(zip((0.30, 0.17, 0.13), view.light_colour, strict=True)):
+        wrap = reach + (0.12 - reach) * covered
+        lit[i] = np.maximum(facing + wrap, 0) / (1 + wrap) * lamp * colour + around
+    return lit, shine
 
 
-def _read(picture: Pixels, column: Pixels, row: Pixels) -> Pixels:
-    """Values of a picture at places, bilinear; (P,) or (P, C)."""
+def _read(picture: Pixels, column: Pixels, row: Pixels) -> Sequence[Pixels]:
+    """Values of a picture (H, W) or (H, W, C) at places (P,), bilinear: (P,) for each of the C."""
     count = len(column)
+    if not count:
+        return [np.empty(0, np.float32)] * (1 if picture.ndim == 2 else picture.shape[2])
     padded = -(-count // _ROW) * _ROW
-    maps = [np.resize(np.ascontiguousarray(v, np.float32), (padded // _ROW, _ROW)) for v in (column, row)]
-    read = cv2.remap(picture, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(read.reshape(padded, *picture.shape[2:])[:count], np.float32)
+    maps = np.zeros((2, padded), np.float32)
+    maps[0, :count], maps[1, :count] = column, row
+    places = maps.reshape(2, -1, _ROW)
+    read = cv2.remap(picture, places[0], places[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return [plane.reshape(-1)[:count] for plane in cv2.split(read)]
 
 
 def _strand(theta: Pixels, t: Pixels) -> tuple[Pixels, Pixels]:

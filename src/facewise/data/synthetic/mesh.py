@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ class Mesh:
         triangles: (3, T) numbers of vertices, row by row; clockwise as seen from outside.
         colour: (3, R, C) linear colour where neither the face's picture nor hair is.
         place: (3, R, C) theta, x at rest and t of the surface: where pictures of face and hair are read.
-        pictured: (R, C) 1 where those pictures are seen, 0 where the plain colour is.
+        pictured: (R,) where those pictures are seen and not the plain colour.
         hair: (R, C) how much hair is seen, 0 to 1.
         open: (R, C) how much of the even light reaches it, 0 to 1.
         gloss: (R, C) how much it shines.
@@ -36,7 +37,7 @@ class Mesh:
     triangles: NDArray[np.int64]
     colour: Values
     place: Values
-    pictured: Values
+    pictured: NDArray[np.bool_]
     hair: Values
     open: Values
     gloss: Values
@@ -93,7 +94,7 @@ def grid_mesh(
         _grid_triangles(rows, columns),
         vectors(colour),
         vectors(np.zeros(3) if place is None else place),
-        spread(float(pictured)),
+        np.full(rows, pictured),
         spread(hair),
         spread(open_),
         spread(gloss),
@@ -137,12 +138,19 @@ def joined(meshes: list[Mesh]) -> Mesh:
     parts = {
         field.name: np.concatenate(
             [getattr(mesh, field.name) for mesh in meshes],
-            axis=-1 if field.name == "triangles" else -2,
+            axis=-1 if field.name in ("triangles", "pictured") else -2,
         )
         for field in fields(Mesh)
     }
     shifts = np.repeat(starts, [mesh.triangles.shape[1] for mesh in meshes])
     return Mesh(**{**parts, "triangles": parts["triangles"] + shifts})
+
+
+@lru_cache(maxsize=16)
+def places_in(rows: int) -> Values:
+    """(2, V) column and row of each vertex of a mesh."""
+    row, column = np.divmod(np.arange(rows * COLUMNS), COLUMNS)
+    return np.stack([column, row]).astype(np.float32)
 
 
 def _grid_triangles(rows: int, columns: int) -> NDArray[np.int64]:

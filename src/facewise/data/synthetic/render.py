@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from facewise.data.synthetic.background import background
 from facewise.data.synthetic.camera import Camera
@@ -13,6 +15,7 @@ from facewise.data.synthetic.canvas import GAMMA, Pixels
 from facewise.data.synthetic.figure import figure
 from facewise.data.synthetic.glasses import put_on
 from facewise.data.synthetic.light import shade
+from facewise.data.synthetic.mesh import places_in
 from facewise.data.synthetic.person import Person
 from facewise.data.synthetic.raster import rasterise
 from facewise.data.synthetic.truth import Truth, truth_of
@@ -44,7 +47,7 @@ def render(person: Person, view: View) -> Rendered:
     cut, truth = cut_out(person, view)
     rng = np.random.default_rng([view.seed, view.person, view.photo, 2])
     picture = background(rng, view.size, view.size)
-    picture = cut[..., :3] + (1 - cut[..., 3:]) * picture
+    lay_over(picture, cut)
     if view.cover > 0:
         _hold_before(picture, truth, view.cover, rng)
     return Rendered(developed(picture, view, rng), truth)
@@ -57,27 +60,46 @@ def cut_out(person: Person, view: View) -> tuple[Pixels, Truth]:
     camera = Camera.of(view)
     side = round(view.size * SAMPLES)
     large = camera.enlarged(side / view.size)
-    seen = rasterise(large.pixels(posed.mesh.points).astype(np.float32), posed.mesh.triangles, side)
-    picture = np.zeros((side * side, 4), np.float32)
-    if len(seen.pixels):
-        picture[seen.pixels, :3] = shade(posed, view, seen, made.strands)
-        picture[seen.pixels, 3] = 1
-    square: Pixels = picture.reshape(side, side, 4)
+    points = large.planes(posed.mesh.points).reshape(3, -1)
+    seen = rasterise(points, places_in(posed.mesh.rows), posed.mesh.triangles, side)
+    planes = np.zeros((4, side * side), np.float32)
+    planes[3, seen.pixels] = 1
+    for plane, values in zip(planes, shade(posed, view, seen), strict=False):
+        plane[seen.pixels] = values
+    square = np.asarray(cv2.merge([*planes.reshape(4, side, side)]), np.float32)
     put_on(square, seen.depth.reshape(side, side), made.head, view, posed.rotation, large)
     cut = cv2.resize(square, (view.size, view.size), interpolation=cv2.INTER_AREA)
     return np.asarray(cut, np.float32), truth_of(person, view)
 
 
+def lay_over(picture: Pixels, cut: Pixels) -> None:
+    """Puts a cut-out (H, W, 4) before a picture (H, W, 3)."""
+    cv2.multiply(picture, cv2.merge([1 - cut[..., 3]] * 3), dst=picture)
+    cv2.add(picture, cv2.cvtColor(cut, cv2.COLOR_RGBA2RGB), dst=picture)
+
+
 def developed(picture: Pixels, view: View, rng: np.random.Generator) -> Image:
     """Linear colour to a photo: exposure, lens, screen colour, grain."""
-    picture = picture * np.float32(view.exposure)
     if view.blur > 0.05:
         picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), view.blur), np.float32)
-    index = np.clip(picture * (_LEVELS - 1) + 0.5, 0, _LEVELS - 1).astype(np.uint16)
-    screen = _SCREEN[index]
+    index = picture * np.float32(view.exposure * (_LEVELS - 1))
+    index += np.float32(0.5)
+    screen = _SCREEN[np.clip(index, 0, _LEVELS - 1, out=index).astype(np.uint16)]
     if view.noise > 0:
-        screen = screen + np.float32(view.noise) * rng.standard_normal(screen.shape, np.float32)
-    return np.ascontiguousarray(np.clip(screen + 0.5, 0, 255).astype(np.uint8))
+        screen += _grain(screen.shape, view.noise, rng)
+    screen += np.float32(0.5)
+    return np.clip(screen, 0, 255, out=screen).astype(np.uint8)
+
+
+def _grain(shape: tuple[int, ...], deviation: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Noise that is as good as normal: sums of four bytes, much quicker to draw."""
+    count = math.prod(shape)
+    first, second, third, fourth = np.frombuffer(rng.bytes(4 * count), np.uint8).reshape(4, count)
+    total = np.add(first, second, dtype=np.uint16) + np.add(third, fourth, dtype=np.uint16)
+    found = total.astype(np.float32)
+    found -= np.float32(4 * 127.5)
+    found *= np.float32(deviation / math.sqrt(4 * (256**2 - 1) / 12))
+    return found.reshape(shape)
 
 
 def _hold_before(picture: Pixels, truth: Truth, share: float, rng: np.random.Generator) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from facewise.data.synthetic.background import background
 from facewise.data.synthetic.canvas import Pixels
 from facewise.data.synthetic.person import Person
-from facewise.data.synthetic.render import cut_out, developed
+from facewise.data.synthetic.render import cut_out, developed, lay_over
 from facewise.data.synthetic.truth import Truth
 from facewise.data.synthetic.view import View
 from facewise.errors import SettingError
@@ -89,6 +89,4 @@ def _faded(cut: Pixels) -> Pixels:
 
 def _paste(picture: Pixels, cut: Pixels, x: int, y: int) -> None:
     part = picture[y : y + cut.shape[0], x : x + cut.shape[1]]
-    cut = cut[: part.shape[0], : part.shape[1]]
-    cv2.multiply(part, cv2.merge([1 - cut[..., 3]] * 3), dst=part)
-    part += cut[..., :3]
+    lay_over(part, np.ascontiguousarray(cut[: part.shape[0], : part.shape[1]]))

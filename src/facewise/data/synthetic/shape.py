@@ -39,8 +39,34 @@ class Expression:
         """The expression of a photo."""
         return cls(view.mouth_open, view.smile, view.brow_raise)
 
+    def amounts(self) -> tuple[float, ...]:
+        """How much there is of each thing that moves a face, see `Head.surface`; 0 or more."""
+        raised, smile = self.brow_raise, self.smile
+        return max(smile, 0.0), max(-smile, 0.0), self.mouth_open, max(raised, 0.0), max(-raised, 0.0)
+
 
 REST = Expression()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surface:
+    """Places of a head and how a face moves them: worked out once for all photos.
+
+    Attributes:
+        rest: (…, 3) millimetres.
+        moves: In the order of `Expression.amounts`, (…, 3) millimetres for an amount of 1.
+    """
+
+    rest: Floats
+    moves: tuple[Floats, ...]
+
+    def places(self, expression: Expression = REST) -> Floats:
+        """(…, 3) where they are."""
+        found = self.rest.copy()
+        for amount, move in zip(expression.amounts(), self.moves, strict=True):
+            if amount:
+                found += amount * move
+        return found
 
 
 class Head:
@@ -66,6 +92,12 @@ class Head:
         self.bottom = float(knots[-1, 0])
         self._t = np.arange(-40.0, self.bottom, 0.5)
         self._table = np.stack([_smooth(self._t, knots[:, 0], knots[:, i]) for i in range(1, 5)])
+        x = np.array([-person.eye_x, person.eye_x, 0, -person.mouth_width, person.mouth_width])
+        t = np.array([0, 0, person.nose_tip - 2, person.mouth_y, person.mouth_y])  # the ball of the nose
+        self._landmarks = self.surface(self.theta_at(x, t), t)
+        height = np.linspace(FACE_TOP, chin + 2, 40)
+        theta, t = (v.reshape(-1) for v in np.meshgrid(np.linspace(-FACE_SIDE, FACE_SIDE, 25), height))
+        self._outline = self.surface(theta, t)
 
     def _profile(self, t: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Half width, depth of front and back, and true height at a height of the surface."""
@@ -76,15 +108,15 @@ class Head:
         return width * dome, front * dome, back * dome, np.where(t < -40, t, y)
 
     def places(self, theta: ArrayLike, t: ArrayLike, expression: Expression = REST) -> Floats:
-        """Where places on the surface are.
+        """(…, 3) millimetres: where places on the surface, theta (…) and t (…), are."""
+        return self.surface(theta, t).places(expression)
+
+    def surface(self, theta: ArrayLike, t: ArrayLike) -> Surface:
+        """Places on the surface.
 
         Args:
             theta: (…) radians.
             t: (…) millimetres.
-            expression: What is moved.
-
-        Returns:
-            (…, 3) millimetres.
         """
         theta, t = np.asarray(theta, np.float64), np.asarray(t, np.float64)
         width, front, back, y = self._profile(t)
@@ -96,7 +128,7 @@ class Head:
         side = np.where(cosine > 0, sine**2, 1.0)
         y = y - np.maximum(y - 40, 0) * 0.42 * side
         z = z + self.relief(x, t) * np.clip(cosine * 3, 0, 1)
-        return np.stack([x, y, z], axis=-1) + self._moved(x, t, expression)
+        return Surface(np.stack([x, y, z], axis=-1), self._moves(x, t))
 
     def theta_at(self, x: ArrayLike, t: ArrayLike) -> Floats:
         """Which theta of the front is seen at x, at rest."""
@@ -107,16 +139,11 @@ class Head:
 
     def landmarks(self, expression: Expression = REST) -> Floats:
         """(5, 3) left eye, right eye, nose tip, left and right mouth corner, as the image has them."""
-        p = self.person
-        x = np.array([-p.eye_x, p.eye_x, 0, -p.mouth_width, p.mouth_width])
-        t = np.array([0, 0, p.nose_tip - 2, p.mouth_y, p.mouth_y])  # the ball of the nose
-        return self.places(self.theta_at(x, t), t, expression)
+        return self._landmarks.places(expression)
 
     def outline(self, expression: Expression = REST) -> Floats:
         """(K, 3) places all over the face, mid-forehead to chin and cheek to cheek: its box encloses them."""
-        height = np.linspace(FACE_TOP, self.person.chin + 2, 40)
-        theta, t = np.meshgrid(np.linspace(-FACE_SIDE, FACE_SIDE, 25), height)
-        return self.places(theta, t, expression).reshape(-1, 3)
+        return self._outline.places(expression)
 
     def relief(self, x: Floats, t: Floats) -> Floats:
         """How far features stand out of the tube, towards the viewer, in millimetres."""
@@ -168,22 +195,25 @@ class Head:
         )
         return np.asarray(height * ridge + ball * below + wings, np.float64)
 
-    def _moved(self, x: Floats, t: Floats, expression: Expression) -> Floats:
-        p, e = self.person, expression
-        ax, side = np.abs(x), np.sign(x)
+    def _moves(self, x: Floats, t: Floats) -> tuple[Floats, ...]:
+        p = self.person
+        ax, side, none = np.abs(x), np.sign(x), np.zeros(x.shape)
         corner = _hill(ax - p.mouth_width, t - p.mouth_y, 13, 12)
         lips = _hill(ax - p.mouth_width * 0.8, t - p.mouth_y, 24, 20)
         cheek = _hill(ax - 38, t - 40, 17, 16)
-        front = np.exp(-((ax / 75) ** 4))
-        jaw = _step(p.mouth_y - 3, p.mouth_y + 24, t) * front
+        jaw = _step(p.mouth_y - 3, p.mouth_y + 24, t) * np.exp(-((ax / 75) ** 4))
         brows = _hill(np.maximum(ax - 30, 0), t - p.brow_y, 16, 12)
-        smile, frown = max(e.smile, 0.0), max(-e.brow_raise, 0.0)
-        dx = side * (4.5 * e.smile * corner * (0.5 if e.smile < 0 else 1.0) + 1.5 * smile * cheek)
-        dx = dx - side * 2.0 * frown * _hill(ax - 12, t - p.brow_y, 9, 9) * np.clip(ax / 4, 0, 1)
-        dy = -4.5 * e.smile * corner - 2.0 * smile * cheek - 1.0 * smile * lips
-        dy = dy + 0.75 * e.mouth_open * jaw - 4.5 * max(e.brow_raise, 0.0) * brows + 2.5 * frown * brows
-        dz = 3.0 * smile * cheek - 2.0 * smile * corner - 0.25 * e.mouth_open * jaw
-        return np.stack([dx, dy, dz], axis=-1)
+        inner = _hill(ax - 12, t - p.brow_y, 9, 9) * np.clip(ax / 4, 0, 1)
+        smile = (
+            side * (4.5 * corner + 1.5 * cheek),
+            -4.5 * corner - 2.0 * cheek - 1.0 * lips,
+            3.0 * cheek - 2.0 * corner,
+        )
+        sulk = (side * -2.25 * corner, 4.5 * corner, none)
+        mouth_open = (none, 0.75 * jaw, -0.25 * jaw)
+        brow_raise = (none, -4.5 * brows, none)
+        frown = (side * -2.0 * inner, 2.5 * brows, none)
+        return tuple(np.stack(move, axis=-1) for move in (smile, sulk, mouth_open, brow_raise, frown))
 
 
 @lru_cache(maxsize=16)

@@ -11,22 +11,27 @@ from facewise.data.synthetic.shape import Head
 
 
 def skin(person: Person, head: Head) -> Pixels:
-    """(H, W, 3) linear picture of a face without eyes and mouth."""
+    """(3, H, W) linear picture of a face without eyes and mouth."""
     rng = np.random.default_rng([person.seed, person.number, 0, 2])
     whole = window()
     ax = np.abs(whole.x)
     tone = linear(person.skin).astype(np.float32)
-    picture = np.broadcast_to(tone, (*whole.x.shape, 3)).copy()
     red = 0.55 * bell(ax - 40, 17) * bell(whole.t - 36, 17)
     red += 0.7 * bell(ax, 13) * bell(whole.t - person.nose_tip, 11) + 0.25 * bell(
         whole.t - person.chin + 8, 14
     )
-    red += 0.18 * _cloud(rng, whole.x.shape, 24)
-    picture *= 1 + red[..., None] * np.array([0.03, -0.17, -0.19], np.float32)
-    shade = 0.03 * _cloud(rng, whole.x.shape, 40) + 0.02 * _cloud(rng, whole.x.shape, 150)
+    red += 0.18 * _cloud(rng, whole.shape, 24)
+    shade = 0.03 * _cloud(rng, whole.shape, 40) + 0.02 * _cloud(rng, whole.shape, 150)
     shade -= 0.16 * bell(np.hypot((ax - person.eye_x) / 1.5, whole.t - 9), 5 + 2 * person.lines)
     shade -= 0.14 * bell(np.hypot((ax - person.eye_x + 3) / 1.6, whole.t + 6), 6)
-    picture *= 1 + shade[..., None] * np.array([0.8, 1.0, 1.05], np.float32)
+    picture = np.stack(
+        [
+            tone[i]
+            * (1 + np.float32((0.03, -0.17, -0.19)[i]) * red)
+            * (1 + np.float32((0.8, 1.0, 1.05)[i]) * shade)
+            for i in range(3)
+        ]
+    )
     _lines(picture, person, head)
     _freckles(picture, person, rng)
     _beard(picture, person, rng, whole)
@@ -94,7 +99,7 @@ def _spot(picture: Pixels, x: float, t: float, radius: float, amount: float, col
 
 def _beard(picture: Pixels, person: Person, rng: np.random.Generator, whole: Window) -> None:
     ax, t = np.abs(whole.x), whole.t
-    grain = 0.5 * _cloud(rng, whole.x.shape, 110)
+    grain = 0.5 * _cloud(rng, whole.shape, 110)
     if person.beard > 0:
         # From the sideburns down along the jaw; the cheek's border sinks towards the mouth.
         border = (
@@ -140,7 +145,7 @@ def _brow(picture: Pixels, person: Person, side: int, rng: np.random.Generator) 
     # Thick by the nose, thin at the temple.
     half = person.brow_thickness * np.clip(1.12 - 0.42 * (along + 1) - 0.25 * np.clip(along, 0, 2), 0.12, 1.1)
     hairs = np.sin(where.x * 2.6 + side * where.t * 1.9 + person.number) * 0.35 + 0.5 * _cloud(
-        rng, where.x.shape, 48
+        rng, where.shape, 48
     )
     amount = edge(half - np.abs(where.t - middle) + 0.35 * hairs, 0.8) * edge((1 - np.abs(along)) * 14, 4)
     colour = np.minimum(linear(person.hair) * 0.6, linear(person.skin) * 0.55) + 0.003

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from facewise.data.source import IntArray
@@ -63,7 +65,7 @@ class SyntheticSource:
     def _drawn(self, index: int) -> tuple[Person, View]:
         number, photo = divmod(range(len(self.keys))[index], self.photos)
         view = View.draw(self.seed, number, photo + 1, size=self.size, difficulty=self.difficulty)
-        return Person.draw(self.seed, number), view
+        return _person(self.seed, number), view
 
     def jpeg(self, index: int) -> tuple[bytes, Rendered]:
         """A photo's file, and what it was made from."""
@@ -73,6 +75,11 @@ class SyntheticSource:
     def read(self, index: int) -> Image:
         """See `Source.read`."""
         return decode(self.jpeg(index)[0], name=self.keys[index])
+
+
+@lru_cache(maxsize=64)
+def _person(seed: int, number: int) -> Person:
+    return Person.draw(seed, number)
 
 
 def key_of(name: str, photo: int) -> str:

@@ -13,7 +13,7 @@ from facewise.nn.losses.base import PairHead, require, unit
 from facewise.nn.losses.distances import roots, squared_distances
 from facewise.nn.losses.registry import LOSSES
 
-Negatives = Literal["all", "hard"]
+Negatives = Literal["all", "hard", "balanced"]
 
 
 @LOSSES.register("contrastive")
@@ -34,7 +34,8 @@ class Contrastive(PairHead):
             classes: C, unused.
             margin: m in (0, 2], a distance between unit vectors.
             negatives: `all` pairs of two people, of which a batch has many more than of one; or `hard`, the
-                nearest ones only, as many as there are pairs of one person (at least one).
+                nearest ones only, as many as there are pairs of one person (at least one); or `balanced`, all
+                of them, with the weight of the pairs of one person together, as if pairs were drawn evenly.
         """
         super().__init__(embedding_size, classes)
         require(0 < margin <= 2, "margin", margin, "above 0 and at most 2, the largest distance there is")
@@ -50,9 +51,11 @@ class Contrastive(PairHead):
         i, j = torch.triu_indices(len(labels), len(labels), offset=1, device=labels.device)
         same = labels[i] == labels[j]
         positive = squares[i[same], j[same]]
-        if self.negatives == "all":
+        if self.negatives != "hard":
             pairs = i[~same], j[~same]
         else:
             pairs = miners.hard_negative_pairs(squares, labels, max(1, len(positive)))
         negative = (self.margin_size - roots(squares[pairs])).relu().square()
+        if self.negatives == "balanced" and len(positive) and len(negative):
+            return (positive.mean() + negative.mean()) / 2
         return torch.cat([positive, negative]).mean() if len(positive) + len(negative) else 0 * squares.sum()
