@@ -23,6 +23,8 @@ Embed = Callable[[NDArray[np.uint8]], Tensor]
 
 _BATCH = 128
 _IMPOSTORS = 20_000
+_OF_ONE = 50
+"""Pairs of one person."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +42,9 @@ class Pairs:
 
 
 def make_pairs(labels: NDArray[np.int64], seed: int, most: int = _IMPOSTORS) -> Pairs:
-    """All pairs of one person's photos and as many of two people's, at most `most` of each, drawn by seed.
+    """Pairs of one person's photos and as many of two people's, at most `most` of each, drawn by seed.
+
+    Of each person at most 50 pairs are taken.
 
     Raises:
         DatasetError: There are no pairs of one kind.
@@ -52,13 +56,14 @@ def make_pairs(labels: NDArray[np.int64], seed: int, most: int = _IMPOSTORS) -> 
             "raise data.held_out_people, or hold out nobody."
         )
     rng = np.random.default_rng([seed, len(labels)])
-    genuine = [
-        (i, j)
-        for label in np.unique(labels)
-        for own in [np.flatnonzero(labels == label)]
-        for n, i in enumerate(own)
-        for j in own[n + 1 :]
-    ]
+    genuine: list[tuple[int, int]] = []
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        first, second = np.triu_indices(len(own), 1)
+        if len(first) > _OF_ONE:  # who has hundreds of photos must not speak for everybody
+            chosen = np.sort(rng.choice(len(first), _OF_ONE, replace=False))
+            first, second = first[chosen], second[chosen]
+        genuine += zip(own[first].tolist(), own[second].tolist(), strict=True)
     if len(genuine) > most:
         genuine = [genuine[i] for i in np.sort(rng.choice(len(genuine), most, replace=False))]
     wanted = min(most, max(len(genuine), 1000))
