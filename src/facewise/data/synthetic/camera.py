@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from facewise.data.synthetic.shape import Floats
 from facewise.data.synthetic.view import View
 
-_Any: TypeAlias = NDArray[np.floating[Any]]
+_Plane: TypeAlias = NDArray[np.floating[Any]]
 
 DISTANCE = 1100.0
 """Millimetres from the camera to the middle of the head: a portrait, not a selfie."""
@@ -56,7 +55,7 @@ class Camera:
         """As `pixels`, of points (3, …) to (3, …)."""
         return np.stack(self._seen(*points))
 
-    def _seen(self, x: _Any, y: _Any, z: _Any) -> tuple[_Any, _Any, _Any]:
+    def _seen(self, x: _Plane, y: _Plane, z: _Plane) -> tuple[_Plane, _Plane, _Plane]:
         scale = (self.scale * DISTANCE) / (DISTANCE - z)
         return self.x + scale * x, self.y + scale * y, z
 

@@ -29,8 +29,8 @@ class Window:
     Attributes:
         rows: Of the picture.
         columns: Of the picture.
-        x: (1, W) millimetres: a row that stands for all, as what depends on x alone need not be done for each.
-        t: (H, 1) millimetres.
+        x: (1, W) millimetres: one row stands for all, so that what depends on x alone is done once.
+        t: (H, 1) millimetres, likewise.
     """
 
     rows: slice
@@ -76,7 +76,7 @@ def lay(part: Pixels, amount: Pixels, colour: Sequence[float | Pixels] | Pixels)
     for plane, value in zip(part, colour, strict=True):
         over = np.asarray(value, np.float32) - plane
         over *= amount
-        plane += over
+        np.add(plane, over, out=plane)
 
 
 def edge(inside: Pixels, softness: float = 0.4) -> Pixels:

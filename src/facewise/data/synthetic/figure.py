@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from facewise.data.synthetic import body, hair
 from facewise.data.synthetic.camera import PIVOT, rotation_of
-from facewise.data.synthetic.canvas import Pixels, linear
+from facewise.data.synthetic.canvas import Pixels, Window, linear
 from facewise.data.synthetic.features import eye, eye_window, mouth, mouth_window
 from facewise.data.synthetic.mesh import COLUMNS, Mesh, Values, grid_mesh, grid_normals, joined, turned
 from facewise.data.synthetic.person import Person
@@ -114,10 +115,15 @@ class Figure:
     def _face(self, view: View) -> Pixels:
         """(H, W, 3) linear picture."""
         face = self.bare.copy()
-        for where, paint in (*((eye_window(side), partial(eye, side=side)) for side in (-1, 1)), (mouth_window(self.person), mouth)):
+
+        def changed(where: Window, paint: Callable[[Pixels], None]) -> None:
             part = self.skin[:, where.rows, where.columns].copy()
-            paint(part, self.person, view)
+            paint(part)
             face[where.rows, where.columns] = cv2.merge([*part])
+
+        for side in (-1, 1):
+            changed(eye_window(side), partial(eye, person=self.person, view=view, side=side))
+        changed(mouth_window(self.person), partial(mouth, person=self.person, view=view))
         return face
 
 

@@ -41,7 +41,8 @@ def in_shadow(mesh: Mesh, light: Floats) -> Values:
     nearest = np.full(_CELLS * _CELLS, -1e4, np.float32)
     np.maximum.at(nearest, cell, near)
     # Far from the lamp's line a cell may have no vertex at all: its neighbours' nearest stands in.
-    nearest = cv2.dilate(nearest.reshape(_CELLS, _CELLS), np.ones((3, 3), np.uint8)).reshape(-1)
+    wider = cv2.dilate(nearest.reshape(_CELLS, _CELLS), np.ones((3, 3), np.uint8))
+    nearest = np.asarray(wider, np.float32).reshape(-1)
     facing = np.clip(axes[2] @ mesh.normals.reshape(3, -1), 0, 1)
     limit = near + (16 - 9 * facing)
     shadow = np.zeros(len(near), np.float32)
@@ -69,12 +70,14 @@ def shade(posed: Posed, view: View, seen: Seen) -> Pixels:
     pictured = mesh.pictured[np.rint(down).astype(np.int64)]
     colours = np.empty((3, len(pictured)), np.float32)
     plain = np.flatnonzero(~pictured)
-    glow = [c * light + shine * tint for c, light, tint in zip(mesh.colour, lit, view.light_colour, strict=True)]
-    colours[:, plain] = _read(cv2.merge(glow), across[plain], down[plain])
+    glow = [
+        c * light + shine * tint for c, light, tint in zip(mesh.colour, lit, view.light_colour, strict=True)
+    ]
+    colours[:, plain] = _read(_merged(*glow), across[plain], down[plain])
     rich = np.flatnonzero(pictured)
     across, down = across[rich], down[rich]
-    theta, x, t, shine_there = _read(cv2.merge([*mesh.place, shine]), across, down)
-    *lit_there, haired = _read(cv2.merge([*lit, mesh.hair]), across, down)
+    theta, x, t, shine_there = _read(_merged(*mesh.place, shine), across, down)
+    *lit_there, haired = _read(_merged(*lit, mesh.hair), across, down)
     (lightness,) = _read(posed.strands, *_strand(theta, t))
     covered = haired * np.float32(2.2) + lightness * np.float32(0.5) - np.float32(1.1)
     covered = np.clip(covered, 0, 1, out=covered)
@@ -90,7 +93,7 @@ def shade(posed: Posed, view: View, seen: Seen) -> Pixels:
 
 
 def light_on(mesh: Mesh, view: View) -> tuple[Values, Values]:
-    """Light that a vertex scatters in its own colour, (3, R, C), and how much of the lamp it mirrors, (R, C)."""
+    """Light a vertex scatters in its own colour, (3, R, C); how much of the lamp it mirrors, (R, C)."""
     light = np.array(view.light) / np.linalg.norm(view.light)
     half = light + np.array([0.0, 0.0, 1.0])
     half /= max(float(np.linalg.norm(half)), 1e-6)
@@ -116,6 +119,10 @@ def light_on(mesh: Mesh, view: View) -> tuple[Values, Values]:
     return lit, shine
 
 
+def _merged(*planes: Pixels) -> Pixels:
+    return np.asarray(cv2.merge(planes), np.float32)
+
+
 def _read(picture: Pixels, column: Pixels, row: Pixels) -> Sequence[Pixels]:
     """Values of a picture (H, W) or (H, W, C) at places (P,), bilinear: (P,) for each of the C."""
     count = len(column)
@@ -126,7 +133,7 @@ def _read(picture: Pixels, column: Pixels, row: Pixels) -> Sequence[Pixels]:
     maps[0, :count], maps[1, :count] = column, row
     places = maps.reshape(2, -1, _ROW)
     read = cv2.remap(picture, places[0], places[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return [plane.reshape(-1)[:count] for plane in cv2.split(read)]
+    return [np.asarray(plane, np.float32).reshape(-1)[:count] for plane in cv2.split(read)]
 
 
 def _strand(theta: Pixels, t: Pixels) -> tuple[Pixels, Pixels]:

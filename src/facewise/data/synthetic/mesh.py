@@ -18,7 +18,7 @@ Values = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mesh:
-    """Vertices of one thing or of several, in R rows and `COLUMNS` columns; values first, as numpy is quick so.
+    """Vertices of one thing or of several, in R rows and C = `COLUMNS` columns.
 
     Attributes:
         points: (3, R, C) millimetres: right, down, towards the viewer.
@@ -45,7 +45,7 @@ class Mesh:
     @property
     def rows(self) -> int:
         """How many."""
-        return self.hair.shape[0]
+        return len(self.hair)
 
     def moved(self, points: Values, normals: Values) -> Mesh:
         """The same elsewhere."""

@@ -77,9 +77,7 @@ def _facing(points: _Values, triangles: _Numbers, size: int) -> _Numbers:
     return np.stack([corner[chosen] for corner in triangles])
 
 
-def _spans(
-    table: _Values, triangles: _Numbers, size: int
-) -> tuple[_Numbers, _Numbers, list[_Values], list[_Values]]:
+def _spans(table: _Values, triangles: _Numbers, size: int) -> tuple[_Numbers, _Numbers, _Values, _Values]:
     """The runs of pixels of a row that a triangle covers.
 
     Args:
@@ -88,8 +86,8 @@ def _spans(
         size: Side of the picture.
 
     Returns:
-        Number of the first pixel and how many there are, (S,); for each of A its value at the first pixel,
-        and how much it grows from pixel to pixel.
+        Number of the first pixel and how many there are, (S,) each; the further values at the first pixel,
+        and how much they grow from pixel to pixel, (A, S) each.
     """
     y = table[1]
     order = np.argsort(np.stack([y[corner] for corner in triangles]), axis=0, kind="stable")
@@ -125,12 +123,12 @@ def _spans(
     x, left = x[held], left[held]
     step = _inverse(other_x[held] - x)
     begin = (left + _HALF - x) * step
-    starts, slopes = [], []
-    for plane in table[2:]:
-        start, growth = cut(plane)
-        growth -= start
-        starts.append(start + begin * growth)
-        slopes.append(step * growth)
+    starts, slopes = np.empty((2, len(table) - 2, len(held)), np.float32)
+    for plane, first_value, slope in zip(table[2:], starts, slopes, strict=True):
+        start, stop = cut(plane)
+        stop -= start
+        first_value[:] = start + begin * stop
+        slope[:] = step * stop
     pixel = row[held] * size + left.astype(np.int64)
     return pixel, (right[held] - left).astype(np.int64) + 1, starts, slopes
 
