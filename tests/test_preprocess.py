@@ -60,6 +60,7 @@ GOOD = IMAGENET.to_dict()
     "change",
     [
         {"size": 0},
+        {"size": True},
         {"size": -112},
         {"size": "112"},
         {"size": 112.5},

@@ -43,7 +43,12 @@ def side_by_side(work: Callable[[_Item], _Result], items: Iterable[_Item], worke
 
 
 def in_processes(
-    work: Callable[[Any, _Item], _Result], shared: Any, items: Iterable[_Item], workers: int
+    work: Callable[[Any, _Item], _Result],
+    shared: Any,
+    items: Iterable[_Item],
+    workers: int,
+    *,
+    chunk: int = _CHUNK,
 ) -> Iterator[_Result]:
     """Apply `work(shared, item)` to items in several processes, free of each other's lock.
 
@@ -56,6 +61,7 @@ def in_processes(
         shared: Sent to each process once; must pickle.
         items: Taken in small chunks as workers come free; must pickle, as must results.
         workers: How many processes.
+        chunk: Items a process gets at once: those that share something it can keep belong together.
 
     Yields:
         `work(shared, item)` in the order of the items; an exception of `work` is raised at its item's turn.
@@ -66,7 +72,7 @@ def in_processes(
     context = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(work, shared)) as pool:
-            for results in _in_order(pool, _apply, _chunks(items), workers * _AHEAD):
+            for results in _in_order(pool, _apply, _chunks(items, chunk), workers * _AHEAD):
                 yield from results
     except BrokenProcessPool as error:
         raise FacewiseError(
@@ -133,7 +139,7 @@ def _apply(chunk: Sequence[Any]) -> list[Any]:
     return [work(shared, item) for item in chunk]
 
 
-def _chunks(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+def _chunks(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
     iterator = iter(items)
-    while chunk := list(islice(iterator, _CHUNK)):
+    while chunk := list(islice(iterator, size)):
         yield chunk

@@ -75,7 +75,7 @@ class Preprocess:
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"The model file's preprocess is incomplete or malformed ({error}).") from error
         good = (
-            (size is None or (isinstance(size, int) and size > 0))
+            (size is None or (type(size) is int and size > 0))
             and len(mean) == len(std) == 3
             and all(np.isfinite(mean))
             and all(np.isfinite(v) and v > 0 for v in std)

@@ -77,7 +77,12 @@ def write_people(
     indices = range(len(source.keys))
     several = workers > 1 and len(indices) >= _MANY
     job = (source, root)
-    results = in_processes(_write, job, indices, workers) if several else (_write(job, i) for i in indices)
+    # A person is made once by the process that draws all of their photos.
+    chunk = min(photos, 64)
+    if several:
+        results = in_processes(_write, job, indices, workers, chunk=chunk)
+    else:
+        results = (_write(job, i) for i in indices)
     rows, kept = [], 0
     for row, was_there in results:
         rows.append(row)
