@@ -17,7 +17,7 @@ from torch import nn
 from facewise.nn.backbones import BACKBONES
 from facewise.training.display import Bar, Quiet
 
-NAME = "tiny-of-commands"
+NAME = "test-tiny-of-commands"
 SETTINGS = (
     "data.size=32",
     "data.batch_size=8",

@@ -12,7 +12,7 @@ from facewise.nn.backbones import BACKBONES
 torch.set_num_threads(1)
 
 
-@BACKBONES.register("tiny")
+@BACKBONES.register("test-tiny")
 class Tiny(nn.Module):
     """Two convolutions with batch norm, a PReLU and dropout: quick to train, and with all kinds of state."""
 
@@ -35,7 +35,7 @@ class Tiny(nn.Module):
         return self.top(self.features(x))
 
 
-@BACKBONES.register("smooth")
+@BACKBONES.register("test-smooth")
 class Smooth(nn.Sequential):
     """Batch norm and nothing that rounding could tip over: no ReLU, no dropout."""
 
@@ -58,12 +58,12 @@ SMOOTH = {
     "data.min_photos": 2,
     "data.held_out_photos": 0.0,
     "data.held_out_people": 0.2,
-    "backbone": "smooth",
+    "backbone": "test-smooth",
     "optimizer.rate": 0.02,
 }
 
 
-@BACKBONES.register("flat")
+@BACKBONES.register("test-flat")
 class Flat(nn.Sequential):
     """One linear layer: nothing in it depends on what else is in the batch."""
 

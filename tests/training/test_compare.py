@@ -30,7 +30,7 @@ SMALL = {
     "data.held_out_photos": 0.25,
     "data.held_out_people": 0.5,
     "data.min_photos": 2,
-    "backbone": "tiny",
+    "backbone": "test-tiny",
     "precision": "fp32",
     "optimizer.rate": 0.05,
     "epochs": 2,

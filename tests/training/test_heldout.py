@@ -24,7 +24,7 @@ SETTINGS = {
     "data.min_photos": 2,
     "data.held_out_photos": 0.25,
     "data.held_out_people": 0.3,
-    "backbone": "tiny",
+    "backbone": "test-tiny",
     "precision": "fp32",
     "optimizer.rate": 0.05,
     "epochs": 2,

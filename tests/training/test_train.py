@@ -29,7 +29,7 @@ SMALL = {
     "data.batch_size": 8,
     "data.min_photos": 2,
     "data.held_out_photos": 0.25,
-    "backbone": "tiny",
+    "backbone": "test-tiny",
     "precision": "fp32",
     "ema": 0.9,
     "optimizer.rate": 0.05,
@@ -143,7 +143,7 @@ def test_killed_in_the_middle_it_goes_on_to_identical_weights(drawn):
 
 
 def test_accumulated_parts_make_the_same_step_where_batch_norm_has_no_say(drawn):
-    plain = {"backbone": "flat", "ema": 0.0, "optimizer.rate": 0.001, "data.held_out_photos": 0.0}
+    plain = {"backbone": "test-flat", "ema": 0.0, "optimizer.rate": 0.001, "data.held_out_photos": 0.0}
     settings = {k: v for k, v in SMALL.items() if not k.startswith("backbone")} | plain | {"epochs": 1}
     whole = train(drawn(), out="whole", settings=settings, display=Quiet(), device="cpu")
     parts = train(drawn(), out="parts", settings=settings | {"accumulate": 4}, display=Quiet(), device="cpu")
