@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facewise.data.samplers import PK, Sampler, Sequential, Shuffle, shard
+from facewise.data.samplers import PK, GivenPairs, Sampler, Sequential, Shuffle, shard
 from facewise.errors import SettingError
 
 LABELS = np.repeat(np.arange(10), np.arange(1, 11))
@@ -16,6 +16,7 @@ ALL = [
     Shuffle(LABELS, 8, seed=3),
     Shuffle(LABELS, 8, seed=3, drop_last=False),
     PK(LABELS, people=4, photos=3, seed=3),
+    GivenPairs([(i, (7 * i + 3) % 55) for i in range(40)], 8, seed=3),
 ]
 
 
@@ -118,3 +119,15 @@ def test_the_parts_of_a_batch_in_order_are_the_batch(size, world):
 def test_what_cannot_be_is_told(make, said):
     with pytest.raises(SettingError, match=said):
         make()
+
+
+def test_given_pairs_stay_together_and_each_comes_once():
+    pairs = [(i, i + 20) for i in range(20)]
+    sampler = GivenPairs(pairs, 8, seed=0)
+    for epoch in (0, 1):
+        found = np.concatenate(sampler.batches(epoch)).reshape(-1, 2)
+        assert sorted(map(tuple, found.tolist())) == pairs
+    assert not np.array_equal(*(np.concatenate(sampler.batches(epoch)) for epoch in (0, 1)))
+    for size, match in ((7, "even"), (42, "too few"), (0, "batch size")):
+        with pytest.raises(SettingError, match=match):
+            GivenPairs(pairs, size, seed=0)

@@ -175,6 +175,27 @@ def test_a_loss_on_pairs(drawn):
     assert done.metrics[0]["loss"] > 0
 
 
+def test_pairs_of_a_file(drawn):
+    class Numbered(drawn):
+        """Named as LFW's photos are."""
+
+        def __init__(self):
+            super().__init__()
+            self.keys = tuple(f"{key[:3]}/{key[:3]}_{int(key[4:6]) + 1:04d}.jpg" for key in self.keys)
+
+    lines = [f"P0{p}\t{a}\t{a + 4}" for p in range(5) for a in (1, 2, 3)]
+    lines += [f"P0{p}\t{a}\tP0{p + 1}\t{a + 1}" for p in range(4) for a in (1, 2, 3)]
+    Path("pairs.txt").write_text("\n".join([*lines, "Somebody\t1\t2"]) + "\n")
+    pairs = {"data.sampler": "pairs", "data.pairs": "pairs.txt", "data.held_out_photos": 0.0}
+    done = run(Numbered(), epochs=2, loss={"name": "contrastive", "negatives": "given"}, **pairs)
+    assert [line["step"] for line in done.metrics] == [6, 12]  # 27 pairs in batches of 4
+    with pytest.raises(SettingError, match=r"data\.sampler pairs and a file data\.pairs need each other"):
+        run(Numbered(), "x", **{"data.sampler": "pairs"})
+    Path("none.txt").write_text("Somebody\t1\t2\n")
+    with pytest.raises(DatasetError, match=r"No pair of none\.txt"):
+        run(Numbered(), "y", **(pairs | {"data.pairs": "none.txt"}))
+
+
 def test_a_loss_that_is_no_number_names_the_batch(drawn):
     with pytest.raises(FacewiseError, match=r"The loss became (nan|inf) at step \d+ .*P0\d/\d\d\.png"):
         run(drawn(), epochs=20, clip=None, **{"optimizer.rate": 1e20, "schedule.warmup_epochs": 0})

@@ -163,6 +163,46 @@ class PK:
         return np.concatenate(rounds)[:places], np.arange(places, dtype=np.int64) // everybody
 
 
+class GivenPairs:
+    """Pairs that somebody made, such as LFW's, in a new order each epoch: the original Siamese training.
+
+    A batch holds the first photo of its first pair, then the second, then those of the next pair. Losses that
+    take pairs as they come (`negatives: given` of contrastive) need that order.
+    """
+
+    def __init__(self, pairs: ArrayLike, batch_size: int, seed: int) -> None:
+        """Describe the batches.
+
+        Args:
+            pairs: (P, 2) numbers of photos.
+            batch_size: Photos a batch, over all processes; even.
+            seed: Not negative.
+
+        Raises:
+            SettingError: There are too few pairs for a batch, or a number is out of range.
+        """
+        self.batch_size, self.seed = batch_size, seed
+        self._pairs: IntArray = np.asarray(pairs, np.int64).reshape(-1, 2)
+        _positive("batch size", batch_size)
+        _check_seed(seed)
+        if batch_size % 2:
+            raise SettingError(f"A batch of pairs holds an even number of photos, not {batch_size}.")
+        if 2 * len(self._pairs) < batch_size:
+            raise SettingError(
+                f"There are {len(self._pairs)} pairs, too few for a batch of {batch_size} photos; "
+                "set a smaller batch size."
+            )
+
+    def __len__(self) -> int:
+        return 2 * len(self._pairs) // self.batch_size
+
+    def batches(self, epoch: int) -> Sequence[IntArray]:
+        """See `Sampler.batches`."""
+        _check_epoch(epoch)
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self._pairs))
+        return _cut(self._pairs[order].reshape(-1), self.batch_size, len(self))
+
+
 def shard(indices: IntArray, rank: int, world: int) -> IntArray:
     """One process's part of a batch: the parts in order of rank are the batch.
 

@@ -50,8 +50,9 @@ class Data(Settings):
         held_out_people: Fraction of the people kept for measuring verification on people never seen.
         split_seed: Of what is held out; None is the run's seed. With one for all, runs of several seeds are
             measured on the same photos.
-        sampler: `shuffle`, every photo once an epoch; or `people`, P people × K photos a batch, which losses
-            on pairs need.
+        pairs: File of pairs to learn from, as LFW's; relative to the dataset. For the `pairs` sampler.
+        sampler: `shuffle`, every photo once an epoch; `people`, P people × K photos a batch, which losses on
+            pairs need; or `pairs`, those of a file, for contrastive with `negatives: given`.
         batch_size: Photos a batch, over all processes.
         photos_per_person: K, for the `people` sampler.
         augmentation: A preset, or its settings with `preset` among them.
@@ -66,7 +67,8 @@ class Data(Settings):
     held_out_photos: float = Field(0.0, ge=0.0, lt=1.0)
     held_out_people: float = Field(0.0, ge=0.0, lt=1.0)
     split_seed: int | None = Field(None, ge=0)
-    sampler: Literal["shuffle", "people"] = "shuffle"
+    pairs: str | None = None
+    sampler: Literal["shuffle", "people", "pairs"] = "shuffle"
     batch_size: int = Field(64, ge=2)
     photos_per_person: int = Field(4, ge=2)
     augmentation: str | dict[str, Any] = "light"
@@ -185,6 +187,8 @@ class Config(Settings):
                 f"data.batch_size {data.batch_size} is no multiple of photos_per_person "
                 f"{data.photos_per_person}"
             )
+        if (data.sampler == "pairs") != (data.pairs is not None):
+            raise ValueError("data.sampler pairs and a file data.pairs need each other")
         if data.batch_size // self.accumulate < 2:
             raise ValueError(f"accumulate {self.accumulate} leaves fewer than 2 photos of a batch to a part")
         if self.best_by == "accuracy" and not data.held_out_photos and not data.split:

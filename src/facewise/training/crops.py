@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facewise.data.lfw import read_pairs
 from facewise.data.open import open_source
 from facewise.data.people import read_people
 from facewise.data.prepare import prepare
@@ -186,6 +187,25 @@ def _wanted(crops: Crops, config: Data) -> NDArray[np.int64]:
             "asked for; lower data.min_photos, or see data.only_people and data.without_people."
         )
     return np.flatnonzero(keep).astype(np.int64)
+
+
+def given_pairs(store: CropStore, root: Path, file: str) -> NDArray[np.int64]:
+    """(P, 2) numbers of the crops of a file's pairs; pairs with a photo that is not there are left out.
+
+    Args:
+        store: What is learned from.
+        root: Of the dataset.
+        file: An LFW pair file, relative to it.
+
+    Raises:
+        DatasetError: No pair is left, or the file is no pair file.
+    """
+    place = {key: i for i, key in enumerate(store.keys)}
+    pairs = read_pairs(_find(root, file))
+    found = [(place[pair.a], place[pair.b]) for pair in pairs if pair.a in place and pair.b in place]
+    if not found:
+        raise DatasetError(f"No pair of {file} has both photos among those to learn from in {store.name}.")
+    return np.array(found, np.int64)
 
 
 def _find(root: Path, file: str) -> Path:

@@ -14,7 +14,7 @@ import torch
 import facewise
 from facewise.data.augment import augmentation
 from facewise.data.batches import Batches
-from facewise.data.samplers import PK, Sampler, Shuffle
+from facewise.data.samplers import PK, GivenPairs, Sampler, Shuffle
 from facewise.data.source import Source
 from facewise.data.store import CropStore
 from facewise.errors import SettingError
@@ -31,7 +31,7 @@ from facewise.recipes import recipe_settings
 from facewise.training import checkpoint
 from facewise.training.checkpoint import BEST, LAST, folder_of
 from facewise.training.config import Config, Data, make_config, read_config
-from facewise.training.crops import divide, load_crops
+from facewise.training.crops import divide, given_pairs, load_crops
 from facewise.training.curves import draw_curves
 from facewise.training.display import Bar, Display, Quiet
 from facewise.training.distributed import World
@@ -198,7 +198,7 @@ def _trainer(
     world.barrier()
     batches = Batches(
         parts.train,
-        _sampler(config.data, parts.train, config.seed),
+        _sampler(config.data, parts.train, crops.root, config.seed),
         _augmentation(config.data),
         config.seed,
         threads=config.data.threads,
@@ -229,7 +229,9 @@ def build(config: Config, classes: int, world: World | None = None) -> tuple[tor
     return faster(network) if config.fast_layers and on_cpu else network, head
 
 
-def _sampler(config: Data, store: CropStore, seed: int) -> Sampler:
+def _sampler(config: Data, store: CropStore, root: Path, seed: int) -> Sampler:
+    if config.pairs is not None:
+        return GivenPairs(given_pairs(store, root, config.pairs), config.batch_size, seed)
     if config.sampler == "people":
         return PK(store.labels, config.batch_size // config.photos_per_person, config.photos_per_person, seed)
     return Shuffle(store.labels, config.batch_size, seed)

@@ -238,6 +238,15 @@ def triplet(
     return mean(losses)
 
 
+def given_contrastive(x: Tensor, labels: Sequence[int], margin: float) -> Tensor:
+    """Rows 0 and 1, 2 and 3 …, one by one."""
+    losses = []
+    for i in range(0, len(labels) - 1, 2):
+        d = distance(x[i], x[i + 1])
+        losses.append(d * d if labels[i] == labels[i + 1] else torch.relu(margin - d) ** 2)
+    return mean(losses)
+
+
 def balanced_contrastive(x: Tensor, labels: Sequence[int], margin: float) -> Tensor:
     """The mean of y·d² and that of (1 − y)·[m − d]₊², halved, pair by pair."""
     unit = [row / row.norm() for row in x]

@@ -296,7 +296,7 @@ def test_a_hundred_thousand_people(name):
         ("triplet", {"mining": "hardest"}, "mining must be one of all, semi-hard, batch-hard"),
         ("triplet", {"margin": -1.0}, "margin must be at least 0"),
         ("contrastive", {"margin": 3.0}, "margin must be above 0 and at most 2"),
-        ("contrastive", {"negatives": "soft"}, "negatives must be one of all, hard, balanced"),
+        ("contrastive", {"negatives": "soft"}, "negatives must be one of all, hard, balanced, given"),
         ("supcon", {"temperature": 0.0}, "temperature must be above 0"),
         ("arcface", {"scala": 1}, "no option 'scala'; did you mean scale"),
     ],

@@ -271,6 +271,7 @@ CASES: list[tuple[str, dict[str, Any], Callable[..., Tensor]]] = [
     ("contrastive", {}, lambda x: oracle.contrastive(x, LABELS, 1.0)),
     ("contrastive", {"margin": 1.5}, lambda x: oracle.contrastive(x, LABELS, 1.5)),
     ("contrastive", {"negatives": "balanced"}, lambda x: oracle.balanced_contrastive(x, LABELS, 1.0)),
+    ("contrastive", {"negatives": "given"}, lambda x: oracle.given_contrastive(x, LABELS, 1.0)),
     ("contrastive", {"negatives": "hard"}, lambda x: oracle.contrastive(x, LABELS, 1.0, hardest=True)),
     ("supcon", {}, lambda x: oracle.supcon(x, LABELS, 0.1)),
 ]

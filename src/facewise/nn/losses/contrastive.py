@@ -13,7 +13,7 @@ from facewise.nn.losses.base import PairHead, require, unit
 from facewise.nn.losses.distances import roots, squared_distances
 from facewise.nn.losses.registry import LOSSES
 
-Negatives = Literal["all", "hard", "balanced"]
+Negatives = Literal["all", "hard", "balanced", "given"]
 
 
 @LOSSES.register("contrastive")
@@ -35,7 +35,8 @@ class Contrastive(PairHead):
             margin: m in (0, 2], a distance between unit vectors.
             negatives: `all` pairs of two people, of which a batch has many more than of one; or `hard`, the
                 nearest ones only, as many as there are pairs of one person (at least one); or `balanced`, all
-                of them, with the weight of the pairs of one person together, as if pairs were drawn evenly.
+                of them, with the weight of the pairs of one person together, as if pairs were drawn evenly;
+                or `given`: rows 0 and 1, 2 and 3 … are the pairs, and there are no others.
         """
         super().__init__(embedding_size, classes)
         require(0 < margin <= 2, "margin", margin, "above 0 and at most 2, the largest distance there is")
@@ -47,6 +48,8 @@ class Contrastive(PairHead):
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Mean over the pairs."""
+        if self.negatives == "given":
+            return self._given(unit(embeddings), labels)
         squares = squared_distances(unit(embeddings))
         i, j = torch.triu_indices(len(labels), len(labels), offset=1, device=labels.device)
         same = labels[i] == labels[j]
@@ -59,3 +62,10 @@ class Contrastive(PairHead):
         if self.negatives == "balanced" and len(positive) and len(negative):
             return (positive.mean() + negative.mean()) / 2
         return torch.cat([positive, negative]).mean() if len(positive) + len(negative) else 0 * squares.sum()
+
+    def _given(self, vectors: Tensor, labels: Tensor) -> Tensor:
+        pairs = len(vectors) // 2 * 2  # a last photo without its partner is no pair
+        squares = (vectors[0:pairs:2] - vectors[1:pairs:2]).square().sum(1)
+        same = labels[0:pairs:2] == labels[1:pairs:2]
+        apart = (self.margin_size - roots(squares)).relu().square()
+        return torch.where(same, squares, apart).mean() if pairs else 0 * vectors.sum()
