@@ -25,7 +25,7 @@ class Registry(Generic[_Part]):
 
         def add(builder: Callable[..., _Part]) -> Callable[..., _Part]:
             if name in self._builders:
-                raise ValueError(f"two {self.kind}s are called {name}")
+                raise ValueError(f"two parts of the kind {self.kind} are called {name}")
             self._builders[name] = builder
             return builder
 
@@ -42,7 +42,7 @@ class Registry(Generic[_Part]):
             SettingError: Nothing is called so; the nearest name is told.
         """
         if name not in self._builders:
-            raise SettingError(f"There is no {self.kind} {name!r}{_nearest(name, self.names())}.")
+            raise SettingError(f"There is no {self.kind} {name!r}{_nearest(name, self.names())}")
         return self._builders[name]
 
     def build(self, name: str, /, *args: Any, **options: Any) -> _Part:
@@ -56,11 +56,11 @@ class Registry(Generic[_Part]):
         for option in options:
             if option not in known:
                 raise SettingError(
-                    f"The {self.kind} {name} has no option {option!r}{_nearest(option, tuple(known))}."
+                    f"The {self.kind} {name} has no option {option!r}{_nearest(option, tuple(known))}"
                 )
         return builder(*args, **options)
 
 
 def _nearest(name: str, known: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}."
