@@ -4,6 +4,10 @@ The command line prints the sentence to stderr and exits with code 3; a library 
 `FacewiseError` or one of its few children.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 
 class FacewiseError(Exception):
     """Base of every error Facewise raises on purpose. `str(error)` is one plain sentence."""
@@ -31,3 +35,12 @@ class DatasetError(FacewiseError):
 
 class SettingError(FacewiseError):
     """A setting is unknown or out of range."""
+
+
+def nearest_known(name: str, known: Iterable[str]) -> str:
+    """How a sentence about an unknown name ends: "; did you mean arcface?" or "; there are a, b."."""
+    import difflib  # noqa: PLC0415  errors are loaded with everything, and this is rarely needed
+
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names)}."

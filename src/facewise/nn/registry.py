@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from facewise.errors import SettingError
+from facewise.errors import SettingError, nearest_known
 
 _Part = TypeVar("_Part")
 
@@ -42,7 +41,7 @@ class Registry(Generic[_Part]):
             SettingError: Nothing is called so; the nearest name is told.
         """
         if name not in self._builders:
-            raise SettingError(f"There is no {self.kind} {name!r}{_nearest(name, self.names())}")
+            raise SettingError(f"There is no {self.kind} {name!r}{nearest_known(name, self.names())}")
         return self._builders[name]
 
     def build(self, name: str, /, *args: Any, **options: Any) -> _Part:
@@ -56,11 +55,6 @@ class Registry(Generic[_Part]):
         for option in options:
             if option not in known:
                 raise SettingError(
-                    f"The {self.kind} {name} has no option {option!r}{_nearest(option, tuple(known))}"
+                    f"The {self.kind} {name} has no option {option!r}{nearest_known(option, known)}"
                 )
         return builder(*args, **options)
-
-
-def _nearest(name: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}."

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import resources
 from typing import Any
 
 import yaml
 
-from facewise.errors import SettingError
+from facewise.errors import SettingError, nearest_known
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -30,9 +29,7 @@ def recipe_text(name: str) -> str:
     """
     names = recipe_names()
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names)}."
-        raise SettingError(f"There is no recipe {name!r}{hint}")
+        raise SettingError(f"There is no recipe {name!r}{nearest_known(name, names)}")
     return (resources.files(__name__) / f"{name}.yaml").read_text(encoding="utf-8")
 
 

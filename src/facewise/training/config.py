@@ -5,7 +5,6 @@ A recipe is a YAML file of these settings. Unknown keys are refused with the nea
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from facewise.errors import SettingError
+from facewise.errors import SettingError, nearest_known
 
 
 class Settings(BaseModel):
@@ -291,11 +290,8 @@ def _put(settings: dict[str, Any], key: str, value: Any) -> None:
 def _explain(problem: Any) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        known = _known(problem["loc"][:-1])
-        near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.4)
-        return f"There is no setting {where}" + (
-            f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
-        ).rstrip("?")
+        hint = nearest_known(str(problem["loc"][-1]), _known(problem["loc"][:-1]))
+        return f"There is no setting {where}{hint.rstrip('?.')}"  # the sentence goes on, or ends, after it
     message = str(problem["msg"]).removeprefix("Value error, ")
     given = "" if problem["type"] in ("missing", "value_error") else f" (given {problem['input']!r})"
     return f"{where}: {message}{given}" if where else message

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 from facewise.data.augment.augmentation import CHANCES, LIMITS, Augmentation, Draw
-from facewise.errors import SettingError
+from facewise.errors import SettingError, nearest_known
 
 Setting: TypeAlias = float | Sequence[float] | str
 """A number, `[probability, low, high]`, or the name of a border."""
@@ -110,8 +109,7 @@ def _parse(name: str, value: Setting) -> Setting | Draw:
     if name == "border":
         return value
     if name not in LIMITS and name not in CHANCES:
-        near = difflib.get_close_matches(name, (*LIMITS, *CHANCES, "border"), n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]}?" if near else "."
+        hint = nearest_known(name, (*LIMITS, *CHANCES, "border"))
         raise SettingError(f"There is no setting {name!r} of augmentation{hint}")
     if isinstance(value, int | float):
         return _from_number(name, float(value))
