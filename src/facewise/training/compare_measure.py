@@ -14,10 +14,10 @@ from facewise.metrics.roc_curve import auc
 from facewise.training.compare_plan import FEWEST_PEOPLE
 from facewise.training.comparison import MethodRun
 from facewise.training.differences import Difference, accuracy_draws, auc_draws, compare_pairs
-from facewise.training.heldout import HeldOutPhotos, pair_scores, read_held_out
+from facewise.training.heldout import HeldOutPhotos, read_held_out
 from facewise.training.log import read_metrics
 from facewise.training.run import ENVIRONMENT
-from facewise.training.validation import make_pairs
+from facewise.training.validation import make_pairs, pair_cosines
 
 _FEWEST_PHOTOS = 10
 _REPEATS = 1000
@@ -31,7 +31,7 @@ def measure(method: str, seed: int, folder: Path) -> MethodRun:
         values["accuracy"] = float((held.known.predicted == held.known.labels).mean())
     if held.unknown is not None:
         pairs = make_pairs(held.unknown.labels, 0)
-        scores = pair_scores(held.unknown, pairs)
+        scores = pair_cosines(held.unknown.embeddings, pairs)
         values["auc"] = float(auc(scores, pairs.same))
         values["tar@fmr=0.01"] = float(tar_at_fmr(scores, pairs.same, 0.01).tar)
     epochs = [line for line in read_metrics(folder) if line["kind"] == "train"]
@@ -90,7 +90,7 @@ def _by_auc(
         return []
     labels = photos[0].labels
     pairs = make_pairs(labels, 0)
-    scores = np.stack([pair_scores(p, pairs) for p in photos])
+    scores = np.stack([pair_cosines(p.embeddings, pairs) for p in photos])
     values, draws = auc_draws(scores, pairs, labels, _REPEATS, 0)
     return compare_pairs("auc", named, values, draws, people)
 

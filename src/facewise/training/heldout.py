@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
@@ -18,12 +17,10 @@ from facewise.data.store import CropStore
 from facewise.errors import DatasetError
 from facewise.files import atomic_write
 from facewise.training.engine import Trainer
-from facewise.training.validation import Pairs, embed_store
+from facewise.training.validation import Pairs, embed_store, pair_cosines, people_named
 
 HELD_OUT = "held_out.npz"
 """The file in a run's folder."""
-
-_BATCH = 128
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,34 +67,16 @@ def measure_held_out(trainer: Trainer) -> HeldOut:
     learner.train()
     if unknown is None or trainer.pairs is None:
         return HeldOut(known, unknown)
-    return HeldOut(known, unknown, trainer.pairs, pair_scores(unknown, trainer.pairs))
-
-
-def pair_scores(photos: HeldOutPhotos, pairs: Pairs) -> NDArray[np.float64]:
-    """(P,) cosines of pairs of photos."""
-    unit = photos.embeddings
-    cosines = np.einsum("ij,ij->i", unit[pairs.a], unit[pairs.b]).astype(np.float64)
-    return np.asarray(cosines.clip(-1.0, 1.0), np.float64)
+    return HeldOut(known, unknown, trainer.pairs, pair_cosines(unknown.embeddings, trainer.pairs))
 
 
 def _photos(trainer: Trainer, store: CropStore, *, named: bool) -> HeldOutPhotos:
     features = embed_store(store, trainer.learner.embed)
     unit = functional.normalize(features, dim=1).numpy()
-    predicted = _predict(trainer, features) if named else None
+    learner = trainer.learner
+    who = people_named(learner.used_head, features.to(learner.device)) if named else None
+    predicted = None if who is None else who.cpu().numpy().astype(np.int64)
     return HeldOutPhotos(store.keys, store.labels, store.names, unit, predicted)
-
-
-@torch.no_grad()
-def _predict(trainer: Trainer, features: torch.Tensor) -> NDArray[np.int64] | None:
-    """(N,) who the loss takes each of (N, D) features for; None where it names nobody."""
-    head: Any = trainer.learner.used_head
-    head.eval()
-    if not hasattr(head, "logits"):
-        return None
-    parts = torch.split(features.to(trainer.learner.device), _BATCH)
-    # A loss that is spread over processes has no whole matrix of logits, but all together can predict.
-    named = [head.predict(p) if hasattr(head, "predict") else head.logits(p).argmax(1) for p in parts]
-    return torch.cat(named).cpu().numpy().astype(np.int64)
 
 
 def write_held_out(path: str | os.PathLike[str], held_out: HeldOut) -> None:

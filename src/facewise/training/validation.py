@@ -107,18 +107,34 @@ def accuracy_and_loss(store: CropStore, embed: Embed, head: Any, device: torch.d
         losses = [float(head(embeddings[i : i + _BATCH], labels[i : i + _BATCH])) for i in parts]
         sizes = [len(labels[i : i + _BATCH]) for i in parts]
         found["loss"] = float(np.average(losses, weights=sizes))
-    if hasattr(head, "logits"):
-        # A split head has no logits of all people, but knows the nearest; all processes must ask it alike.
-        name = getattr(head, "predict", lambda some: head.logits(some).argmax(1))
-        named = [name(embeddings[i : i + _BATCH]) for i in parts]
-        found["accuracy"] = float((torch.cat(named) == labels).double().mean())
+    named = people_named(head, embeddings)
+    if named is not None:
+        found["accuracy"] = float((named == labels).double().mean())
     return found
+
+
+@torch.no_grad()
+def people_named(head: Any, embeddings: Tensor) -> Tensor | None:
+    """(N,) who a head takes each of (N, D) features for; None where it names nobody.
+
+    A head split over processes has no logits of all people, but knows the nearest; all must ask alike.
+    """
+    if not hasattr(head, "logits"):
+        return None
+    head.eval()
+    name = getattr(head, "predict", lambda some: head.logits(some).argmax(1))
+    return torch.cat([name(some) for some in torch.split(embeddings, _BATCH)])
+
+
+def pair_cosines(unit: NDArray[np.float32], pairs: Pairs) -> NDArray[np.float64]:
+    """(P,) cosines in [-1, 1] of pairs of (N, D) unit vectors."""
+    cosines = np.einsum("ij,ij->i", unit[pairs.a], unit[pairs.b]).astype(np.float64)
+    return np.asarray(cosines.clip(-1.0, 1.0), np.float64)
 
 
 def verification(store: CropStore, embed: Embed, pairs: Pairs) -> dict[str, float]:
     """AUC, EER and TAR at FMR 1e-2 on pairs of people the network was never shown."""
-    unit = functional.normalize(embed_store(store, embed), dim=1).numpy()
-    scores = np.einsum("ij,ij->i", unit[pairs.a], unit[pairs.b]).astype(np.float64).clip(-1.0, 1.0)
+    scores = pair_cosines(functional.normalize(embed_store(store, embed), dim=1).numpy(), pairs)
     return {
         "auc": float(auc(scores, pairs.same)),
         "eer": float(eer(scores, pairs.same).rate),
