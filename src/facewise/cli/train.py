@@ -70,15 +70,20 @@ def train(
             display=Quiet() if json else None,
         )
     except StoppedError as stopped:
-        if os.environ.get("RANK", "0") == "0":
+        if _speaks():
             tell(str(stopped))
         raise typer.Exit(STOPPED) from None
-    if os.environ.get("RANK", "0") != "0":
-        return  # one process of several speaks for all
+    if not _speaks():
+        return
     if json:
         print_json(_to_dict(run))
     else:
         _print(run)
+
+
+def _speaks() -> bool:
+    """Whether this process is the one of several, under torchrun, that speaks for all."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def recipes(

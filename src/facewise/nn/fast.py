@@ -86,8 +86,8 @@ class _PReLU(torch.autograd.Function):
         return positive.addcmul_(negative, slope), slopes
 
 
-class StridedDepthwise(nn.Conv2d):
-    """A 3×3 depthwise convolution with a stride, with a faster backward pass."""
+class _Depthwise(nn.Conv2d):
+    """Takes the place of a plain depthwise convolution without bias, and its weight."""
 
     def __init__(self, plain: nn.Conv2d) -> None:
         super().__init__(
@@ -101,6 +101,10 @@ class StridedDepthwise(nn.Conv2d):
         )
         self.weight = plain.weight
         self.train(plain.training)
+
+
+class StridedDepthwise(_Depthwise):
+    """A 3×3 depthwise convolution with a stride, with a faster backward pass."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Args: x: (N, C, H, W). Returns: (N, C, H', W')."""
@@ -154,20 +158,8 @@ class _StridedDepthwise(torch.autograd.Function):
         return to_x, to_weight, None, None
 
 
-class GlobalDepthwise(nn.Conv2d):
+class GlobalDepthwise(_Depthwise):
     """A depthwise convolution whose kernel may cover the whole map: then it is a weighted sum."""
-
-    def __init__(self, plain: nn.Conv2d) -> None:
-        super().__init__(
-            plain.in_channels,
-            plain.out_channels,
-            plain.kernel_size,  # type: ignore[arg-type]
-            plain.stride,  # type: ignore[arg-type]
-            groups=plain.groups,
-            bias=False,
-        )
-        self.weight = plain.weight
-        self.train(plain.training)
 
     def forward(self, x: Tensor) -> Tensor:
         """Args: x: (N, C, H, W). Returns: (N, C, H', W')."""

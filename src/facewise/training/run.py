@@ -20,7 +20,7 @@ from facewise.data.store import CropStore
 from facewise.errors import SettingError
 from facewise.files import write_bytes
 from facewise.models.export import check_parity, export_onnx
-from facewise.models.file import ModelCard, ModelFile, write_model
+from facewise.models.file import ModelCard, ModelFile, read_model, write_model
 from facewise.nn.backbones import BACKBONES
 from facewise.nn.fast import faster
 from facewise.nn.losses import LOSSES
@@ -267,8 +267,6 @@ def _finish(trainer: Trainer, config: Config, folder: Path, world: World, displa
         draw_curves([folder], folder / "curves.png")
         display.say(f"The model is {folder / MODEL}; learning curves are {folder / 'curves.png'}.")
     world.barrier()
-    from facewise.models.file import read_model  # noqa: PLC0415
-
     return Run(folder, config, read_model(folder / MODEL), result)
 
 

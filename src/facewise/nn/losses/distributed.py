@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import torch.distributed as dist
 from torch import Tensor
+
+from facewise.nn import collectives
 
 
 def mean_over_ranks(tensor: Tensor) -> Tensor:
@@ -11,23 +12,12 @@ def mean_over_ranks(tensor: Tensor) -> Tensor:
 
     All ranks must call it, with the same shape.
     """
-    tensor = tensor.detach()
-    if not _many():
-        return tensor
-    total = tensor.clone()
-    dist.all_reduce(total)
-    return total / dist.get_world_size()
+    return collectives.sum_all(tensor) / collectives.size()
 
 
 def log_mean_over_ranks(logarithm: Tensor) -> Tensor:
     """The logarithm of the mean of exp(logarithm) over all processes; neither overflows."""
-    logarithm = logarithm.detach()
-    if not _many():
-        return logarithm
-    most = logarithm.clone()
-    dist.all_reduce(most, dist.ReduceOp.MAX)
-    return mean_over_ranks((logarithm - most).exp()).log() + most
-
-
-def _many() -> bool:
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    if collectives.size() == 1:
+        return logarithm.detach()
+    most = collectives.max_all(logarithm)
+    return mean_over_ranks((logarithm.detach() - most).exp()).log() + most
