@@ -40,6 +40,7 @@ from facewise.training.environment import environment, git_hash
 from facewise.training.heldout import HELD_OUT, measure_held_out, write_held_out
 from facewise.training.learner import Learner
 from facewise.training.log import read_metrics
+from facewise.training.memory import kept_memory
 
 MEAN = STD = (127.5, 127.5, 127.5)
 """Grey levels to [-1, 1], RGB: what every network here is trained with from scratch."""
@@ -104,7 +105,7 @@ def train(
         StoppedError: Somebody stopped the run; it is saved.
     """
     display = Bar() if display is None else display
-    with World.from_environment(device) as world:
+    with World.from_environment(device) as world, kept_memory():
         shown: Display = display if world.is_main else Quiet()
         if resume is not None:
             if recipe is not None or settings or overrides or out is not None:
