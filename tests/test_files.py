@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from facewise.errors import FacewiseError
-from facewise.files import atomic_write, write_bytes
+from facewise.files import atomic_write, one_at_a_time, write_bytes
 
 
 def names(folder: Path) -> list[str]:
@@ -107,3 +110,45 @@ def test_synced_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Path, "replace", lambda self, to: (events.append("rename"), replace(self, to))[1])
     write_bytes(tmp_path / "file.bin", b"x")
     assert events == ["sync", "rename", "sync"]
+
+
+def test_one_at_a_time_waits_or_refuses(tmp_path: Path) -> None:
+    path, busy = tmp_path / "new" / ".lock", FacewiseError("busy")
+    with one_at_a_time(path, busy), pytest.raises(FacewiseError, match="busy"), one_at_a_time(path, busy):
+        pass
+    order = []
+
+    def second() -> None:
+        with one_at_a_time(path):
+            order.append("second")
+
+    with one_at_a_time(path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(0.2)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    code = (
+        "import sys, time; from facewise.files import one_at_a_time\n"
+        "with one_at_a_time(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(FacewiseError, match="busy"), one_at_a_time(path, FacewiseError("busy")):
+            pass
+        other.kill()
+        other.wait()
+    with one_at_a_time(path, FacewiseError("busy")):
+        pass
+
+
+def test_a_lock_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FacewiseError, match="Cannot write to"), one_at_a_time(tmp_path / "file" / ".lock"):
+        pass

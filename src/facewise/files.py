@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from facewise.errors import FacewiseError
 
 
@@ -56,6 +58,34 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """
     with atomic_write(path) as temporary:
         temporary.write_bytes(data)
+
+
+@contextmanager
+def one_at_a_time(path: str | os.PathLike[str], busy: FacewiseError | None = None) -> Iterator[None]:
+    """Hold the lock file `path`, so that two processes do not do the same work in one folder.
+
+    The file stays; the system frees the lock of a process that was killed.
+
+    Args:
+        path: Its folder is made if missing.
+        busy: Raised where another holds it; None waits.
+
+    Raises:
+        FacewiseError: `busy`, or the file cannot be written.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(target, timeout=-1 if busy is None else 0)
+        lock.acquire()
+    except Timeout as error:
+        raise busy or error from None
+    except OSError as error:
+        raise FacewiseError(f"Cannot write to {target.parent}: {error.strerror or error}.") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _sync(path: Path) -> None:

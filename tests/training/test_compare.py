@@ -13,6 +13,7 @@ import scipy.stats
 from sklearn.metrics import roc_auc_score
 
 from facewise.errors import SettingError
+from facewise.files import one_at_a_time
 from facewise.training import compare as module
 from facewise.training.compare import compare
 from facewise.training.compare_plan import methods_of
@@ -320,6 +321,15 @@ def test_folders_of_other_runs_are_left_alone(drawn):
     with pytest.raises(SettingError, match=r"other settings \(epochs 7 not 2\)"):
         run(drawn(people=12))
     assert (folder / "diary.txt").exists()
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_folder_has_one_comparison_at_a_time(drawn):
+    with (
+        one_at_a_time("cmp/.lock"),
+        pytest.raises(SettingError, match="Another comparison runs in cmp"),
+    ):
+        run(drawn(people=12))
 
 
 def test_losses_on_pairs_get_batches_of_pairs():

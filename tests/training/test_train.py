@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from facewise.embedding import Embedder
 from facewise.errors import DatasetError, FacewiseError, SettingError
+from facewise.files import one_at_a_time
 from facewise.models import read_model
 from facewise.training import train
 from facewise.training.display import Quiet
@@ -220,6 +221,22 @@ def test_what_cannot_be_trained(drawn):
         train(resume="nowhere", display=Quiet())
     with pytest.raises(SettingError, match="Name the data"):
         train(display=Quiet())
+
+
+def test_a_folder_is_trained_in_by_one_process_at_a_time(drawn):
+    run(drawn(), epochs=1)
+    with (
+        one_at_a_time("run/.lock"),
+        pytest.raises(SettingError, match="Another process trains in run; wait for it to end"),
+    ):
+        train(drawn(), resume="run", display=Quiet(), device="cpu")
+    train(drawn(), resume="run", display=Quiet(), device="cpu")
+
+
+def test_a_training_that_did_not_begin_leaves_its_folder_free(drawn):
+    with pytest.raises(DatasetError):
+        run(drawn(), **{"data.min_photos": 9})
+    run(drawn(), epochs=1)
 
 
 def test_other_data_is_not_gone_on_with(drawn):

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import cv2
-from filelock import FileLock, Timeout
 
 from facewise.data.content import StoredPhotos
 from facewise.data.prepared import (
@@ -26,6 +25,7 @@ from facewise.data.prepared import (
 )
 from facewise.data.source import Source
 from facewise.errors import DatasetError, FacewiseError, SettingError
+from facewise.files import one_at_a_time
 from facewise.image import source_name
 from facewise.pipeline import PhotoFaces, Pipeline, Steps
 from facewise.types import Image
@@ -106,15 +106,14 @@ def prepare(
     detector = pipeline.detector
     making = Making(size, format, detector.fingerprint, asdict(detector.settings))
     _begin(folder, making, source)
+    busy = DatasetError(f"{source_name(folder)} is being prepared already; wait for it to end.")
     try:
-        with FileLock(folder / ".prepare.lock", timeout=0):
+        with one_at_a_time(folder / ".prepare.lock", busy):
             run = _Run(source, folder, making)
             progress(len(source.keys) - len(run.left))
             run.work(Pipeline(detector, None, crop_size=size, threads=pipeline.threads), progress, processes)
             photos = tuple(run.done[key] for key in source.keys)
             write_manifest(folder, making, len(photos), photos)
-    except Timeout:
-        raise DatasetError(f"{source_name(folder)} is being prepared already; wait for it to end.") from None
     except OSError as error:
         raise FacewiseError(f"Cannot write to {source_name(folder)}: {error.strerror or error}.") from error
     return Prepared(folder, making, photos, run.resumed)

@@ -6,21 +6,20 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import cv2
 import numpy as np
-from filelock import FileLock
 
 from facewise.concurrency import side_by_side
 from facewise.data.source import Source, Subset
 from facewise.data.store import FORMAT, INDEX, PIXELS, CropStore, data_hash, seal
 from facewise.errors import DatasetError, FacewiseError, ImageError
-from facewise.files import atomic_write, write_bytes
+from facewise.files import atomic_write, one_at_a_time, write_bytes
 from facewise.models.home import cache_folder
 from facewise.types import Image
 
@@ -55,7 +54,7 @@ def cached_store(
     known = identity(source)
     plain = known or json.dumps([type(source).__name__, source.name, *source.keys])
     folder = cache_folder() / "crops" / hashlib.sha256(f"{FORMAT} {size} {plain}".encode()).hexdigest()[:24]
-    with _one_at_a_time(folder):
+    with one_at_a_time(folder / ".lock"):
         if known and not rebuild:
             with suppress(DatasetError):  # not there yet, or damaged: both are mended by building it
                 return CropStore.open(folder)
@@ -78,7 +77,7 @@ def build_store(
 
     Args, Raises: See `cached_store`.
     """
-    with _one_at_a_time(Path(folder)):
+    with one_at_a_time(Path(folder) / ".lock"):
         return _build(source, size, Path(folder), threads, progress)
 
 
@@ -114,22 +113,6 @@ def _stamp(path: Path) -> str:
     except OSError:
         return f"{path.absolute()} missing;"
     return f"{path.absolute()} {found.st_size} {found.st_mtime_ns};"
-
-
-@contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire()
-    except OSError as error:
-        raise FacewiseError(
-            f"Cannot write a store of crops to {folder}: {error.strerror or error}."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _build(source: Source, size: int, folder: Path, threads: int, progress: Progress | None) -> CropStore:

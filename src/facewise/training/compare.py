@@ -10,7 +10,7 @@ from typing import Any
 
 from facewise.data.source import Source
 from facewise.errors import FacewiseError, SettingError
-from facewise.files import write_bytes
+from facewise.files import one_at_a_time, write_bytes
 from facewise.pipeline import Pipeline
 from facewise.training.compare_measure import cautions, differences_of, measure
 from facewise.training.compare_plan import RECIPE, Job, methods_of, plan
@@ -90,19 +90,22 @@ def compare(
         Path(out) if out is not None else Path("runs") / "-".join(["compare", *(m.name for m in methods)])
     )
     jobs = plan(data, methods, seeds, folder, pipeline=pipeline, say=say, tell_note=note)
-    errors = _train_all(jobs, data, pipeline, device, display, say)
-    runs = [
-        measure(job.method.name, job.seed, job.folder)
-        if job.folder not in errors
-        else MethodRun(job.method.name, job.seed, job.folder, {}, errors[job.folder])
-        for job in jobs
-    ]
-    differences = differences_of(runs, note)
-    notes += cautions(runs)
-    own = {method.name: method.own for method in methods}
-    found = Comparison(folder, own, seeds, runs, differences, notes)
-    _write(found, embedding_map)
-    return found
+    with one_at_a_time(
+        folder / ".lock", SettingError(f"Another comparison runs in {folder}; wait for it to end.")
+    ):
+        errors = _train_all(jobs, data, pipeline, device, display, say)
+        runs = [
+            measure(job.method.name, job.seed, job.folder)
+            if job.folder not in errors
+            else MethodRun(job.method.name, job.seed, job.folder, {}, errors[job.folder])
+            for job in jobs
+        ]
+        differences = differences_of(runs, note)
+        notes += cautions(runs)
+        own = {method.name: method.own for method in methods}
+        found = Comparison(folder, own, seeds, runs, differences, notes)
+        _write(found, embedding_map)
+        return found
 
 
 def _train_all(

@@ -19,7 +19,7 @@ from facewise.training.config import Config, read_config
 from facewise.training.crops import Crops, Say, divide, load_crops
 from facewise.training.engine import TrainingData
 from facewise.training.heldout import HELD_OUT
-from facewise.training.run import CONFIG, ENVIRONMENT, MODEL, build, load_recipe
+from facewise.training.run import CONFIG, ENVIRONMENT, MODEL, build, load_recipe, taken
 
 RECIPE = "arcface-mobilefacenet"
 
@@ -86,7 +86,7 @@ class Job:
             SettingError: The folder holds a run of other settings or data, or no run.
         """
         folder, config = self.folder, self.method.config(self.seed)
-        if not folder.exists() or (folder.is_dir() and all(p.name.startswith(".") for p in folder.iterdir())):
+        if not taken(folder):
             return
         elsewhere = "name another folder with --out"
         if not (folder / CONFIG).is_file():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from facewise.data.samplers import PK, GivenPairs, Sampler, Shuffle
 from facewise.data.source import Source
 from facewise.data.store import CropStore
 from facewise.errors import SettingError
-from facewise.files import write_bytes
+from facewise.files import one_at_a_time, write_bytes
 from facewise.models.export import check_parity, export_onnx
 from facewise.models.file import ModelCard, ModelFile, read_model, write_model
 from facewise.nn.backbones import BACKBONES
@@ -120,11 +121,20 @@ def train(
                 raise SettingError("Name the data to train on.")
             config = load_recipe(recipe or "arcface-mobilefacenet", {**(settings or {}), **overrides})
             folder = Path(world.broadcast(str(_new_folder(out, config.name) if world.is_main else "")))
-        trainer = _trainer(config, data, folder, world, shown, pipeline, new=resume is None)
-        if resume is not None:
-            trainer.load()
-        trainer.fit()
-        return _finish(trainer, config, folder, world, shown)
+        with _alone_in(folder, world):
+            trainer = _trainer(config, data, folder, world, shown, pipeline, new=resume is None)
+            if resume is not None:
+                trainer.load()
+            trainer.fit()
+            return _finish(trainer, config, folder, world, shown)
+
+
+def _alone_in(folder: Path, world: World) -> AbstractContextManager[None]:
+    """Two trainings in one folder would write over each other's checkpoints."""
+    if not world.is_main:
+        return nullcontext()
+    busy = SettingError(f"Another process trains in {folder}; wait for it to end.")
+    return one_at_a_time(folder / ".lock", busy)
 
 
 def load_recipe(recipe: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
@@ -158,15 +168,22 @@ def _read_run(folder: Path) -> tuple[Config, str]:
 def _new_folder(out: str | Path | None, name: str) -> Path:
     if out is not None:
         folder = Path(out)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if taken(folder):
             raise SettingError(
                 f"{folder} is there already; name a new folder, or go on with --resume {folder}."
             )
         return folder
     number = 1
-    while (folder := Path("runs") / (name if number == 1 else f"{name}-{number}")).exists():
+    while taken(folder := Path("runs") / (name if number == 1 else f"{name}-{number}")):
         number += 1
     return folder
+
+
+def taken(folder: Path) -> bool:
+    """Whether there is something at `folder`: a lock file alone is left of a training that did not begin."""
+    return folder.exists() and (
+        not folder.is_dir() or any(not found.name.startswith(".") for found in folder.iterdir())
+    )
 
 
 def _trainer(
