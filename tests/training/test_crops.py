@@ -45,10 +45,25 @@ def test_photos_are_aligned_once(tiny_pipeline):
     crops = load_crops("people", 48, pipeline=pipeline, say=said.append)
     assert len(crops.store) == 6
     assert crops.store.size == 48
-    assert "6 of 8 photos aligned (1 no face, 1 unreadable left out)." in said
+    assert said[-1] == "6 of 8 photos aligned."
+    (broken,) = [text for text in said if "broken.jpg" in text]
+    assert broken.startswith("Left out: Cannot read people/P1/broken.jpg")
+    assert "Left out: no face was found in P0/nobody.png." in said
+    assert crops.store.name == "people"
     again = load_crops("people", 48, pipeline=pipeline, say=said.append)
     assert again.store.data_hash == crops.store.data_hash
     assert len(made) == 2  # the detector tells which crops are the same
+
+
+def test_photos_that_all_are_bad_are_told(tiny_pipeline):
+    Path("people/P0").mkdir(parents=True)
+    for number in range(12):
+        Path(f"people/P0/{number}.jpg").write_bytes(b"\xff\xd8\xff")
+    said = []
+    with pytest.raises(DatasetError, match="No photo of people could be aligned: there is no face"):
+        load_crops("people", 48, pipeline=detector(tiny_pipeline), say=said.append)
+    assert len(said) == 11
+    assert said[-1] == "… and 2 more; `facewise data prepare` names them all."
 
 
 def test_crops_are_taken_as_they_are():

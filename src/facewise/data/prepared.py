@@ -85,7 +85,7 @@ class PreparedSource(FileSource):
     ) -> None:
         cut = [photo for photo in photos if photo.crop]
         if not cut:
-            raise DatasetError(f"No face was found in any of the {len(photos)} photos of {folder}.")
+            raise DatasetError(f"There are no crops in {source_name(folder)}: no photo has a face.")
         people = sorted({photo.person for photo in cut})
         number = {person: i for i, person in enumerate(people)}
         labels = np.array([number[photo.person] for photo in cut], np.int64)

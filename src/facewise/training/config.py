@@ -225,7 +225,7 @@ def make_config(settings: Mapping[str, Any], overrides: Mapping[str, Any] | None
     try:
         return Config.model_validate(whole)
     except ValidationError as error:
-        raise SettingError("; ".join(_explain(problem) for problem in error.errors()) + ".") from None
+        raise SettingError(" ".join(_explain(problem) for problem in error.errors())) from None
 
 
 def read_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
@@ -291,10 +291,10 @@ def _explain(problem: Any) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         hint = nearest_known(str(problem["loc"][-1]), _known(problem["loc"][:-1]))
-        return f"There is no setting {where}{hint.rstrip('?.')}"  # the sentence goes on, or ends, after it
+        return f"There is no setting {where}{hint}"
     message = str(problem["msg"]).removeprefix("Value error, ")
     given = "" if problem["type"] in ("missing", "value_error") else f" (given {problem['input']!r})"
-    return f"{where}: {message}{given}" if where else message
+    return (f"{where}: {message}{given}" if where else message).rstrip(".") + "."
 
 
 def _known(place: tuple[Any, ...]) -> list[str]:

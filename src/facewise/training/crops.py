@@ -32,6 +32,9 @@ Progress = Callable[[str, int, int], None]
 
 _PARTS = ("train", "held out")
 
+_NAMED = 10
+"""Photos left out that are named one by one."""
+
 _LOOKED_AT = 20
 """Photos looked at to see whether a dataset is aligned crops already."""
 
@@ -156,19 +159,22 @@ def _align(
         progress("aligning", done, total)
 
     prepared = prepare(source, made, size, folder, tell, processes=True)
-    counts = prepared.counts()
-    left_out = [f"{counts[status]} {status}" for status in ("no face", "unreadable") if counts[status]]
+    several, left_out = prepared.of("several faces"), prepared.of("no face", "unreadable")
+    used = total - len(left_out)
+    for photo in left_out[:_NAMED]:
+        say(f"Left out: {photo.error or f'no face was found in {photo.key}.'}")
+    if len(left_out) > _NAMED:
+        say(f"… and {len(left_out) - _NAMED} more; `facewise data prepare` names them all.")
+    if not used:
+        raise DatasetError(f"No photo of {source.name} could be aligned: there is no face to learn from.")
     say(
-        f"{counts['ok'] + counts['several faces']} of {total} photos aligned"
-        + (f" ({', '.join(left_out)} left out)" if left_out else "")
-        + (
-            f"; of {counts['several faces']} with several faces the main one"
-            if counts["several faces"]
-            else ""
-        )
+        f"{used} of {total} photos aligned"
+        + (f"; of {len(several)} with several faces the main one" if several else "")
         + "."
     )
-    return prepared.source()
+    found = prepared.source()
+    found.name = source.name  # what the user calls it, not where the crops are kept
+    return found
 
 
 def _wanted(crops: Crops, config: Data) -> NDArray[np.int64]:

@@ -310,7 +310,7 @@ def _export(trainer: Trainer, config: Config, folder: Path, result: Mapping[str,
             "backbone": config.backbone.model_dump(),
             "loss": config.loss.model_dump(),
             "git": git_hash(),
-            "data": store.name,
+            "data": Path(store.name).name,  # a model file travels: where it lay is nobody's business
             "data_hash": store.data_hash,
             "photos": len(store),
             "people": len(store.names),
