@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,13 @@ from facewise.files import atomic_write
 from facewise.training.log import read_metrics
 
 _PANELS = (
-    ("loss", "loss", ("loss",)),
-    ("accuracy", "accuracy", ("accuracy",)),
-    ("verification on unknown people", "AUC", ("auc",)),
+    ("loss", "loss", "loss"),
+    ("accuracy", "accuracy", "accuracy"),
+    ("verification on unknown people", "AUC", "auc"),
 )
+"""Title, label and the value in `metrics.jsonl`."""
+
+Log = list[dict[str, Any]]
 
 
 def draw_curves(runs: Sequence[Path], out: Path, names: Sequence[str] | None = None) -> None:
@@ -26,34 +29,21 @@ def draw_curves(runs: Sequence[Path], out: Path, names: Sequence[str] | None = N
         out: The PNG to write.
         names: What to call each run; by default its folder's name.
     """
-    # Not pyplot: it keeps state and wants a screen.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
     logs = [read_metrics(run) for run in runs]
-    panels = [
-        panel for panel in _PANELS if any(name in line for log in logs for line in log for name in panel[2])
-    ]
-    figure = Figure(figsize=(5.2 * max(1, len(panels)), 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    for place, (title, label, keys) in enumerate(panels, start=1):
-        axes = figure.add_subplot(1, len(panels), place)
+
+    def draw(axes: Any, key: str) -> None:
         for number, (log, run) in enumerate(zip(logs, runs, strict=True)):
-            name = names[number] if names else run.name
-            _draw(axes, log, keys[0], name, f"C{number % 10}")
-        axes.set(title=title, xlabel="epoch", ylabel=label)
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
-    with atomic_write(out) as temporary:
-        figure.savefig(temporary, dpi=130)
+            _draw(axes, log, key, names[number] if names else run.name, f"C{number % 10}")
+
+    _draw_panels(_PANELS, logs, draw, out)
 
 
-def _draw(axes: Any, log: list[dict[str, Any]], key: str, name: str, color: str) -> None:
+def _draw(axes: Any, log: Log, key: str, name: str, color: str) -> None:
     for kind, style, what in (("train", "--", "training"), ("validation", "-", "held out")):
         points = [(line["epoch"], line[key]) for line in log if line["kind"] == kind and key in line]
         if points:
             epochs, values = zip(*points, strict=True)
-            axes.plot(epochs, values, style, color=color, label=f"{name}, {what}", linewidth=1.4)
+            axes.plot(epochs, values, style, color=color, label=f"{name}, {what}", **_line(len(epochs)))
 
 
 def draw_bands(groups: Mapping[str, Sequence[Path]], out: Path) -> None:
@@ -66,26 +56,16 @@ def draw_bands(groups: Mapping[str, Sequence[Path]], out: Path) -> None:
         groups: Name to folders of runs.
         out: The PNG to write.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
     logs = {name: [read_metrics(run) for run in runs] for name, runs in groups.items()}
-    lines = [line for runs in logs.values() for log in runs for line in log]
-    panels = [panel for panel in _PANELS[1:] if any(panel[2][0] in line for line in lines)]
-    figure = Figure(figsize=(5.2 * max(1, len(panels)), 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    for place, (title, label, keys) in enumerate(panels, start=1):
-        axes = figure.add_subplot(1, len(panels), place)
+
+    def draw(axes: Any, key: str) -> None:
         for number, (name, runs) in enumerate(logs.items()):
-            _draw_band(axes, runs, keys[0], name, f"C{number % 10}")
-        axes.set(title=title, xlabel="epoch", ylabel=label)
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
-    with atomic_write(out) as temporary:
-        figure.savefig(temporary, dpi=130)
+            _draw_band(axes, runs, key, name, f"C{number % 10}")
+
+    _draw_panels(_PANELS[1:], [log for runs in logs.values() for log in runs], draw, out)
 
 
-def _draw_band(axes: Any, logs: Sequence[list[dict[str, Any]]], key: str, name: str, color: str) -> None:
+def _draw_band(axes: Any, logs: Sequence[Log], key: str, name: str, color: str) -> None:
     for kind, style, what in (("train", "--", "training"), ("validation", "-", "held out")):
         runs = [
             {line["epoch"]: line[key] for line in log if line["kind"] == kind and key in line} for log in logs
@@ -94,8 +74,37 @@ def _draw_band(axes: Any, logs: Sequence[list[dict[str, Any]]], key: str, name: 
         if not epochs:
             continue
         values = np.array([[run[epoch] for epoch in epochs] for run in runs])
-        axes.plot(epochs, values.mean(axis=0), style, color=color, label=f"{name}, {what}", linewidth=1.4)
+        mean, label = values.mean(axis=0), f"{name}, {what}"
+        axes.plot(epochs, mean, style, color=color, label=label, **_line(len(epochs)))
         if kind == "validation" and len(runs) > 1:
             axes.fill_between(
                 epochs, values.min(axis=0), values.max(axis=0), color=color, alpha=0.2, linewidth=0
             )
+
+
+def _draw_panels(
+    panels: Sequence[tuple[str, str, str]], logs: Sequence[Log], draw: Callable[[Any, str], None], out: Path
+) -> None:
+    # Not pyplot: it keeps state and wants a screen.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
+
+    measured = {key for log in logs for line in log for key in line}
+    drawn = [panel for panel in panels if panel[2] in measured]
+    figure = Figure(figsize=(5.2 * max(1, len(drawn)), 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    for place, (title, label, key) in enumerate(drawn, start=1):
+        axes = figure.add_subplot(1, len(drawn), place)
+        draw(axes, key)
+        axes.set(title=title, xlabel="epoch", ylabel=label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    with atomic_write(out) as temporary:
+        figure.savefig(temporary, dpi=130)
+
+
+def _line(points: int) -> dict[str, Any]:
+    """One epoch is a point, which a line alone would not show."""
+    return {"linewidth": 1.4, "marker": "o" if points == 1 else None, "markersize": 4}
