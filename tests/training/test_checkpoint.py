@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from drawn_people import SMOOTH, DrawnPeople
+from torch._dynamo.exc import TorchDynamoException
 
 from facewise.errors import FacewiseError, ModelError, SettingError
 from facewise.training import checkpoint, train
@@ -73,6 +74,39 @@ def test_a_full_memory_says_what_to_lower(monkeypatch):
         SettingError, match=r"Memory is full.*lower data\.batch_size \(now 8\), raise accumulate"
     ):
         train(DrawnPeople(people=10), out="run", settings=SMOOTH, display=Quiet(), device="cpu")
+
+
+def test_where_compiling_does_not_work_it_is_told(monkeypatch):
+    def step(*_):
+        raise TorchDynamoException("InvalidCxxCompiler: No compiler found.\n\nSet TORCHDYNAMO_VERBOSE=1")
+
+    monkeypatch.setattr(Learner, "step", step)
+    told = r"compile does not work here \(InvalidCxxCompiler: No compiler found\): set compile=false"
+    with pytest.raises(SettingError, match=told):
+        train(
+            DrawnPeople(people=10),
+            out="run",
+            settings=SMOOTH | {"compile": True},
+            display=Quiet(),
+            device="cpu",
+        )
+
+
+@pytest.mark.slow  # no real data, but half a minute of compiling
+def test_a_compiled_network_learns_the_same():
+    settings = SMOOTH | {"epochs": 2, "precision": "fp32"}
+    plain, compiled = (
+        train(
+            DrawnPeople(people=10),
+            out=f"compile-{how}",
+            settings=settings | {"compile": how},
+            display=Quiet(),
+            device="cpu",
+        )
+        for how in (False, True)
+    )
+    losses = [[line["loss"] for line in run.metrics if line["kind"] == "train"] for run in (plain, compiled)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
 def test_the_log_of_a_resumed_run_has_no_line_twice():

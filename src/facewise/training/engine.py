@@ -114,7 +114,7 @@ class Trainer:
             MetricsLog(folder, resume_step=self.progress.step) as self.log,
             Interrupt() as interrupt,
             self.display,
-            self._memory(),
+            self._explained(),
         ):
             self.display.begin(self.steps, self.progress.step)
             while not self.progress.finished:
@@ -236,8 +236,8 @@ class Trainer:
         return found.get("auc" if by == "verification" else "accuracy") if by else None
 
     @contextmanager
-    def _memory(self) -> Iterator[None]:
-        """Says what to lower where memory runs out."""
+    def _explained(self) -> Iterator[None]:
+        """Says what to lower where memory runs out, and what to leave where compiling does not work."""
         try:
             yield
         except (torch.OutOfMemoryError, MemoryError) as error:
@@ -245,6 +245,10 @@ class Trainer:
         except RuntimeError as error:
             if "not enough memory" in str(error) or "can't allocate memory" in str(error).lower():
                 raise self._too_large() from error
+            if self.config.compile and _is_of_compiler(error):
+                raise SettingError(
+                    f"torch.compile does not work here ({_reason(error)}): set compile=false."
+                ) from error
             raise
 
     def _too_large(self) -> SettingError:
@@ -295,3 +299,13 @@ class Trainer:
             shards = folder / found.identity.get("shards", "")
             load_shards(head, read_shards(shards, head), self.learner.head_optimizer)
         self.progress = replace(found.progress)
+
+
+def _is_of_compiler(error: RuntimeError) -> bool:
+    from torch._dynamo.exc import TorchDynamoException  # noqa: PLC0415  takes a second to import
+
+    return isinstance(error, TorchDynamoException)
+
+
+def _reason(error: BaseException) -> str:
+    return str(error).strip().split("\n", 1)[0].rstrip(".")
