@@ -4,20 +4,22 @@
 
 Plain: float32, NCHW, PyTorch's own layers, batches that lie ready in memory. Ours: what `facewise train`
 does, with augmentation, clipping, the average of the weights and memory kept between steps. The crops are
-noise: no layer minds.
+noise: no layer minds. Each way has a process of its own and its turn in every round.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
+from multiprocessing.connection import Connection
 
 import numpy as np
 import torch
-from torch import nn
 
 from facewise.data.augment import augmentation
 from facewise.data.batches import Batches
@@ -53,6 +55,8 @@ class Noise(FileSource):
 
 class Plain:
     """The loop everybody writes first."""
+
+    waited_s = 0.0
 
     def __init__(self) -> None:
         torch.manual_seed(0)
@@ -92,6 +96,11 @@ class Ours:
         self.epoch = 0
         self.ready = self.batches.epoch(0)
 
+    @property
+    def waited_s(self) -> float:
+        """Seconds waited for batches so far."""
+        return self.batches.waited_s
+
     def run(self, steps: int) -> None:
         """So many updates of the weights."""
         for step in range(steps):
@@ -103,45 +112,57 @@ class Ours:
             self.learner.step(batch, step, 1.0)
 
 
-def timed(way: Plain | Ours) -> float:
-    with nullcontext() if isinstance(way, Plain) else kept_memory():
-        way.run(1)  # takes the memory it needs, as the first step of a training does
-        started = time.perf_counter()
-        way.run(STEPS)
-        return STEPS * BATCH / (time.perf_counter() - started)
+WAYS: dict[str, Callable[[str], Plain | Ours]] = {
+    "plain float32 NCHW loop": lambda _: Plain(),
+    "ours without fast layers": lambda folder: Ours(folder, fast_layers=False),
+    "ours": Ours,
+}
+
+
+def work(name: str, threads: int | None, pipe: Connection) -> None:
+    """One way in a process of its own, as it would be alone: it runs STEPS whenever it is asked."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    is_plain = name.startswith("plain")
+    with tempfile.TemporaryDirectory() as folder, nullcontext() if is_plain else kept_memory():
+        way = WAYS[name](folder)
+        way.run(2)
+        pipe.send(torch.get_num_threads())
+        while pipe.recv():
+            before, started = way.waited_s, time.perf_counter()
+            way.run(STEPS)
+            pipe.send((time.perf_counter() - started, way.waited_s - before))
 
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 8
-    if len(sys.argv) > 2:
-        torch.set_num_threads(int(sys.argv[2]))
-    with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b:
-        ways: dict[str, nn.Module | Plain | Ours] = {
-            "plain float32 NCHW loop": Plain(),
-            "ours without fast layers": Ours(a, fast_layers=False),
-            "ours": Ours(b),
-        }
-        for way in ways.values():
-            way.run(1)
-        ours = ways["ours"]
-        waited, begun, spent = ours.batches.waited_s, time.perf_counter(), 0.0
-        speeds: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(rounds):
-            for name, way in ways.items():
-                started = time.perf_counter()
-                speeds[name].append(timed(way))
-                spent += (time.perf_counter() - started) if way is ours else 0.0
-        waited = ours.batches.waited_s - waited
-    plain = speeds["plain float32 NCHW loop"]
-    seconds = time.perf_counter() - begun
-    print(f"{torch.get_num_threads()} threads, {rounds} rounds of {STEPS} steps each way, {seconds:.0f} s")
-    for name, found in speeds.items():
-        ratios = [a / b for a, b in zip(found, plain, strict=True)]
+    threads = int(sys.argv[2]) if len(sys.argv) > 2 else None
+    context = multiprocessing.get_context("spawn")
+    pipes = {}
+    for name in WAYS:
+        pipes[name], other = context.Pipe()
+        context.Process(target=work, args=(name, threads, other), daemon=True).start()
+    used = [pipe.recv() for pipe in pipes.values()]  # all are ready
+    begun, waited = time.perf_counter(), 0.0
+    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
+    for _ in range(rounds):
+        for name, pipe in pipes.items():
+            pipe.send(True)
+            spent, waiting = pipe.recv()
+            seconds[name].append(spent)
+            waited += waiting
+    for pipe in pipes.values():
+        pipe.send(False)
+    plain, ours = seconds["plain float32 NCHW loop"], seconds["ours"]
+    print(f"{used[0]} threads, {rounds} rounds of {STEPS} steps each way, {time.perf_counter() - begun:.0f} s")
+    for name, found in seconds.items():
+        speed = STEPS * BATCH / statistics.median(found)
+        ratios = [b / a for a, b in zip(found, plain, strict=True)]
         print(
-            f"{name:26} {statistics.median(found):6.1f} images/s, {statistics.median(ratios):.2f} times "
+            f"{name:26} {speed:6.1f} images/s, {statistics.median(ratios):.2f} times "
             f"plain ({min(ratios):.2f} to {max(ratios):.2f} by round)"
         )
-    print(f"data waits: {100 * waited / spent:.2f}% of the time of ours")
+    print(f"data waits: {100 * waited / sum(ours):.2f}% of the time of ours")
 
 
 if __name__ == "__main__":

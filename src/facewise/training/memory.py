@@ -11,10 +11,11 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# From malloc.h; the values after are glibc's own.
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+# From malloc.h. Setting one of them ends glibc's own adjustment, so the values after are those it grows to by
+# itself in a process that takes and frees large blocks.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 _KEEP = {_TRIM_THRESHOLD: 2**31 - 1, _MMAP_MAX: 0}
-_USUAL = {_TRIM_THRESHOLD: 128 * 1024, _MMAP_MAX: 65536}
+_USUAL = {_TRIM_THRESHOLD: 64 * 2**20, _MMAP_THRESHOLD: 32 * 2**20, _MMAP_MAX: 65536}
 
 
 @contextmanager
