@@ -154,7 +154,8 @@ def main() -> None:
     for pipe in pipes.values():
         pipe.send(False)
     plain, ours = seconds["plain float32 NCHW loop"], seconds["ours"]
-    print(f"{used[0]} threads, {rounds} rounds of {STEPS} steps each way, {time.perf_counter() - begun:.0f} s")
+    took = time.perf_counter() - begun
+    print(f"{used[0]} threads, {rounds} rounds of {STEPS} steps each way, {took:.0f} s")
     for name, found in seconds.items():
         speed = STEPS * BATCH / statistics.median(found)
         ratios = [b / a for a, b in zip(found, plain, strict=True)]

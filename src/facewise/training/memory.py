@@ -1,7 +1,7 @@
 """Memory that a training step frees and the next one needs again stays with the process.
 
 glibc gives large blocks back to the system when they are freed, and the system hands them out again page by
-page, zeroed. A training step frees and takes every activation: on four cores a third of the time went there.
+page, zeroed. A training step frees and takes every activation.
 """
 
 from __future__ import annotations
