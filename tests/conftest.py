@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,10 @@ import pytest
 
 # PyTorch's threads spin while they wait: on a busy machine small networks are ten times slower with them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell starts what runs in its background with Ctrl-C ignored, and all it starts inherits that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _REPOSITORY = Path(__file__).parents[1]
 _SHARED = Path(os.environ.get("FACEWISE_TEST_DATA") or _REPOSITORY.parent / "shared")
