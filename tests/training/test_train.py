@@ -23,7 +23,7 @@ from facewise.files import one_at_a_time
 from facewise.models import read_model
 from facewise.training import train
 from facewise.training.display import Quiet
-from facewise.training.engine import StoppedError
+from facewise.training.engine import StoppedError, Trainer
 
 SMALL = {
     "data.size": 32,
@@ -111,6 +111,57 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(drawn, loss):
     assert same_tensors(weights("whole"), weights("parts"))
     read = [json.loads(line) for line in Path("whole/metrics.jsonl").read_text().splitlines()]
     assert without_time(resumed.metrics) == without_time(read)
+
+
+class Asks(Quiet):
+    """Ctrl-C right after one step, counted from 1."""
+
+    def __init__(self, at):
+        self.left = at
+
+    def step(self, _):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("save_minutes", [1e-9, 10.0])
+def test_stopped_after_any_step_it_goes_on_to_the_same_numbers(drawn, save_minutes):
+    """An epoch's first step, one in its midst and its last, where the epoch is over but for its end."""
+    settings = SMALL | {"epochs": 2, "save_minutes": save_minutes}
+    whole = train(drawn(), out="whole", settings=settings, display=Quiet(), device="cpu")
+    steps = whole.metrics[-1]["step"]
+    for at in range(1, steps):
+        folder = f"at-{at}"
+        with pytest.raises(StoppedError, match=f"at step {at} of {steps}"):
+            train(drawn(), out=folder, settings=settings, display=Asks(at), device="cpu")
+        resumed = train(drawn(), resume=folder, display=Quiet(), device="cpu")
+        assert without_time(resumed.metrics) == without_time(whole.metrics)
+        assert same_tensors(weights("whole"), weights(folder))
+    # Asked at the last step of all, there is nothing left to stop.
+    done = train(drawn(), out="end", settings=settings, display=Asks(steps), device="cpu")
+    assert without_time(done.metrics) == without_time(whole.metrics)
+
+
+@pytest.mark.parametrize("at", ["_end_epoch", "_validate", "_is_over"])
+def test_cut_off_at_the_end_of_an_epoch_it_goes_on_to_the_same_numbers(drawn, monkeypatch, at):
+    """As by a power cut: nothing is saved on the way out, but after every step before."""
+    settings = SMALL | {"epochs": 2, "save_minutes": 1e-9}
+    whole = train(drawn(), out="whole", settings=settings, display=Quiet(), device="cpu")
+
+    class PowerCutError(BaseException):
+        pass
+
+    def cut(*_):
+        raise PowerCutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, at, cut)
+        with pytest.raises(PowerCutError):
+            train(drawn(), out="parts", settings=settings, display=Quiet(), device="cpu")
+    resumed = train(drawn(), resume="parts", display=Quiet(), device="cpu")
+    assert without_time(resumed.metrics) == without_time(whole.metrics)
+    assert same_tensors(weights("whole"), weights("parts"))
 
 
 KILLED = """

@@ -123,6 +123,8 @@ class Trainer:
                     self._validate()
                 self.progress.finished = self.progress.finished or self._is_over()
                 self._save()
+                if not self.progress.finished and self._asked(interrupt):
+                    raise self._stopped()
 
     def _epoch(self, interrupt: Interrupt) -> None:
         progress = self.progress
@@ -144,24 +146,33 @@ class Trainer:
             self.display.step(
                 self._with_accuracy({"loss": loss}, correct, count) | {"images/s": count / seconds}
             )
-            self._between_steps(interrupt)
+            # What an epoch's last step leaves is saved with the epoch's end, never without: resumed between
+            # the two, an epoch without a batch would be left to end.
+            if progress.step_in_epoch < len(self.batches):
+                self._between_steps(interrupt)
         elapsed, waited = time.perf_counter() - begun, self.batches.waited_s - waited
         self._end_epoch(rate, elapsed, waited, (progress.photos - first) / max(elapsed, 1e-9))
 
     def _between_steps(self, interrupt: Interrupt) -> None:
-        # All processes must decide alike, and only one of them may have been asked.
-        if self.world.mean(float(interrupt.asked)) > 0:
+        if self._asked(interrupt):
             self._save()
-            raise StoppedError(
-                f"Stopped and saved at step {self.progress.step} of {self.steps}; "
-                f"go on with `facewise train --resume {self.folder}`."
-            )
+            raise self._stopped()
         minutes = (time.monotonic() - self._saved_at) / 60
         # Asking the others costs a message: not after every step.
         if (self.world.size == 1 or self.progress.step % 10 == 0) and self.world.broadcast(
             minutes > self.config.save_minutes
         ):
             self._save()
+
+    def _asked(self, interrupt: Interrupt) -> bool:
+        # All processes must decide alike, and only one of them may have been asked.
+        return self.world.mean(float(interrupt.asked)) > 0
+
+    def _stopped(self) -> StoppedError:
+        return StoppedError(
+            f"Stopped and saved at step {self.progress.step} of {self.steps}; "
+            f"go on with `facewise train --resume {self.folder}`."
+        )
 
     def _check(self, loss: float, batch: Batch) -> None:
         if math.isfinite(loss):
