@@ -132,6 +132,42 @@ class EarlyStopping(Settings):
     least: float = Field(0.0, ge=0)
 
 
+class Distillation(Settings):
+    """Learning from other models' answers; see `facewise.training.distill`.
+
+    Attributes:
+        teachers: Public PyTorch checkpoints (`.pt`, `.pth`, `.ckpt`), model files, or names in the model
+            store. Their embeddings side by side are what is learned.
+        flip: Average the teachers over each crop and its mirror image: twice their time.
+        embedding: Weight of 1 − cosine between the student's embedding and the teachers'.
+        relations: Weight of the squared differences between the cosines of the batch's faces to each other.
+        hints: Modules of the student and the modules of the first teacher whose outputs they learn.
+        hint: Weight of that.
+        forcing_epochs: Over so many epochs the chance falls from 1 to 0 that every part of the student is
+            given the teacher's answer of the part before in place of the student's own; needs hints.
+        mix: Chance that a batch's faces are blended with each other.
+        loss: Weight of `Config.loss` on the names of people with two photos or more; 0 ignores names.
+    """
+
+    teachers: tuple[str, ...] = Field(min_length=1)
+    flip: bool = False
+    embedding: float = Field(1.0, ge=0)
+    relations: float = Field(0.0, ge=0)
+    hints: dict[str, str] = {}
+    hint: float = Field(1.0, ge=0)
+    forcing_epochs: float = Field(0.0, ge=0)
+    mix: float = Field(0.0, ge=0, le=1)
+    loss: float = Field(0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Distillation:
+        if self.forcing_epochs and not self.hints:
+            raise ValueError("forcing_epochs needs hints")
+        if not (self.embedding or self.relations or (self.hints and self.hint)):
+            raise ValueError("embedding, relations and hint are all 0, so nothing would be learned")
+        return self
+
+
 class Config(Settings):
     """A run.
 
@@ -155,6 +191,7 @@ class Config(Settings):
         best_by: What the best checkpoint is chosen by: `accuracy`, `loss` or `verification` (AUC); None is
             accuracy where photos are held out, verification where people are, else the last is the best.
         early_stopping: Or None.
+        distill: Learn from other models' answers, with or without `loss`; or None.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -177,10 +214,17 @@ class Config(Settings):
     save_minutes: float = Field(5.0, gt=0)
     best_by: Literal["accuracy", "loss", "verification"] | None = None
     early_stopping: EarlyStopping | None = None
+    distill: Distillation | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Config:
         data = self.data
+        if self.distill is not None and (data.held_out_photos or data.split):
+            raise ValueError(
+                "distill is measured on people, not photos: set data.held_out_photos=0, no data.split"
+            )
+        if self.distill is not None and self.distill.hints and self.compile:
+            raise ValueError("compile does not go with distill.hints")
         if data.sampler == "people" and data.batch_size % data.photos_per_person:
             raise ValueError(
                 f"data.batch_size {data.batch_size} is no multiple of photos_per_person "

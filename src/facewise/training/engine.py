@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from torch import Tensor
 
 from facewise.data.batches import Batch, Batches
 from facewise.data.store import CropStore
@@ -29,7 +30,7 @@ from facewise.training.learner import Learner
 from facewise.training.log import MetricsLog
 from facewise.training.schedule import rate_at
 from facewise.training.shards import load_shards, read_shards, shard_state, write_shard
-from facewise.training.validation import accuracy_and_loss, make_pairs, verification
+from facewise.training.validation import accuracy_and_loss, agreement, embed_store, make_pairs, verification
 
 
 class StoppedError(FacewiseError):
@@ -86,6 +87,7 @@ class Trainer:
         seed = self.config.seed if drawn_by is None else drawn_by
         self.pairs = None if data.unknown is None else make_pairs(data.unknown.labels, seed)
         self.progress = Progress()
+        self._answers: Tensor | None = None
         self._saved_at = time.monotonic()
 
     @property
@@ -134,7 +136,8 @@ class Trainer:
         for batch in self.batches.epoch(progress.epoch, progress.step_in_epoch):
             started = time.perf_counter()
             rate = rate_at(self.config.schedule, progress.step, self.steps, len(self.batches))
-            loss, correct, count = self.learner.step(batch, progress.step, rate)
+            epoch = progress.step / len(self.batches)
+            loss, correct, count = self.learner.step(batch, progress.step, rate, epoch)
             self._check(loss, batch)
             seconds = time.perf_counter() - started
             progress.loss_sum += loss * count
@@ -236,8 +239,18 @@ class Trainer:
             found |= accuracy_and_loss(data.known, learner.embed, learner.used_head, learner.device)
         if data.unknown is not None and self.pairs is not None:
             found |= verification(data.unknown, learner.embed, self.pairs)
+        if data.unknown is not None and learner.distiller is not None:
+            found["agreement"] = agreement(data.unknown, learner.embed, self._taught())
         learner.train()
         return found
+
+    def _taught(self) -> Tensor:
+        """(N, D) what the teachers say of the held-out people, asked once."""
+        if self._answers is None and self.data.unknown is not None and self.learner.distiller is not None:
+            distiller = self.learner.distiller
+            self._answers = embed_store(self.data.unknown, lambda crops: distiller.ask(crops).embeddings)
+        assert self._answers is not None  # noqa: S101  # asked only where there are both
+        return self._answers
 
     def _value(self, found: dict[str, float]) -> float | None:
         """What to choose the best by, higher is better."""

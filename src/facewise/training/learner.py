@@ -16,6 +16,7 @@ from facewise.nn.losses.base import Head
 from facewise.nn.losses.sharded import ShardedHead
 from facewise.training.clipping import clip_gradients
 from facewise.training.config import Config
+from facewise.training.distill import Distiller
 from facewise.training.distributed import World
 from facewise.training.ema import Ema
 from facewise.training.optimizer import load_optimizer, make_optimizer, optimizer_tensors, set_rate
@@ -32,10 +33,18 @@ class Learner:
         head: The loss.
         split: The loss's matrix is split over the processes, which changes how it is saved and averaged.
         ema: The average of both, or None.
+        distiller: The teachers, or None.
     """
 
     def __init__(
-        self, config: Config, network: nn.Module, head: Head, world: World, mean: Triple, std: Triple
+        self,
+        config: Config,
+        network: nn.Module,
+        head: Head,
+        world: World,
+        mean: Triple,
+        std: Triple,
+        distiller: Distiller | None = None,
     ) -> None:
         """Prepare for training.
 
@@ -46,6 +55,7 @@ class Learner:
             world: The processes; within its context.
             mean: Of the pixels, RGB in grey levels; they become (pixel − mean) / std.
             std: See mean.
+            distiller: Opened teachers, if there are to be any.
         """
         self.config, self.world, self.device = config, world, world.device
         self.memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
@@ -63,6 +73,9 @@ class Learner:
             {"network": self.network} | ({} if self.split else {"head": self.head})
         )
         self.ema = Ema(self._averaged, config.ema) if config.ema else None
+        self.distiller = distiller
+        if distiller is not None:  # after the average was copied, which nobody watches
+            distiller.attach(self.network)
         self._mean = torch.tensor(mean, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(std, device=self.device).view(1, 3, 1, 1)
         self._names: dict[Tensor, str] = {p: f"network.{n}" for n, p in self.network.named_parameters()}
@@ -71,7 +84,7 @@ class Learner:
     @property
     def counts(self) -> bool:
         """Whether the loss knows who it takes each photo for, so that accuracy can be counted in training."""
-        return hasattr(self.head, "logits") and not self.split
+        return hasattr(self.head, "logits") and not self.split and self.distiller is None
 
     @property
     def used_network(self) -> nn.Module:
@@ -88,13 +101,14 @@ class Learner:
         self.network.train()
         self.head.train()
 
-    def step(self, batch: Batch, number: int, rate: float) -> tuple[float, int, int]:
+    def step(self, batch: Batch, number: int, rate: float, epoch: float = 0.0) -> tuple[float, int, int]:
         """Update the weights once.
 
         Args:
             batch: This process's share.
             number: Of the step, from 0.
             rate: Fraction of the top learning rate.
+            epoch: Epochs done, with the fraction of the one at hand.
 
         Returns:
             The loss over all processes, how many photos were named rightly, and of how many.
@@ -107,7 +121,11 @@ class Learner:
         for i, part in enumerate(parts):
             share = len(part) / len(batch.labels)
             with self.world.accumulate(self.replica, last=i == len(parts) - 1):
-                loss, right, photos = self._forward(batch, part, (self.config.seed, number, i))
+                place = (self.config.seed, number, i)
+                if self.distiller is None:
+                    loss, right, photos = self._forward(batch, part, place)
+                else:
+                    loss, right, photos = self._distill(self.distiller, batch, part, place, epoch)
                 (loss * share).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach()) * share
             correct, count = correct + right, count + photos
@@ -137,6 +155,29 @@ class Learner:
         with torch.no_grad():
             logits: Tensor = self.head.logits(embeddings.detach())  # type: ignore[operator]
             return loss, int((logits.argmax(1) == labels).sum()), len(labels)
+
+    def _distill(
+        self,
+        distiller: Distiller,
+        batch: Batch,
+        part: NDArray[np.int64],
+        place: tuple[int, ...],
+        epoch: float,
+    ) -> tuple[Tensor, int, int]:
+        crops, mixed = distiller.mix(batch.images[part], place)
+        answer, images = distiller.ask(crops), self.prepare(crops)
+        force = distiller.forces(epoch, place)
+        _seed(*place)
+        with self._autocast():
+            embeddings = distiller.run(self._called, images, answer, force=force)
+        loss = distiller.loss(embeddings, answer)
+        classes = distiller.class_of[batch.labels[part]]
+        named = np.flatnonzero(classes >= 0)
+        if distiller.config.loss and not mixed and len(named) > 1:
+            labels = torch.from_numpy(classes[named]).to(self.device)
+            _seed(*place)
+            loss = loss + distiller.config.loss * self.head(embeddings[named], labels)
+        return loss, 0, len(part)
 
     def _clip(self, limit: float) -> None:
         copies = [p for p in self.network.parameters() if p.requires_grad]

@@ -35,6 +35,7 @@ from facewise.training.config import Config, Data, make_config, read_config
 from facewise.training.crops import divide, given_pairs, load_crops
 from facewise.training.curves import draw_curves
 from facewise.training.display import Bar, Display, Quiet
+from facewise.training.distill import Distiller, NoHead, name_classes
 from facewise.training.distributed import World
 from facewise.training.engine import Trainer, TrainingData
 from facewise.training.environment import environment, git_hash
@@ -205,8 +206,10 @@ def _trainer(
     parts = divide(crops, config.data, config.seed)
     display.say(_describe(parts))
     torch.manual_seed(config.seed)
-    network, head = build(config, len(parts.train.names), world)
-    learner = Learner(config, network, head, world, MEAN, STD)
+    distiller = _distiller(config, parts.train, world)
+    classes = len(parts.train.names) if distiller is None else int(distiller.class_of.max()) + 1
+    network, head = build(config, classes, world)
+    learner = Learner(config, network, head, world, MEAN, STD, distiller)
     named = data.name if not isinstance(data, str | Path) else str(Path(data).absolute())
     facts = environment(data=named, data_hash=parts.train.data_hash, seed=config.seed, world_size=world.size)
     if new and world.is_main:
@@ -227,6 +230,20 @@ def _trainer(
     return Trainer(learner, parts, batches, folder, identity=identity, display=display)
 
 
+def _distiller(config: Config, store: CropStore, world: World) -> Distiller | None:
+    if config.distill is None:
+        return None
+    if world.size > 1:
+        raise SettingError("distill works in one process; start it without torchrun.")
+    class_of = name_classes(store.labels, len(store.names))
+    if config.distill.loss and class_of.max() < 1:
+        raise SettingError(
+            f"distill.loss needs people with two photos or more, and {store.name} has fewer than two; set "
+            "distill.loss=0 to ignore names."
+        )
+    return Distiller(config.distill, class_of, world.device, config.precision)
+
+
 def build(config: Config, classes: int, world: World | None = None) -> tuple[torch.nn.Module, Head]:
     """The network and the loss of a configuration, with their first weights from torch's random numbers.
 
@@ -242,7 +259,10 @@ def build(config: Config, classes: int, world: World | None = None) -> tuple[tor
     options.setdefault("input_size", config.data.size)
     network = BACKBONES.build(config.backbone.name, unit=False, **options)
     size = int(network.embedding_size)  # type: ignore[arg-type]  # what every backbone has
-    head = LOSSES.build(config.loss.name, size, classes, **config.loss.options)
+    if config.distill is not None and not config.distill.loss:
+        head: Head = NoHead(size)
+    else:
+        head = LOSSES.build(config.loss.name, size, classes, **config.loss.options)
     on_cpu = world is None or world.device.type == "cpu"
     return faster(network) if config.fast_layers and on_cpu else network, head
 
@@ -314,6 +334,7 @@ def _export(trainer: Trainer, config: Config, folder: Path, result: Mapping[str,
             "data_hash": store.data_hash,
             "photos": len(store),
             "people": len(store.names),
+            **({} if trainer.learner.distiller is None else trainer.learner.distiller.facts()),
             "seed": config.seed,
             "epochs": trainer.progress.epoch,
             "seconds": round(trainer.progress.seconds, 1),

@@ -126,6 +126,17 @@ def people_named(head: Any, embeddings: Tensor) -> Tensor | None:
     return torch.cat([name(some) for some in torch.split(embeddings, _BATCH)])
 
 
+def agreement(store: CropStore, embed: Embed, taught: Tensor) -> float:
+    """Mean cosine between a student's embeddings and its teachers' answers.
+
+    Args:
+        store: N crops.
+        embed: The student.
+        taught: (N, D) unit vectors.
+    """
+    return float(functional.cosine_similarity(embed_store(store, embed), taught.cpu()).mean())
+
+
 def pair_cosines(unit: NDArray[np.float32], pairs: Pairs) -> NDArray[np.float64]:
     """(P,) cosines in [-1, 1] of pairs of (N, D) unit vectors."""
     cosines = np.einsum("ij,ij->i", unit[pairs.a], unit[pairs.b]).astype(np.float64)
