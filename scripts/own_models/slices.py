@@ -28,7 +28,7 @@ def by_sex(result: LfwResult, labels: Path) -> list[dict[str, Any]]:
     with labels.open(encoding="utf-8") as file:
         sex = {row["path"].removeprefix("images/"): row["gender"] for row in csv.DictReader(file)}
     kfold = result.metrics.kfold
-    assert kfold is not None  # noqa: S101  # View 2 has folds
+    assert kfold is not None  # View 2 has folds
     threshold_of = dict(zip(kfold.folds, kfold.thresholds, strict=True))
     fold = np.array([pair.fold for pair in result.pairs])
     accepted = result.similarities >= np.array([threshold_of[f] for f in fold])

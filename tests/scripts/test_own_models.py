@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 from scipy.stats import beta
-from scripts.own_models.photos import embeddings, nearest, sources, view_2, write_listing
-from scripts.own_models.slices import by_sex, false_matches, rate
 
 from facewise.data.lfw import Pair
+from scripts.own_models.photos import embeddings, nearest, sources, view_2, write_listing
+from scripts.own_models.slices import by_sex, false_matches, rate
 
 
 def unit(count, size=8, seed=0):

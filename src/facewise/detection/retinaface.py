@@ -39,7 +39,7 @@ class RetinaFaceDecoder:
         self, outputs: Sequence[NDArray[np.float32]], size: tuple[int, int], score_threshold: float
     ) -> list[RawFaces]:
         """See `Decoder.decode`."""
-        anchors = _anchors(size, self.strides, self.min_sizes)
+        anchors = anchors_of(size, self.strides, self.min_sizes)
         expected = [(len(anchors), 4), (len(anchors),), (len(anchors), 10)]
         if [out.shape[1:] for out in outputs] != expected:
             raise ModelError(
@@ -75,7 +75,7 @@ class RetinaFaceDecoder:
 
 
 @lru_cache(maxsize=64)
-def _anchors(
+def anchors_of(
     size: tuple[int, int], strides: tuple[int, ...], min_sizes: tuple[tuple[float, ...], ...]
 ) -> FloatArray:
     """(A, 4) centre x, centre y, width, height in pixels: strides, then rows, columns, sizes."""

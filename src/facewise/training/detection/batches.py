@@ -1,0 +1,103 @@
+"""Batches of scenes with targets, made ahead of the training; batch 7 is the same whatever came before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from facewise.concurrency import in_processes
+from facewise.data.scenes import Mixture, Pool, compose
+from facewise.detection import OnnxDetector
+from facewise.errors import SettingError
+from facewise.nn.detectors.small import MIN_SIZES, STRIDES, VARIANCES
+from facewise.training.detection.targets import SceneTargets, assign
+from facewise.types import Image
+
+_PART = 16
+"""Pictures the teacher looks at in one call: it bounds memory."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SceneBatch:
+    """Scenes of one size.
+
+    Attributes:
+        images: (B, H, W, 3) RGB uint8.
+        targets: One a scene.
+    """
+
+    images: Image
+    targets: list[SceneTargets]
+
+
+class SceneBatches:
+    """All batches of a run, by step."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        sizes: tuple[tuple[int, int], ...],
+        mixture: Mixture,
+        seed: int,
+        *,
+        teacher: OnnxDetector | None = None,
+        workers: int = 1,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            pool: Where photos come from.
+            sizes: (side, scenes) of batches in turn.
+            mixture: What scenes there are.
+            seed: Of the scenes.
+            teacher: A detector with RetinaFace's anchors, to be imitated; or None.
+            workers: Processes; 0 makes scenes when they are asked for.
+
+        Raises:
+            SettingError: The teacher has other anchors.
+        """
+        if teacher is not None:
+            options = dict(teacher.model.card.decoder or {})
+            ours = (list(STRIDES), [list(sizes) for sizes in MIN_SIZES], list(VARIANCES))
+            if (options.get("strides"), options.get("min_sizes"), options.get("variances")) != ours:
+                raise SettingError(
+                    f"{teacher.name} has other anchors than ours and cannot be imitated; set imitate=false."
+                )
+        self.pool, self.sizes, self.mixture, self.seed = pool, sizes, mixture, seed
+        self.teacher, self.workers = teacher, workers
+        self._before = np.concatenate([[0], np.cumsum([count for _, count in sizes])])
+
+    def make(self, step: int) -> SceneBatch:
+        """The batch of a step, from 0."""
+        rounds, place = divmod(step, len(self.sizes))
+        side, count = self.sizes[place]
+        first = int(rounds * self._before[-1] + self._before[place])
+        scenes = [compose(self.pool, self.seed, first + i, (side, side), self.mixture) for i in range(count)]
+        images = np.stack([scene.image for scene in scenes])
+        if self.teacher is None:
+            return SceneBatch(images, [assign(scene) for scene in scenes])
+        targets: list[SceneTargets] = []
+        for start in range(0, count, _PART):
+            answers = self.teacher.network.run(
+                self.teacher.model.card.preprocess(images[start : start + _PART])
+            )
+            targets += [
+                assign(scene, (boxes, scores, marks))
+                for scene, boxes, scores, marks in zip(scenes[start : start + _PART], *answers, strict=True)
+            ]
+        return SceneBatch(images, targets)
+
+    def between(self, start: int, end: int) -> Iterator[SceneBatch]:
+        """The batches of steps `start` to `end` - 1, in order, made ahead."""
+        if self.workers:
+            return in_processes(_make, self, range(start, end), self.workers, chunk=1)
+        return (self.make(step) for step in range(start, end))
+
+
+def _make(batches: Any, step: int) -> SceneBatch:
+    """`SceneBatches.make` in a process of `in_processes`."""
+    made: SceneBatch = batches.make(step)
+    return made
