@@ -16,8 +16,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
 	touch $@
 
+# On your own photos with DATA=folder, a folder per person in it, or LFW.
 demo: setup
-	$(BIN)/facewise demo
+	$(BIN)/facewise demo $(if $(DATA),--data "$(DATA)")
 
 test: setup
 	$(BIN)/python -m pytest -m "not slow" -n auto -q

@@ -17,7 +17,7 @@ from pathlib import Path
 from facewise.benchmark import machine
 
 HERE = Path(__file__).parent
-NAMES = ("pipeline", "embedder", "startup", "clustering", "training", "data", "partial_fc")
+NAMES = ("pipeline", "embedder", "startup", "clustering", "training", "data", "partial_fc", "quantize")
 
 
 def main() -> None:

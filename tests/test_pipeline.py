@@ -17,6 +17,7 @@ from facewise.concurrency import side_by_side
 from facewise.detection import DetectorSettings
 from facewise.errors import FacewiseError, ImageError, ModelError, SettingError
 from facewise.geometry import align, pose, sharpness
+from facewise.models import bundled
 from facewise.pipeline import PhotoFaces, Pipeline, Steps
 from tiny_models import landmarks_of
 
@@ -316,6 +317,7 @@ def test_models_of_the_wrong_kind(tiny_detector_file: Path, tiny_embedder_file: 
 
 def test_models_that_are_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FACEWISE_HOME", str(tmp_path))
+    monkeypatch.setattr(bundled, "FOLDER", tmp_path / "package")
     with pytest.raises(ModelError, match="No detector is installed"):
         Pipeline.load()
 

@@ -19,7 +19,9 @@ import typer
 from typer.testing import CliRunner
 
 from facewise.models import Calibration, read_model, write_model
+from facewise.models.bundled import BUNDLED_MODELS
 from facewise.models.calibration import Threshold
+from facewise.models.store import PUBLIC_MODELS
 
 FACEWISE = str(Path(sys.executable).with_name("facewise"))
 POINTS = ((0.1, 0.6), (0.01, 0.7), (0.001, 0.8))
@@ -56,8 +58,10 @@ def store(
     home = tmp_path_factory.mktemp("cli-home")
     models = home / "models"
     models.mkdir()
-    shutil.copy(tiny_detector_file, models / "retinaface-mobilenet025.onnx")
-    shutil.copy(tiny_embedder_file, models / "mobilefacenet-foamliu.onnx")
+    # A name is looked up in the store first, so these are the default whether or not the package has models.
+    for names in (BUNDLED_MODELS, PUBLIC_MODELS):
+        shutil.copy(tiny_detector_file, models / f"{names['detector']}.onnx")
+        shutil.copy(tiny_embedder_file, models / f"{names['embedder']}.onnx")
     shutil.copy(other_embedder_file, models / "other.onnx")
     detector, embedder = read_model(tiny_detector_file), read_model(tiny_embedder_file)
     calibration = Calibration(

@@ -51,6 +51,7 @@ def test_check_finds_what_is_wrong(facewise, people):
 
 def test_check_without_a_model_says_what_it_left_out(facewise, people, monkeypatch, tmp_path):
     monkeypatch.setenv("FACEWISE_HOME", str(tmp_path / "empty"))
+    monkeypatch.setattr("facewise.models.bundled.FOLDER", tmp_path / "package")
     assert "Labels were not looked at: No detector is installed" in facewise("data", "check", people).out
     found = facewise("data", "check", people, "--json").json
     assert found["label_suspects"] is None

@@ -8,9 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from facewise.models import read_model
+from facewise.models import bundled, read_model
 
-NAMES = ["calibrated", "mobilefacenet-foamliu", "other", "retinaface-mobilenet025"]
+NAMES = [
+    "calibrated", "facewise-detect-s", "facewise-embed-s", "mobilefacenet-foamliu", "other",
+    "retinaface-mobilenet025",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def package(tmp_path, monkeypatch) -> Path:
+    """No bundled models, whatever the package has: a test that wants some puts them here."""
+    folder = tmp_path / "package"
+    folder.mkdir()
+    monkeypatch.setattr(bundled, "FOLDER", folder)
+    return folder
 
 
 @pytest.fixture
@@ -27,7 +39,20 @@ def test_list(facewise, store):
     assert done["folder"] == str(store / "models")
     assert [Path(model["path"]).stem for model in done["models"]] == NAMES
     assert done["broken"] == []
-    assert "4 models" in facewise("models", "list").out
+    assert "6 models" in facewise("models", "list").out
+
+
+def test_list_says_what_is_bundled_and_what_is_used(facewise, package, other_embedder_file):
+    shutil.copy(other_embedder_file, package / "other.onnx")
+    shutil.copy(other_embedder_file, package / "inside.onnx")
+    listed = facewise("models", "list", "--json").json["models"]
+    places = {(Path(model["path"]).stem, model["place"]) for model in listed}
+    assert {("other", "store"), ("other", "replaced"), ("inside", "bundled")} <= places
+    text = facewise("models", "list").out
+    for told in ("6 models", "2 bundled with Facewise", "replaced by the store's", "embedder, the default"):
+        assert told in text
+    assert facewise("models", "show", "inside", "--json").json["kind"] == "embedder"
+    assert len(facewise("models", "verify", "--json").json["good"]) == 8
 
 
 def test_list_of_what_can_be_downloaded(facewise):
@@ -48,11 +73,11 @@ def test_show(facewise):
 
 
 def test_verify(facewise, own_store):
-    assert len(facewise("models", "verify", "--json").json["good"]) == 4
+    assert len(facewise("models", "verify", "--json").json["good"]) == 6
     whole = (own_store / "other.onnx").read_bytes()
     (own_store / "other.onnx").write_bytes(whole[: len(whole) // 2])
     done = facewise("models", "verify", "--json", code=3)
-    assert len(done.json["good"]) == 3
+    assert len(done.json["good"]) == 5
     assert ["other.onnx" in bad["item"] for bad in done.json["bad"]] == [True]
     listed = facewise("models", "list", "--json", code=3)
     assert ["other.onnx" in broken["path"] for broken in listed.json["broken"]] == [True]

@@ -119,7 +119,7 @@ def test_draw_writes_a_picture_a_photo_without_overwriting(facewise, photo):
         (["detect", "a.png", "--detector", "other"], "a 'detector' is needed"),
         (["detect", "a.png", "--detector", "./a.png"], "not a Facewise model file"),
         (["detect", "a.png", "--provider", "quantum"], "Unknown provider 'quantum'"),
-        (["embed", "a.png", "--out", "x.npz", "--model", "retinaface-mobilenet025"], "'embedder' is needed"),
+        (["embed", "a.png", "--out", "x.npz", "--model", "facewise-detect-s"], "'embedder' is needed"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_sentence(facewise, photo, words, told):

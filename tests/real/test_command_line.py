@@ -24,11 +24,13 @@ def people(shared):
 @pytest.fixture(scope="module")
 def run(real_models, tmp_path_factory):
     """Starts `facewise …` in a folder and store of its own, with the public models as the default ones."""
+    from facewise.models import default_name
+
     folder = tmp_path_factory.mktemp("command-line")
     models = folder / "home" / "models"
     models.mkdir(parents=True)
-    for path in (real_models.detector, real_models.embedder):
-        (models / path.name).write_bytes(path.read_bytes())
+    for kind in ("detector", "embedder"):
+        (models / f"{default_name(kind)}.onnx").write_bytes(getattr(real_models, kind).read_bytes())
 
     def start(*words, code=0):
         done = subprocess.run(

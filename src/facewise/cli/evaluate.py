@@ -136,16 +136,15 @@ def _view_2(
             with progress_bar("LFW one-shot", sum(map(len, data.people.values()))) as done:
                 identification = run_one_shot(data, pipeline, cache=kept, progress=done, processes=True)
     seconds = time.perf_counter() - started
-    if save:
-        save_calibration(pipeline.embedder.model, result.calibration(pipeline))
+    saved = save_calibration(pipeline.embedder.model, result.calibration(pipeline)) if save else None
     if json:
-        print_json(_to_dict(result, identification, pipeline, seconds, saved=save))
+        print_json(_to_dict(result, identification, pipeline, seconds, saved=saved is not None))
     else:
         print_view_2(result, pipeline, seconds)
         if identification is not None:
             print_one_shot(identification)
-        if save:
-            say(f"Thresholds saved in {pipeline.embedder.model.path}.")
+        if saved is not None:
+            say(f"Thresholds saved in {saved.path}.")
     return dict(result.unreadable) | dict(identification.unreadable if identification else ())
 
 

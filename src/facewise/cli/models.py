@@ -9,8 +9,10 @@ import typer
 
 from facewise.cli.options import Json
 from facewise.cli.output import count, err, print_json, say, table, tell
+from facewise.cli.quantize import quantize
 
 app = typer.Typer(help="Look after the models.", no_args_is_help=True)
+app.command()(quantize)
 
 
 @app.command("list")
@@ -20,36 +22,30 @@ def list_models(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Models in the store, or models that can be downloaded."""
+    """Models in the store and bundled with Facewise, or models that can be downloaded."""
     if available:
         _list_zoo(json=json)
         return
-    from facewise.models import ModelFile, stored_models
+    from facewise.errors import ModelError
+    from facewise.models import installed_models
     from facewise.models.home import models_folder
 
     good, broken = [], []
-    for path, model in stored_models():
-        if isinstance(model, ModelFile):
-            good.append(model)
-        else:
-            broken.append((path, model))
+    for found in installed_models():
+        try:
+            good.append((found, found.read()))
+        except ModelError as wrong:
+            broken.append((found.path, wrong))
     if json:
-        print_json({"folder": str(models_folder()), "models": [_describe(model) for model in good],
+        print_json({"folder": str(models_folder()),
+                    "models": [{**_describe(model), "place": found.place} for found, model in good],
                     "broken": [{"path": str(p), "error": str(e)} for p, e in broken]})  # fmt: skip
     else:
-        rows = (
-            (
-                m.card.name,
-                m.card.kind,
-                m.fingerprint[:12],
-                f"{len(m.network) / 1e6:.1f}",
-                m.card.licence,
-                _fmrs(m),
-            )
-            for m in good
-        )
-        table("", ("name", "kind", "fingerprint", "MB", "licence", "thresholds at FMR"), rows, right=(3,))
-        say(f"{count(len(good), 'model')} in {models_folder()}.")
+        columns = ("name", "kind", "place", "fingerprint", "MB", "licence", "thresholds at FMR")
+        table("", columns, (_row(found, model) for found, model in good), right=(4,))
+        stored = sum(found.place == "store" for found, _ in good)
+        bundled = f", {len(good) - stored} bundled with Facewise" if len(good) > stored else ""
+        say(f"{count(stored, 'model')} in {models_folder()}{bundled}.")
     for _, error in broken:
         tell(f"facewise: {error}")
     if broken:
@@ -196,17 +192,17 @@ def download(
 @app.command()
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Names or files. (default: all in the store)", metavar="NAME…")
+        list[str] | None, typer.Argument(help="Names or files. (default: all there are)", metavar="NAME…")
     ] = None,
     json: Json = False,
 ) -> None:
     """Check model files: do they read, load and run, and give what they say?"""
     from facewise.cli.output import BadItems
     from facewise.errors import FacewiseError
-    from facewise.models.store import stored_paths
+    from facewise.models import installed_models
 
     bad, good = BadItems("model"), []
-    for name in names or [str(path) for path in stored_paths()]:
+    for name in names or [str(found.path) for found in installed_models()]:
         try:
             model = _find(name)
             _probe(model)
@@ -243,11 +239,12 @@ def _find(name: str) -> Any:
     from facewise.errors import ModelError
     from facewise.models import read_model
     from facewise.models.home import models_folder
+    from facewise.models.store import path_of
 
     if name.endswith(".onnx") or os.sep in name:
         return read_model(name)
-    path = models_folder() / f"{name}.onnx"
-    if not path.exists():
+    path = path_of(name)
+    if path is None:
         raise ModelError(f"No model named {name!r} is in {models_folder()}: see `facewise models list`.")
     return read_model(path)
 
@@ -270,6 +267,22 @@ def _describe(model: Any) -> dict[str, Any]:
         "training": dict(card.training),
         "calibration": None if card.calibration is None else card.calibration.to_dict(),
     }
+
+
+def _row(found: Any, model: Any) -> tuple[str, ...]:
+    from facewise.models import default_name
+
+    name, card = found.path.stem, model.card
+    default = found.place != "replaced" and name == default_name(card.kind)
+    return (
+        name,
+        f"{card.kind}, the default" if default else card.kind,
+        "bundled, replaced by the store's" if found.place == "replaced" else found.place,
+        model.fingerprint[:12],
+        f"{len(model.network) / 1e6:.1f}",
+        card.licence,
+        _fmrs(model),
+    )
 
 
 def _fmrs(model: Any) -> str:

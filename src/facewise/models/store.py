@@ -1,34 +1,55 @@
-"""Where model files are kept, and which are used when none is named."""
+"""Which model a name stands for: those in the store, those inside the package, and which is the default.
+
+A name is looked for in the store first (`FACEWISE_HOME/models`: what the user imported, downloaded or
+measured) and then among the models bundled with the package. So a model of the user's own is never hidden by
+a bundled one of the same name; a bundled one that is hidden so is listed as such by `installed_models`.
+"""
 
 from __future__ import annotations
 
 import difflib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from facewise.errors import ModelError
-from facewise.models.file import ModelFile, read_model
+from facewise.models.bundled import BUNDLED_MODELS, bundled_path, bundled_paths, is_bundled
+from facewise.models.calibration import Calibration
+from facewise.models.file import ModelFile, read_model, write_model
+from facewise.models.file import save_calibration as save_in_place
 from facewise.models.home import models_folder
 
-DEFAULT_MODELS = {"detector": "retinaface-mobilenet025", "embedder": "mobilefacenet-foamliu"}
-"""Kind → the model used when none is named."""
+PUBLIC_MODELS = {"detector": "retinaface-mobilenet025", "embedder": "mobilefacenet-foamliu"}
+"""Kind → the model used when none is named and none is bundled: public ones, to be imported by the user."""
+
+
+def default_name(kind: str) -> str:
+    """The name that stands for no name: the bundled model's, or a public one's in a package without any.
+
+    Args:
+        kind: `"embedder"` or `"detector"`.
+    """
+    bundled = BUNDLED_MODELS[kind]
+    return bundled if bundled_path(bundled) is not None else PUBLIC_MODELS[kind]
 
 
 def find_model(name: str | os.PathLike[str] | None, *, kind: str) -> ModelFile:
-    """A model by its name in the store, by the path of its file, or the default one.
+    """A model by its name, by the path of its file, or the default one (`default_name`).
 
     Args:
-        name: A name (`"mobilefacenet-foamliu"`), a path (ends in `.onnx` or holds a separator), or None.
+        name: A name, looked for in the store and then among the bundled models (`"facewise-embed-s"`), a path
+            (ends in `.onnx` or holds a separator), or None.
         kind: `"embedder"` or `"detector"`.
 
     Raises:
         ModelError: There is no such model, or it is of another kind.
     """
     if name is None:
-        default = DEFAULT_MODELS[kind]
-        path = models_folder() / f"{default}.onnx"
-        if not path.exists():
+        default = default_name(kind)
+        path = path_of(default)
+        if path is None:
             raise ModelError(
                 f"No {kind} is installed: bring the default one, {default}, in with "
                 f"`facewise models import CHECKPOINT`, or name another model file with "
@@ -38,25 +59,70 @@ def find_model(name: str | os.PathLike[str] | None, *, kind: str) -> ModelFile:
     text = os.fspath(name)
     if text.endswith(".onnx") or os.sep in text:
         return read_model(text, kind=kind)
-    path = models_folder() / f"{text}.onnx"
-    if not path.exists():
-        names = [p.stem for p in stored_paths()]
+    path = path_of(text)
+    if path is None:
+        names = sorted({found.path.stem for found in _places()})
         near = difflib.get_close_matches(text, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(names) or 'none yet'}."
         raise ModelError(f"No model named {text!r} is in {models_folder()}; {hint}")
     return read_model(path, kind=kind)
 
 
-def stored_paths() -> list[Path]:
-    """Paths of the model files in the store, by name."""
-    folder = models_folder()
-    return sorted(folder.glob("*.onnx")) if folder.is_dir() else []
+def path_of(name: str) -> Path | None:
+    """The file a name stands for: that in the store, else the bundled one, else None."""
+    stored = models_folder() / f"{name}.onnx"
+    return stored if stored.exists() else bundled_path(name)
 
 
-def stored_models() -> Iterator[tuple[Path, ModelFile | ModelError]]:
-    """Every model file in the store, or what is wrong with it."""
-    for path in stored_paths():
-        try:
-            yield path, read_model(path)
-        except ModelError as error:
-            yield path, error
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A model file that a name may stand for.
+
+    Attributes:
+        path: The file.
+        place: `"store"`; `"bundled"`, inside the package; or `"replaced"`: bundled too, but the store has one
+            of the same name, which is the one that is used.
+    """
+
+    path: Path
+    place: Literal["store", "bundled", "replaced"]
+
+    def read(self) -> ModelFile:
+        """The model.
+
+        Raises:
+            ModelError: The file is damaged.
+        """
+        return read_model(self.path)
+
+
+def installed_models() -> list[Installed]:
+    """Every model file in the store and inside the package, by name."""
+    return sorted(_places(), key=lambda found: (found.path.stem, found.place != "store"))
+
+
+def _places() -> Iterator[Installed]:
+    stored = sorted(models_folder().glob("*.onnx"))
+    for path in stored:
+        yield Installed(path, "store")
+    names = {path.name for path in stored}
+    for path in bundled_paths():
+        yield Installed(path, "replaced" if path.name in names else "bundled")
+
+
+def save_calibration(model: ModelFile, calibration: Calibration) -> ModelFile:
+    """Write a calibration into a model file, atomically; the fingerprint stays.
+
+    A bundled model is left as it is: the calibrated one goes into the store under its name, and so is the one
+    that name stands for from now on.
+
+    Returns:
+        The model as written, with its path.
+
+    Raises:
+        FacewiseError: The file cannot be written.
+    """
+    if not is_bundled(model.path):
+        return save_in_place(model, calibration)
+    card = replace(model.card, calibration=calibration)
+    return write_model(models_folder() / model.path.name, model.network, card)

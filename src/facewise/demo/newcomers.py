@@ -1,0 +1,84 @@
+"""Drawn people introduced, and what finds their faces."""
+
+from __future__ import annotations
+
+from facewise.demo.blocks import Face, Faces, Section
+from facewise.demo.cast import People, people_of, spoken
+from facewise.demo.detectors import default_detector, detecting, is_missing
+from facewise.demo.drawn import Known, KnownFaces, draw_group, draw_people
+from facewise.demo.finding import choose_on_drawn, group_picture, try_on_drawn
+from facewise.demo.story import Story
+from facewise.detection import Detector
+
+_TOGETHER = 8
+"""People in the one picture of several."""
+
+
+def draw_and_find(story: Story) -> tuple[People, Detector]:
+    """Draw people, and choose what finds their faces."""
+    plan, teller = story.plan, story.teller
+    made: list[tuple[People, dict[str, Known]]] = []
+
+    def draw() -> Section:
+        with teller.bar("Drawing", plan.people * plan.photos) as done:
+            source, known = draw_people(story.out / "people", plan, story.threads, done)
+        people = people_of(source, plan, drawn=True)
+        made.append((people, known))
+        return _introduce(people)
+
+    story.step("Drawing people who do not exist", draw)
+    people, known = made[0]
+    used: list[Detector] = []
+
+    def find() -> Section:
+        detector = None if is_missing("detector") else default_detector(story)
+        name, finding = "", None
+        if detector is not None:
+            name = detector.name
+            finding = try_on_drawn(detecting(detector, story), people, known, plan, teller)
+        section = choose_on_drawn(name, finding)
+        group = draw_group(people.cast.enrolled[:_TOGETHER], plan)
+        section.blocks.append(group_picture(detector, group))
+        if detector is None or finding is None or not finding.good:
+            paths = {key: people.path(key) for key in people.source.keys}
+            detector = KnownFaces(known, paths, story.threads)
+        used.append(detector)
+        return section
+
+    story.step("Finding the faces", find)
+    return people, used[0]
+
+
+def _introduce(people: People) -> Section:
+    """Who was drawn, and what for."""
+    cast = people.cast
+    section = Section()
+    section.blocks.append(
+        f"{len(people.source.names)} people were drawn, {len(people.source.keys)} photos: {len(cast.learn)} "
+        f"people to learn from, {len(cast.measure)} to measure on, {len(cast.enrolled)} to enrol and "
+        f"{len(cast.strangers)} strangers. The four groups share nobody. Numbers on drawn people show that "
+        "the parts work together; they say nothing of how good a model is on photos."
+    )
+    shown = [*cast.enrolled[:4], *cast.strangers[:2]]
+    tiles = [
+        (
+            spoken(name),
+            [
+                Face(
+                    people.source.read(people.source.keys.index(key)), "", f"A drawn photo of {spoken(name)}"
+                )
+                for key in people.photos[name][:3]
+            ],
+        )
+        for name in shown
+    ]
+    section.blocks.append(Faces(tiles))
+    section.numbers = {
+        "people": len(people.source.names),
+        "photos": len(people.source.keys),
+        "learn": len(cast.learn),
+        "measure": len(cast.measure),
+        "enrolled": len(cast.enrolled),
+        "strangers": len(cast.strangers),
+    }
+    return section

@@ -1,0 +1,75 @@
+"""The demo on drawn people: with nothing installed at all, and with a detector that does not see them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from small_demo import PLAN, demo, numbers
+
+from facewise.errors import DatasetError, FacewiseError, ModelError
+from facewise.gallery import Gallery
+from facewise.models import read_model
+
+
+def test_on_drawn_people_with_no_model_at_hand(no_pictures):
+    sections, text = demo()
+    assert numbers(sections, "Drawing")["people"] == PLAN.people
+    assert numbers(sections, "Finding") == {"detector": None, "used": "known landmarks"}
+    assert "No detector is installed: the landmarks of the drawn people" in text
+    trained = numbers(sections, "Training")
+    assert [run["method"] for run in trained["runs"]] == ["softmax", "arcface"]
+    assert all(run["error"] is None and "auc" in run["values"] for run in trained["runs"])
+    chosen = numbers(sections, "Which model")
+    best = max(chosen["models"], key=lambda name: chosen["models"][name]["auc"])
+    assert chosen["used"] == best
+    named = numbers(sections, "Enrolling")
+    assert (named["enrolled"], named["probes"], named["strangers"]) == (2, 4, 2)
+    assert named["named_right"] + named["named_wrong"] + named["missed"] == 4
+    pairs = numbers(sections, "Verifying")
+    assert pairs["pairs"] == 12 * 11 // 2
+    assert pairs["same_right"] + pairs["same_wrong"] == 3 * 6
+    assert numbers(sections, "Grouping")["people"] == 3
+    for name in ("identified.png", "groups.png", "model.onnx", "gallery.db", "people/truth.csv"):
+        assert (Path("demo") / name).is_file()
+    model = read_model("demo/model.onnx")
+    assert model.card.calibration.decision(chosen["fmr"]).threshold == chosen["threshold"]
+    with Gallery.open("demo/gallery.db", create=False) as gallery:
+        assert len(gallery.people()) == 2
+        assert gallery.space.fingerprint == model.fingerprint
+    seconds = [section.seconds for section in sections.values()]
+    assert numbers(sections, "How long")["seconds"] == pytest.approx(sum(seconds))
+
+
+def test_a_detector_that_does_not_see_drawn_faces_is_not_used(base_install, tiny_models):
+    sections, text = demo()
+    found = numbers(sections, "Finding")
+    assert found["looked_at"] == PLAN.looked_at
+    assert found["found"] < 0.95 * PLAN.looked_at
+    assert found["used"] == "known landmarks"
+    assert "take its place" in text
+    assert numbers(sections, "Which model")["used"].startswith("tiny-embedder")
+
+
+def test_without_models_and_the_train_extra_and_then_again(base_install, photos):
+    sections, text = demo()
+    assert "Training was left out: it needs torch (pip install facewise[train])." in text
+    assert "Nothing recognises here" in text
+    assert not any("Enrolling" in title for title in sections)
+    assert not Path("demo/gallery.db").exists()
+    # An earlier demo is replaced, but not for one that cannot be done.
+    before = Path("demo/report.html").read_bytes()
+    Path("empty").mkdir()
+    with pytest.raises(DatasetError, match="holds no people"):
+        demo(Path("empty"))
+    with pytest.raises(ModelError, match="No detector is installed"):
+        demo(photos(6, 3))
+    with pytest.raises(DatasetError, match="at least 5 people"):
+        demo(photos(3, 2, "few"))
+    with pytest.raises(FacewiseError, match="lie in one another"):
+        demo(Path("demo/people"))
+    assert Path("demo/report.html").read_bytes() == before
+    Path("demo/report.html").write_text("old")
+    Path("demo/old.png").touch()
+    demo()
+    assert not Path("demo/old.png").exists()
