@@ -23,9 +23,10 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -m "not slow" -n auto -q
 
-# Those on real data one after the other: some are timed.
+# The demo and those on real data one after the other: some are timed.
 check-real: setup
-	$(BIN)/python -m pytest -m "slow and not real" -n auto -q
+	$(BIN)/python -m pytest -m "slow and not real" -n auto -q --ignore tests/demo
+	$(BIN)/python -m pytest -m "slow and not real" -s -q tests/demo
 	$(BIN)/python -m pytest -m "slow and real" -s -q
 
 lint: setup
