@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.facewise-setup
 
-.PHONY: setup demo test check-real lint format bench clean
+.PHONY: setup demo test check-real models lint format bench clean
 
 setup: $(STAMP)
 
@@ -28,6 +28,11 @@ check-real: setup
 	$(BIN)/python -m pytest -m "slow and not real" -n auto -q --ignore tests/demo
 	$(BIN)/python -m pytest -m "slow and not real" -s -q tests/demo
 	$(BIN)/python -m pytest -m "slow and real" -s -q
+
+# The models in the package, from public photos and checkpoints in DATA (data/ and models/); hours on a CPU.
+models: setup
+	@test -n "$(DATA)" || { echo "Name the folder with data/ and models/: make models DATA=../shared" >&2; exit 2; }
+	$(BIN)/python -m scripts.own_models --data "$(DATA)"
 
 lint: setup
 	$(BIN)/ruff check .
