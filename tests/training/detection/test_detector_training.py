@@ -11,7 +11,10 @@ import torch
 from facewise.data.scenes import Pool, compose
 from facewise.detection import DetectorSettings, OnnxDetector
 from facewise.errors import FacewiseError, SettingError
-from facewise.models.file import read_model
+from facewise.models.export import export_onnx
+from facewise.models.file import read_model, write_model
+from facewise.models.importing import FAMILIES
+from facewise.nn.detectors.retinaface import RetinaFace
 from facewise.training.checkpoint import LAST, folder_of, load
 from facewise.training.detection import detector_config, train_detector
 from facewise.training.detection.batches import SceneBatches
@@ -103,6 +106,76 @@ def test_a_folder_that_is_taken_or_other_settings_are_refused(store, whole):
         train_detector(store, whole.folder, config=other, resume=True, display=Quiet())
     with pytest.raises(SettingError, match="imitate"):
         train_detector(store, whole.folder / "x", config=detector_config(TINY, {"imitate": True}))
+
+
+@pytest.fixture(scope="module")
+def retinaface(tmp_path_factory):
+    """A detector with RetinaFace's graph and no training."""
+    torch.manual_seed(3)
+    plain = export_onnx(
+        RetinaFace().eval(),
+        torch.zeros(1, 3, 64, 64),
+        dynamic={0: "batch", 2: "height", 3: "width"},
+        outputs=("boxes", "scores", "landmarks"),
+    )
+    card = FAMILIES["retinaface-mobilenet025"].card
+    return OnnxDetector(write_model(tmp_path_factory.mktemp("teacher") / "t.onnx", plain, card), threads=1)
+
+
+HINTED = {"imitate": True, "hint": 1.0}
+
+
+def test_the_teachers_features_come_with_the_scenes(store, retinaface):
+    config = detector_config(TINY, HINTED)
+    pool = Pool(store, held_out=False)
+    batches = SceneBatches(
+        pool,
+        config.scenes.sizes,
+        config.mixture,
+        0,
+        teacher=retinaface,
+        workers=0,
+        hints=config.hint_outputs,
+    )
+    batch = batches.make(1)
+    assert [hint.shape for hint in batch.hints] == [(2, 64, 96 // s, 96 // s) for s in (8, 16, 32)]
+    # Against PyTorch's own layers.
+    torch.manual_seed(3)
+    network, seen = RetinaFace().eval(), []
+    for name in ("ssh1", "ssh2", "ssh3"):
+        network.get_submodule(name).register_forward_hook(lambda _m, _i, out: seen.append(out))
+    with torch.inference_mode():
+        network(torch.from_numpy(retinaface.model.card.preprocess(batch.images)))
+    for hint, feature in zip(batch.hints, seen, strict=True):
+        np.testing.assert_allclose(hint, feature.numpy(), atol=0.01 * float(feature.std()) + 1e-3)
+
+
+def test_a_run_learns_the_features_and_goes_on_to_the_same_numbers(store, retinaface, tmp_path):
+    config = detector_config(TINY, HINTED)
+    whole = train_detector(store, tmp_path / "a", config=config, teacher=retinaface, display=Quiet())
+    with pytest.raises(StoppedTrainingError):
+        train_detector(store, tmp_path / "b", config=config, teacher=retinaface, display=Stopping(2))
+    train_detector(store, tmp_path / "b", teacher=retinaface, resume=True, display=Quiet())
+    mine, theirs = (load(folder_of(folder, LAST)) for folder in (tmp_path / "b", whole.folder))
+    assert any(name.startswith("bridges.") for name in theirs.tensors)
+    for name, tensor in theirs.tensors.items():
+        assert torch.equal(mine.tensors[name], tensor), name
+    hints = [line["hint"] for line in read_metrics(whole.folder) if line["kind"] == "train"]
+    assert hints[-1] < hints[0]
+
+
+def test_features_that_are_not_there_are_refused(store, retinaface, tmp_path):
+    names = {"hint_outputs": ("/ssh1/Relu_output_0", "/ssh2/Relu_output_0", "/ssh4/Relu_output_0")}
+    with pytest.raises(SettingError, match="no inner tensor '/ssh4/Relu_output_0'"):
+        train_detector(
+            store,
+            tmp_path / "a",
+            config=detector_config(TINY, HINTED | names),
+            teacher=retinaface,
+            display=Quiet(),
+        )
+    with pytest.raises(SettingError, match="hint needs imitate"):
+        train_detector(store, tmp_path / "b", config=detector_config(TINY, {"hint": 1.0}), display=Quiet())
 
 
 def test_a_loss_that_is_no_number_stops_the_run(store, tmp_path):

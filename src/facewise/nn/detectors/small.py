@@ -104,17 +104,23 @@ class SmallDetector(nn.Module):
 
     def logits(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As `forward`, but scores before the sigmoid."""
+        return self.read(self.features(x))
+
+    def features(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the answers are read from: (N, `pyramid`, H/stride, W/stride) at each stride."""
         fine = self.stages[1](self.stages[0](self.stem(x)))
         middle = self.stages[2](fine)
         coarse = self.lateral[2](self.stages[3](middle))
         middle = self.merge(functional.relu(self.lateral[1](middle) + _grown(self.down[1](coarse), middle)))
         fine = functional.relu(self.lateral[0](fine) + _grown(self.down[0](middle), fine))
+        return self.towers[0](fine), self.towers[1](middle), self.towers[2](coarse)
+
+    def read(self, features: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """`logits` of `features`."""
         numbers = torch.cat(
             [
-                output(tower(level)).permute(0, 2, 3, 1).reshape(x.shape[0], -1, _NUMBERS)
-                for output, tower, level in zip(
-                    self.outputs, self.towers, (fine, middle, coarse), strict=True
-                )
+                output(level).permute(0, 2, 3, 1).reshape(level.shape[0], -1, _NUMBERS)
+                for output, level in zip(self.outputs, features, strict=True)
             ],
             dim=1,
         )

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facewise.concurrency import in_processes
 from facewise.data.scenes import Mixture, Pool, compose
 from facewise.detection import OnnxDetector
 from facewise.errors import SettingError
+from facewise.models.inner import with_outputs
+from facewise.network import Network
 from facewise.nn.detectors.small import MIN_SIZES, STRIDES, VARIANCES
 from facewise.training.detection.targets import SceneTargets, assign
 from facewise.types import Image
 
 _PART = 16
 """Pictures the teacher looks at in one call: it bounds memory."""
+
+_ANSWERS = 3
+"""Outputs of a RetinaFace: boxes, scores, landmarks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,10 +33,12 @@ class SceneBatch:
     Attributes:
         images: (B, H, W, 3) RGB uint8.
         targets: One a scene.
+        hints: The teacher's features, (B, C, H/stride, W/stride) float16 at each stride; or none.
     """
 
     images: Image
     targets: list[SceneTargets]
+    hints: tuple[NDArray[np.float16], ...] = ()
 
 
 class SceneBatches:
@@ -45,6 +53,7 @@ class SceneBatches:
         *,
         teacher: OnnxDetector | None = None,
         workers: int = 1,
+        hints: Sequence[str] = (),
     ) -> None:
         """Prepare.
 
@@ -55,9 +64,10 @@ class SceneBatches:
             seed: Of the scenes.
             teacher: A detector with RetinaFace's anchors, to be imitated; or None.
             workers: Processes; 0 makes scenes when they are asked for.
+            hints: Names of features in the teacher's graph that are wanted too.
 
         Raises:
-            SettingError: The teacher has other anchors.
+            SettingError: The teacher has other anchors, or no such features.
         """
         if teacher is not None:
             options = dict(teacher.model.card.decoder or {})
@@ -67,7 +77,8 @@ class SceneBatches:
                     f"{teacher.name} has other anchors than ours and cannot be imitated; set imitate=false."
                 )
         self.pool, self.sizes, self.mixture, self.seed = pool, sizes, mixture, seed
-        self.teacher, self.workers = teacher, workers
+        self.workers, self.hints = workers, tuple(hints)
+        self.teacher = None if teacher is None else Network(with_outputs(teacher.model, hints), threads=1)
         self._before = np.concatenate([[0], np.cumsum([count for _, count in sizes])])
 
     def make(self, step: int) -> SceneBatch:
@@ -80,15 +91,17 @@ class SceneBatches:
         if self.teacher is None:
             return SceneBatch(images, [assign(scene) for scene in scenes])
         targets: list[SceneTargets] = []
+        hints: list[list[NDArray[np.float16]]] = []
         for start in range(0, count, _PART):
-            answers = self.teacher.network.run(
-                self.teacher.model.card.preprocess(images[start : start + _PART])
-            )
+            answers = self.teacher.run(self.teacher.model.card.preprocess(images[start : start + _PART]))
             targets += [
                 assign(scene, (boxes, scores, marks))
-                for scene, boxes, scores, marks in zip(scenes[start : start + _PART], *answers, strict=True)
+                for scene, boxes, scores, marks in zip(
+                    scenes[start : start + _PART], *answers[:_ANSWERS], strict=True
+                )
             ]
-        return SceneBatch(images, targets)
+            hints.append([feature.astype(np.float16) for feature in answers[_ANSWERS:]])
+        return SceneBatch(images, targets, tuple(np.concatenate(parts) for parts in zip(*hints, strict=True)))
 
     def between(self, start: int, end: int) -> Iterator[SceneBatch]:
         """The batches of steps `start` to `end` - 1, in order, made ahead."""

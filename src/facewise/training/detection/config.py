@@ -59,6 +59,11 @@ class DetectorConfig(Settings):
         steps: Batches in all.
         round_steps: Steps between measurements on held-out photos.
         seed: Of first weights and scenes.
+        hint: Weight of learning the labelling detector's features too, those its answers are read from,
+            through a 1×1 convolution a stride that is thrown away afterwards (FitNets, Romero et al. 2015,
+            1412.6550); 0 does not. Every cell of every scene teaches then, not only those with a face.
+        hint_outputs: Names of these features in the labelling detector's graph, one a stride.
+        hint_channels: How many channels they have.
         imitate: Learn boxes and landmarks from the labelling detector's own answer to each scene, where it is
             right, and from the photos' labels elsewhere; False takes the labels everywhere.
         precision: `bf16` autocast or plain `fp32`.
@@ -81,6 +86,9 @@ class DetectorConfig(Settings):
     steps: int = Field(60_000, ge=1)
     round_steps: int = Field(1000, ge=1)
     seed: int = Field(0, ge=0)
+    hint: float = Field(0.0, ge=0)
+    hint_outputs: tuple[str, str, str] = ("/ssh1/Relu_output_0", "/ssh2/Relu_output_0", "/ssh3/Relu_output_0")
+    hint_channels: int = Field(64, ge=1)
     imitate: bool = True
     precision: Literal["bf16", "fp32"] = "bf16"
     fast_layers: bool = True

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from facewise.nn.detectors.multibox import AnchorTargets, MultiBoxLoss
 from facewise.nn.detectors.small import SmallDetector
@@ -38,9 +40,14 @@ class DetectorLearner:
         self.network = network.to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.loss = MultiBoxLoss(**config.loss.model_dump())
-        self.optimizer = make_optimizer(config.optimizer, self.network, nn.Identity())
+        # From our features to the labelling detector's, for training alone.
+        self.bridges = nn.ModuleList(
+            nn.Conv2d(width, config.hint_channels, 1) for width in config.network.pyramid if config.hint
+        ).to(self.device)
+        self.optimizer = make_optimizer(config.optimizer, self.network, self.bridges)
         self.ema = Ema(self.network, config.ema) if config.ema else None
         self._names: dict[Tensor, str] = {p: f"network.{n}" for n, p in self.network.named_parameters()}
+        self._names |= {p: f"bridges.{n}" for n, p in self.bridges.named_parameters()}
 
     @property
     def used(self) -> SmallDetector:
@@ -64,8 +71,12 @@ class DetectorLearner:
         self.optimizer.zero_grad(set_to_none=True)
         bf16 = self.config.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-            outputs = self.network.logits(self._prepared(batch.images))
+            features = self.network.features(self._prepared(batch.images))
+            outputs = self.network.read(features)
         loss, parts = self.loss(outputs, self._moved(joined(batch.targets)))
+        if self.config.hint:
+            parts["hint"] = self.config.hint * self._hint(features, batch.hints)
+            loss = loss + parts["hint"]
         loss.backward()
         if self.config.clip is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
@@ -73,6 +84,15 @@ class DetectorLearner:
         if self.ema is not None:
             self.ema.update(self.network, number)
         return {"loss": float(loss.detach())} | {name: float(part.detach()) for name, part in parts.items()}
+
+    def _hint(self, features: tuple[Tensor, ...], hints: Sequence[NDArray[np.float16]]) -> Tensor:
+        """Mean over the strides of the squared error in units of the teacher's mean variance of a channel."""
+        errors = []
+        for feature, bridge, hint in zip(features, self.bridges, hints, strict=True):
+            target = torch.from_numpy(hint).to(self.device).float()
+            variance = target.var((0, 2, 3), correction=0).mean().clamp_min(1e-6)
+            errors.append(functional.mse_loss(bridge(feature.float()), target) / variance)
+        return torch.stack(errors).mean()
 
     def _prepared(self, images: Image) -> Tensor:
         pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).permute(0, 3, 1, 2)
@@ -91,6 +111,7 @@ class DetectorLearner:
     def state(self) -> dict[str, Tensor]:
         """All tensors of a checkpoint."""
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"bridges.{k}": v for k, v in self.bridges.state_dict().items()}
         if self.ema is not None:
             tensors |= {f"ema.{k}": v for k, v in self.ema.module.state_dict().items()}
         return tensors | {
@@ -100,6 +121,7 @@ class DetectorLearner:
     def load(self, part: Callable[[str], dict[str, Tensor]]) -> None:
         """Put back what `state` gave; `part` gives the tensors of a part by its name."""
         self.network.load_state_dict(part("network"))
+        self.bridges.load_state_dict(part("bridges"))
         if self.ema is not None:
             self.ema.module.load_state_dict(part("ema"))
         load_optimizer(self.optimizer, self._names, part("optimizer"))

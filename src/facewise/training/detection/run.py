@@ -86,6 +86,8 @@ def train_detector(
     elif (folder / CONFIG).exists():
         raise SettingError(f"There is a run in {folder} already; go on with it, or name a new folder.")
     config = config or DetectorConfig()
+    if config.hint and not config.imitate:
+        raise SettingError("hint needs imitate=true: features come with the labelling detector's answer.")
     if config.imitate and teacher is None:
         raise SettingError("To imitate needs the detector that labelled the photos; or set imitate=false.")
     display = Bar() if display is None else display
@@ -113,6 +115,7 @@ def _run(
         config.seed,
         teacher=teacher if config.imitate else None,
         workers=config.scenes.workers,
+        hints=config.hint_outputs if config.hint else (),
     )
     measure = _measures(learner, photos, folder, config, teacher)
     identity = {"photos": photos.data_hash, "configuration": config.fingerprint()}
