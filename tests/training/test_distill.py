@@ -63,7 +63,7 @@ def crops(count=4, size=112, seed=0):
 
 def distiller(checkpoint, **settings):
     config = Distillation.model_validate({"teachers": [str(checkpoint)], **settings})
-    return Distiller(config, np.zeros(1, np.int64), CPU, "fp32")
+    return Distiller(config, CPU, "fp32")
 
 
 def student(checkpoint=None):
@@ -197,7 +197,7 @@ def test_people_with_one_photo_have_no_class():
 
 
 def test_crops_of_another_size_are_shown_to_the_teacher_at_its_own(model_file):
-    made = Distiller(Distillation(teachers=(str(model_file.path),)), np.zeros(1, np.int64), CPU)
+    made = Distiller(Distillation(teachers=(str(model_file.path),)), CPU)
     flat = np.full((2, 64, 64, 3), 90, np.uint8)
     torch.testing.assert_close(made.ask(flat).embeddings, made.ask(flat[:, :32, :32]).embeddings)
 
@@ -284,6 +284,13 @@ def test_what_cannot_be_is_said_before_anything_is_trained(drawn, model_file, ch
     refuses(ModelError, "No model named 'gone'", **{"distill.teachers": ["gone"]})
     with pytest.raises(SettingError, match=r"the student has no module 'features\.99'"):
         find_module(student(), "features.99", "the student")
+
+
+def test_a_teacher_that_is_not_there_is_told_before_a_photo_is_read(drawn, model_file):
+    people = drawn(people=8)
+    people.read = None  # reading would be a TypeError
+    with pytest.raises(ModelError, match="There is no checkpoint"):
+        distil(people, "none", model_file, **{"distill.teachers": ["gone.pt"]})
 
 
 def test_a_hint_of_another_shape_is_refused(checkpoint):

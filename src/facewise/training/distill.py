@@ -156,21 +156,15 @@ class Distiller:
     Attributes:
         config: The settings.
         embedding_size: The student has to have: all teachers' together.
-        class_of: (people,) int64: the class of each person for the loss on names, or -1 (see `name_classes`).
+        class_of: (people,) int64: the class of each person for the loss on names, or -1 (see `name_classes`);
+            of nobody until it is set.
     """
 
-    def __init__(
-        self,
-        config: Distillation,
-        class_of: NDArray[np.int64],
-        device: torch.device,
-        precision: str = "bf16",
-    ) -> None:
+    def __init__(self, config: Distillation, device: torch.device, precision: str = "bf16") -> None:
         """Open the teachers.
 
         Args:
             config: Which, and how.
-            class_of: See above.
             device: Where the student runs.
             precision: Of teachers that are checkpoints.
 
@@ -178,7 +172,7 @@ class Distiller:
             ModelError: A teacher cannot be used.
             SettingError: A hint is of no module, or no teacher can give hints.
         """
-        self.config, self.class_of = config, class_of
+        self.config, self.class_of = config, np.empty(0, np.int64)
         self.teachers = [
             _open(name, config, device, tuple(config.hints.values()) if i == 0 else (), precision)
             for i, name in enumerate(config.teachers)

@@ -197,6 +197,7 @@ def _trainer(
     *,
     new: bool,
 ) -> Trainer:
+    distiller = _distiller(config, world)  # a teacher that is not there is told before anything is aligned
     # One process makes the crops, the others find them made.
     if not world.is_main:
         world.barrier()
@@ -206,8 +207,7 @@ def _trainer(
     parts = divide(crops, config.data, config.seed)
     display.say(_describe(parts))
     torch.manual_seed(config.seed)
-    distiller = _distiller(config, parts.train, world)
-    classes = len(parts.train.names) if distiller is None else int(distiller.class_of.max()) + 1
+    classes = len(parts.train.names) if distiller is None else _name(distiller, parts.train)
     network, head = build(config, classes, world)
     learner = Learner(config, network, head, world, MEAN, STD, distiller)
     named = data.name if not isinstance(data, str | Path) else str(Path(data).absolute())
@@ -230,18 +230,24 @@ def _trainer(
     return Trainer(learner, parts, batches, folder, identity=identity, display=display)
 
 
-def _distiller(config: Config, store: CropStore, world: World) -> Distiller | None:
+def _distiller(config: Config, world: World) -> Distiller | None:
     if config.distill is None:
         return None
     if world.size > 1:
         raise SettingError("distill works in one process; start it without torchrun.")
-    class_of = name_classes(store.labels, len(store.names))
-    if config.distill.loss and class_of.max() < 1:
+    return Distiller(config.distill, world.device, config.precision)
+
+
+def _name(distiller: Distiller, store: CropStore) -> int:
+    """Tell the distiller the classes of the people, and how many there are."""
+    distiller.class_of = name_classes(store.labels, len(store.names))
+    classes = int(distiller.class_of.max()) + 1
+    if distiller.config.loss and classes < 2:
         raise SettingError(
             f"distill.loss needs people with two photos or more, and {store.name} has fewer than two; set "
             "distill.loss=0 to ignore names."
         )
-    return Distiller(config.distill, class_of, world.device, config.precision)
+    return classes
 
 
 def build(config: Config, classes: int, world: World | None = None) -> tuple[torch.nn.Module, Head]:
