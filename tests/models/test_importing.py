@@ -352,6 +352,15 @@ def test_parity_measures_the_largest_difference() -> None:
     assert parity.relative == pytest.approx(relative, rel=1e-3)
 
 
+def test_probabilities_near_zero_are_compared_as_probabilities() -> None:
+    network, onnx = Small(), small_onnx(Small(0.01))
+    with pytest.raises(ModelError, match="differs"):
+        check_parity(network, onnx, INPUTS, tolerance=1e-3)
+    whole = check_parity(network, onnx, INPUTS, tolerance=1)
+    parity = check_parity(network, onnx, INPUTS, tolerance=1e-3, scales=[1e4])
+    assert parity.relative == pytest.approx(whole.difference / 1e4, rel=1e-6)
+
+
 def test_a_changed_weight_fails_the_parity_check() -> None:
     with pytest.raises(ModelError, match=r"differs from PyTorch.*not saved"):
         check_parity(Small(), small_onnx(Small(0.01)), INPUTS)

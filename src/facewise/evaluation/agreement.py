@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facewise.boxes import intersection_over_union
 from facewise.detection import OnnxDetector
 from facewise.embedding import Embedder
 from facewise.errors import DatasetError, ModelError
@@ -154,7 +155,7 @@ def compare_detectors(
         len(pairs) / faces,
         extra,
         float(np.median([abs(a.score - b.score) for a, b in pairs])),
-        float(np.median([_overlap(a, b) for a, b in pairs])),
+        float(np.median([float(intersection_over_union(a.box, b.box)) for a, b in pairs])),
         float(np.median(moves)),
         float(np.quantile(moves, 0.95)),
     )
@@ -175,7 +176,11 @@ def check_agreement(name: str, agreement: Agreement) -> None:
 
 def _matched(expected: Sequence[Face], got: Sequence[Face]) -> list[tuple[Face, Face]]:
     """Pairs of boxes of the same face, each box in one pair at most, the best overlaps first."""
-    overlaps = [(_overlap(a, b), i, j) for i, a in enumerate(expected) for j, b in enumerate(got)]
+    overlaps = [
+        (float(intersection_over_union(a.box, b.box)), i, j)
+        for i, a in enumerate(expected)
+        for j, b in enumerate(got)
+    ]
     pairs, used, taken = [], set(), set()
     for overlap, i, j in sorted(overlaps, reverse=True):
         if overlap >= _SAME and i not in used and j not in taken:
@@ -183,13 +188,6 @@ def _matched(expected: Sequence[Face], got: Sequence[Face]) -> list[tuple[Face, 
             used.add(i)
             taken.add(j)
     return pairs
-
-
-def _overlap(a: Face, b: Face) -> float:
-    """Intersection over union."""
-    one, two = a.box.astype(np.float64), b.box.astype(np.float64)
-    shared = np.prod(np.maximum(np.minimum(one[2:], two[2:]) - np.maximum(one[:2], two[:2]), 0))
-    return float(shared / (np.prod(one[2:] - one[:2]) + np.prod(two[2:] - two[:2]) - shared))
 
 
 def _move(a: Face, b: Face) -> float:

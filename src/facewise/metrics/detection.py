@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from facewise.boxes import intersection_over_first, intersection_over_union
 from facewise.errors import SettingError
 
 _Floats = NDArray[np.float64]
@@ -100,7 +101,8 @@ class DetectionMeter:
     def _match(
         self, found: _Floats, faces: _Floats, counted: NDArray[np.intp], ignored: NDArray[np.bool_]
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        overlaps, inside = _overlaps(found, faces)
+        overlaps = intersection_over_union(found[:, None], faces[None])
+        inside = intersection_over_first(found[:, None], faces[None])
         free = np.ones(len(faces), bool)
         hit, dropped = np.zeros(len(found), bool), ~self._in_range(found)
         for i in range(len(found)):
@@ -130,13 +132,3 @@ class DetectionMeter:
         falling = np.maximum.accumulate(precision[::-1])[::-1]
         area = float((falling * hits).sum() / self._faces) if self._faces else float("nan")
         return DetectionCurve(area, self._faces, recall, precision, scores[order])
-
-
-def _overlaps(a: _Floats, b: _Floats) -> tuple[_Floats, _Floats]:
-    """(A, B) intersection over union, and intersection over the area of the first."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.prod(np.maximum(high - low, 0), axis=2)
-    first, second = (np.prod(np.maximum(x[:, 2:] - x[:, :2], 0), axis=1) for x in (a, b))
-    union = first[:, None] + second[None] - shared
-    return shared / np.maximum(union, 1e-12), shared / np.maximum(first[:, None], 1e-12)

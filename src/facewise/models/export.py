@@ -64,7 +64,12 @@ def export_onnx(
 
 
 def check_parity(
-    network: nn.Module, onnx: bytes, inputs: Sequence[Tensor], *, tolerance: float = 1e-4
+    network: nn.Module,
+    onnx: bytes,
+    inputs: Sequence[Tensor],
+    *,
+    tolerance: float = 1e-4,
+    scales: Sequence[float] | None = None,
 ) -> Parity:
     """Run both on the same inputs and compare every output number.
 
@@ -73,6 +78,8 @@ def check_parity(
         onnx: Its export.
         inputs: Batches, of several shapes where the network takes several.
         tolerance: Largest difference allowed, relative to the output's root mean square.
+        scales: For each output, what a difference is relative to at least: 1 for probabilities, which are all
+            near 0 where nothing is seen. None is 0 for all.
 
     Raises:
         ModelError: They differ by more than the tolerance.
@@ -86,12 +93,12 @@ def check_parity(
             expected = network.eval()(batch)
         expected = (expected,) if isinstance(expected, Tensor) else expected
         got = session.run(None, {session.get_inputs()[0].name: batch.numpy()})
-        for ours, theirs in zip(got, expected, strict=True):
+        for ours, theirs, scale in zip(got, expected, scales or [0.0] * len(got), strict=True):
             reference = theirs.numpy().astype(np.float64)
             gap = float(np.abs(ours - reference).max())
             gap = np.inf if np.isnan(gap) else gap  # `max` would pass over NaN
             difference = max(difference, gap)
-            relative = max(relative, gap / max(float(np.sqrt(np.mean(reference**2))), 1e-12))
+            relative = max(relative, gap / max(float(np.sqrt(np.mean(reference**2))), scale, 1e-12))
     if not relative <= tolerance:
         raise ModelError(
             f"The exported network differs from PyTorch by {relative:.2g} of the output's RMS "

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from facewise.boxes import intersection_over_union
 from facewise.data.scenes import Scene
 from facewise.detection.base import make_decoder
 from facewise.nn.detectors.small import MIN_SIZES, STRIDES, VARIANCES
-from facewise.training.detection.targets import anchors_of, assign, ious, joined, pairwise_iou
+from facewise.training.detection.targets import anchors_of, assign, joined
 
 SIZE = (96, 128)
 OPTIONS = {"name": "retinaface", "strides": STRIDES, "min_sizes": MIN_SIZES, "variances": VARIANCES}
@@ -40,7 +41,7 @@ def test_anchors_that_say_what_they_should_show_the_faces():
     scene = scene_of([[10, 12, 40, 52], [60, 20, 76, 42], [80, 5, 127, 60]])
     targets = assign(scene)
     found = decoded(targets, len(anchors_of(SIZE)))
-    overlaps = ious(found.boxes, scene.boxes)
+    overlaps = intersection_over_union(found.boxes[:, None], scene.boxes[None])
     np.testing.assert_allclose(overlaps.max(axis=1), 1, atol=1e-3)
     assert set(overlaps.argmax(axis=1)) == {0, 1, 2}, "every face has an anchor"
     np.testing.assert_allclose(found.landmarks, scene.landmarks[overlaps.argmax(axis=1)], atol=1e-2)
@@ -48,7 +49,7 @@ def test_anchors_that_say_what_they_should_show_the_faces():
     corners = np.concatenate(
         [corners[:, :2] - corners[:, 2:] / 2, corners[:, :2] + corners[:, 2:] / 2], axis=1
     )
-    best = ious(corners, scene.boxes).max(axis=1)
+    best = intersection_over_union(corners[:, None], scene.boxes[None]).max(axis=1)
     assert (targets.labels[best >= 0.35] == 1).all()
     assert (targets.labels[best < 0.1] == 0).all()
 
@@ -115,11 +116,3 @@ def test_a_batch_joins_scenes():
     flat = batch.labels.reshape(-1)
     assert (flat[batch.places] == 1).all()
     assert int((flat == 1).sum()) == len(batch.places) == len(batch.boxes) == len(batch.weights)
-
-
-def test_pairwise_overlap_is_the_diagonal_of_all():
-    rng = np.random.default_rng(0)
-    a, b = (
-        np.sort(rng.uniform(0, 50, (20, 2, 2)), axis=1).reshape(20, 4).astype(np.float32) for _ in range(2)
-    )
-    np.testing.assert_allclose(pairwise_iou(a, b), np.diag(ious(a, b)), atol=1e-6)

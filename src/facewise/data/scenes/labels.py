@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facewise.boxes import intersection_over_union
 from facewise.detection import Detector, non_maximum_suppression
 from facewise.types import Face, FloatArray, Image
 
@@ -100,9 +101,12 @@ def _look(detector: Detector, image: Image, scale: float, *, mirror: bool) -> li
 
 
 def _match(face: Face, others: Sequence[Face], taken: set[int]) -> int | None:
-    overlaps = [0.0 if i in taken else overlap(face.box, other.box) for i, other in enumerate(others)]
-    best = int(np.argmax(overlaps)) if overlaps else 0
-    return best if overlaps and overlaps[best] >= _SAME else None
+    if not others:
+        return None
+    overlaps = intersection_over_union(face.box, np.stack([other.box for other in others]))
+    overlaps[list(taken)] = 0
+    best = int(overlaps.argmax())
+    return best if overlaps[best] >= _SAME else None
 
 
 def _merge(same: Sequence[Face], looks: int, *, seen_first: bool) -> tuple[FloatArray, FloatArray, bool]:
@@ -115,7 +119,7 @@ def _merge(same: Sequence[Face], looks: int, *, seen_first: bool) -> tuple[Float
         and len(same) >= looks - 1
         and float(np.mean([f.score for f in same])) >= _SURE_SCORE
         and apart <= _LANDMARKS_APART
-        and all(overlap(box, one) >= _BOXES_ALIKE for one in boxes)
+        and bool((intersection_over_union(boxes, box) >= _BOXES_ALIKE).all())
     )
     return box, mark, sure
 
@@ -126,11 +130,3 @@ def _distinct(faces: Sequence[Face]) -> FloatArray:
     boxes = np.stack([face.box for face in faces])
     scores = np.array([face.score for face in faces], np.float32)
     return boxes[non_maximum_suppression(boxes, scores, 0.6)]
-
-
-def overlap(a: FloatArray, b: FloatArray) -> float:
-    """Intersection over union of two boxes."""
-    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
-    shared = float(np.prod(np.maximum(high - low, 0)))
-    union = float(np.prod(a[2:] - a[:2])) + float(np.prod(b[2:] - b[:2])) - shared
-    return shared / union if union > 0 else 0.0

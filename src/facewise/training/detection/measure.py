@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from facewise.boxes import intersection_over_union
 from facewise.data.scenes import Mixture, Pool, Scene, compose, face_free
-from facewise.data.scenes.labels import overlap
 from facewise.detection import Detector
 from facewise.errors import DatasetError
 from facewise.metrics.detection import DetectionMeter
@@ -81,7 +81,7 @@ def agreement(answers: Iterable[tuple[Face, list[Face]]]) -> Agreement:
     """
     found, main, distances = [], [], []
     for reference, faces in answers:
-        overlaps = [overlap(reference.box, face.box) for face in faces]
+        overlaps = [float(intersection_over_union(reference.box, face.box)) for face in faces]
         best = int(np.argmax(overlaps)) if overlaps else -1
         hit = best >= 0 and overlaps[best] >= 0.5
         found.append(hit)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from facewise.boxes import intersection_over_union
 from facewise.data.scenes import Scene
 from facewise.detection.retinaface import anchors_of as anchors_at
 from facewise.nn.detectors.multibox import AnchorTargets
@@ -65,7 +66,7 @@ def assign(scene: Scene, teacher: Answer | None = None) -> SceneTargets:
     )
     best, overlap = np.zeros(len(anchors), np.int64), np.zeros(len(anchors), np.float32)
     if len(boxes):
-        overlaps = ious(corners, boxes)
+        overlaps = intersection_over_union(corners[:, None], boxes[None])
         best, overlap = overlaps.argmax(axis=1), overlaps.max(axis=1)
         labels[overlap >= FACE] = 1
         for face, anchor in enumerate(overlaps.argmax(axis=0)):
@@ -96,7 +97,9 @@ def _undecided(corners: FloatArray, anchors: FloatArray, ignored: FloatArray) ->
     centre = anchors[:, None, :2]
     inside = ((centre >= ignored[None, :, :2]) & (centre <= ignored[None, :, 2:])).all(axis=2)
     alike = (anchors[:, None, 2] < 4 * sides) & (anchors[:, None, 2] > sides / 4)
-    return np.asarray(((inside & alike) | (ious(corners, ignored) >= _NEAR)).any(axis=1))
+    return np.asarray(
+        ((inside & alike) | (intersection_over_union(corners[:, None], ignored[None]) >= _NEAR)).any(axis=1)
+    )
 
 
 def _follow(
@@ -113,7 +116,7 @@ def _follow(
     near = np.flatnonzero((labels == 0) & (overlap > 0.1) & (teacher[1] > _TEACHER_MAYBE))
     if not len(near):
         return
-    right = pairwise_iou(_decoded_boxes(anchors[near], teacher[0][near]), boxes[best[near]])
+    right = intersection_over_union(_decoded_boxes(anchors[near], teacher[0][near]), boxes[best[near]])
     hits = (right >= _TEACHER_RIGHT) & (teacher[1][near] >= _TEACHER_SURE)
     labels[near] = np.where(hits, 1, np.where(right >= 0.3, -1, 0))
 
@@ -123,7 +126,7 @@ def _right(
 ) -> NDArray[np.bool_]:
     """Where the teacher's answer is near the truth."""
     chosen = anchors[places]
-    close = pairwise_iou(_decoded_boxes(chosen, teacher[0][places]), boxes) >= _TEACHER_RIGHT
+    close = intersection_over_union(_decoded_boxes(chosen, teacher[0][places]), boxes) >= _TEACHER_RIGHT
     shown = chosen[:, None, :2] + teacher[2][places].reshape(-1, 5, 2) * VARIANCES[0] * chosen[:, None, 2:]
     size = np.sqrt(np.maximum(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), 1e-6))
     apart = np.linalg.norm(shown - marks, axis=2).mean(axis=1) / size
@@ -146,23 +149,6 @@ def _decoded_boxes(anchors: FloatArray, offsets: FloatArray) -> FloatArray:
     middle = anchors[:, :2] + offsets[:, :2] * shift * anchors[:, 2:]
     half = anchors[:, 2:] * np.exp(np.minimum(offsets[:, 2:] * stretch, 10)) / 2
     return np.concatenate([middle - half, middle + half], axis=1).astype(np.float32)
-
-
-def ious(a: FloatArray, b: FloatArray) -> FloatArray:
-    """(A, B) intersection over union of boxes (A, 4) and (B, 4)."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.prod(np.maximum(high - low, 0), axis=2)
-    areas = [np.prod(np.maximum(x[:, 2:] - x[:, :2], 0), axis=1) for x in (a, b)]
-    return np.asarray(shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9), np.float32)
-
-
-def pairwise_iou(a: FloatArray, b: FloatArray) -> FloatArray:
-    """(N,) intersection over union of boxes (N, 4) and (N, 4)."""
-    side = np.maximum(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0)
-    shared = np.prod(side, axis=1)
-    areas = sum(np.prod(np.maximum(x[:, 2:] - x[:, :2], 0), axis=1) for x in (a, b))
-    return np.asarray(shared / np.maximum(areas - shared, 1e-9), np.float32)
 
 
 def joined(scenes: Sequence[SceneTargets]) -> AnchorTargets:
