@@ -14,7 +14,7 @@ from pathlib import Path
 
 from facewise.errors import FacewiseError
 
-STEPS = ("photos", "embedder", "quantize", "measure")
+STEPS = ("photos", "embedder", "detector", "quantize", "measure")
 
 
 def main() -> int:
@@ -64,6 +64,12 @@ def _embedder(data: Path, work: Path) -> None:
     train_embedder(work / "embed.csv", data / "models" / TEACHER, work)
 
 
+def _detector(data: Path, work: Path) -> None:
+    from scripts.own_models.detector import make_detector
+
+    make_detector(data / "data", work)
+
+
 def _quantize(_: Path, work: Path) -> None:
     from scripts.own_models.embedder import quantize_embedder
 
@@ -79,6 +85,7 @@ def _measure(data: Path, work: Path) -> None:
 _STEPS: dict[str, Callable[[Path, Path], None]] = {
     "photos": _photos,
     "embedder": _embedder,
+    "detector": _detector,
     "quantize": _quantize,
     "measure": _measure,
 }

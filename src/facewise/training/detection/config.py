@@ -83,7 +83,7 @@ class DetectorConfig(Settings):
     scenes: Scenes = Scenes()
     optimizer: Optimizer = Optimizer(name="adamw", rate=3e-3, weight_decay=0.02)
     schedule: Schedule = Schedule(name="cosine", warmup_epochs=0.5, final=0.01)
-    steps: int = Field(60_000, ge=1)
+    steps: int = Field(20_000, ge=1)
     round_steps: int = Field(1000, ge=1)
     seed: int = Field(0, ge=0)
     hint: float = Field(0.0, ge=0)

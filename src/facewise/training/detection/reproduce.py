@@ -26,6 +26,9 @@ TEACHER = "retinaface-mobilenet025"
 
 LICENCE = "research and evaluation (trained on CelebA and LFW); the code is MIT"
 
+PLAN: Mapping[str, Any] = {"hint": 1.0}
+"""What differs from `DetectorConfig`'s defaults."""
+
 _DRAWN_SEED = 77
 
 
@@ -64,7 +67,7 @@ def reproduce_detector(
         data: See `detector_sources`.
         work: Folder for the labelled photos (2.6 GB) and the run; what is done there is not done again.
         teacher: Name or path of the labelling detector.
-        overrides: Dotted settings of `DetectorConfig`; those of a run that goes on stand.
+        overrides: Dotted settings of `DetectorConfig` over `PLAN`; those of a run that goes on stand.
         threads: Photos labelled side by side; None is all CPUs.
         device: `cpu` or `cuda`.
         display: Shows progress; None is a progress bar.
@@ -83,7 +86,7 @@ def reproduce_detector(
     return train_detector(
         photos,
         work / "run",
-        config=None if resume else detector_config(None, overrides),
+        config=None if resume else detector_config(PLAN, overrides),
         teacher=OnnxDetector(file, threads=1),
         resume=resume,
         device=device,
