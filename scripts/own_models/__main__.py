@@ -14,7 +14,10 @@ from pathlib import Path
 
 from facewise.errors import FacewiseError
 
-STEPS = ("photos", "embedder", "detector", "quantize", "measure")
+ROOT = Path(__file__).resolve().parents[2]
+
+STEPS = ("photos", "embedder", "detector", "quantize", "measure", "cards")
+"""In their order. `bundle` is for those who release Facewise, so it is done only when it is named."""
 
 
 def main() -> int:
@@ -22,14 +25,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make models", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with data/ and models/")
     parser.add_argument("--work", type=Path, default=Path("runs/own-models"), help="where everything is kept")
-    parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS, help="default: all, in order")
+    parser.add_argument(
+        "--steps", nargs="+", choices=(*STEPS, "bundle"), default=STEPS, help="default: all but bundle"
+    )
     arguments = parser.parse_args()
     work: Path = arguments.work.resolve()
     data: Path = arguments.data.resolve()
     # A store of its own: what a user has under the same names must not teach, nor be replaced.
     os.environ["FACEWISE_HOME"] = str(work / "home")
     try:
-        for step in STEPS:
+        for step in (*STEPS, "bundle"):
             if step in arguments.steps:
                 print(f"== {step}", flush=True)
                 _STEPS[step](data, work)
@@ -77,9 +82,21 @@ def _quantize(_: Path, work: Path) -> None:
 
 
 def _measure(data: Path, work: Path) -> None:
-    from scripts.own_models.measures import measure_embedders
+    from scripts.own_models.measures import measure
 
-    measure_embedders(data / "data", work)
+    measure(data / "data", work)
+
+
+def _cards(_: Path, work: Path) -> None:
+    from scripts.own_models.cards import write_cards
+
+    write_cards(work, work / "cards")
+
+
+def _bundle(_: Path, work: Path) -> None:
+    from scripts.own_models.bundle import bundle
+
+    bundle(work, ROOT)
 
 
 _STEPS: dict[str, Callable[[Path, Path], None]] = {
@@ -88,6 +105,8 @@ _STEPS: dict[str, Callable[[Path, Path], None]] = {
     "detector": _detector,
     "quantize": _quantize,
     "measure": _measure,
+    "cards": _cards,
+    "bundle": _bundle,
 }
 
 if __name__ == "__main__":

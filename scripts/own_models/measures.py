@@ -3,51 +3,83 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from facewise.data.lfw import load_lfw
+from facewise.detection import OnnxDetector
 from facewise.embedding import Embedder
 from facewise.evaluation import FaceCache, LfwResult, evaluate_lfw
 from facewise.files import write_bytes
+from facewise.models import find_model
 from facewise.models.file import read_model, save_calibration
 from facewise.pipeline import Pipeline
-from scripts.own_models.embedder import NAME
-from scripts.own_models.slices import by_sex, false_matches
+from scripts.own_models.detector import NAME as DETECTOR
+from scripts.own_models.embedder import NAME as EMBEDDER
+from scripts.own_models.slices import by_sex, detected, failures, false_matches
 
 PUBLIC_DETECTOR, PUBLIC_EMBEDDER = "retinaface-mobilenet025", "mobilefacenet-foamliu"
 
 FMR = 1e-3
 """Of the threshold at which groups are compared."""
 
+ROOT = Path(__file__).resolve().parents[2]
 
-def measure_embedders(data: Path, work: Path) -> None:
-    """LFW View 2 with ours in float32 and int8 and with the teacher; then groups of people.
+
+def measure(data: Path, work: Path) -> None:
+    """LFW View 2 with our models and the public ones, groups of people, failures, all of the detector.
 
     Args:
         data: Folder with `lfw` and `utkface`.
         work: Where the models are and the measures go.
     """
+    ours, exact = work / f"{EMBEDDER}.onnx", work / f"{EMBEDDER}-fp32.onnx"
+    detector = work / f"{DETECTOR}.onnx"
     lfw = load_lfw(data / "lfw")
-    found: dict[str, Any] = {"lfw": {}}
+    rows: list[dict[str, Any]] = []
     with FaceCache() as cache:
-        for model in (PUBLIC_EMBEDDER, work / f"{NAME}-fp32.onnx", work / f"{NAME}.onnx"):
-            pipeline = Pipeline.load(PUBLIC_DETECTOR, model, flip=False)
+        # The last is what is shipped: its thresholds and failures are the ones that count.
+        for found, embedder in (
+            (PUBLIC_DETECTOR, PUBLIC_EMBEDDER),
+            (PUBLIC_DETECTOR, exact),
+            (PUBLIC_DETECTOR, ours),
+            (detector, PUBLIC_EMBEDDER),
+            (detector, ours),
+        ):
+            pipeline = Pipeline.load(found, embedder, flip=False)
             result = evaluate_lfw(lfw, pipeline, cache=cache, processes=True)
-            found["lfw"][pipeline.embedder.name] = _summary(result)
-            print(pipeline.embedder.name, json.dumps(_summary(result)), flush=True)
-    # The last one is what is shipped.
+            names = {"detector": pipeline.detector.name, "embedder": pipeline.embedder.name}
+            rows.append(names | _summary(result))
+            print(json.dumps(rows[-1]), flush=True)
     save_calibration(pipeline.embedder.model, result.calibration(pipeline))
-    embedder = Embedder(read_model(work / f"{NAME}.onnx"))
     point = next(point for point in result.metrics.operating_points if point.fmr_target == FMR)
-    found["lfw by sex"] = by_sex(result, data / "lfw" / "gender.csv")
-    found["utkface"] = {
-        "threshold": point.threshold,
-        "groups": false_matches(
-            work / "utkface-held-out.csv", data / "utkface" / "labels.csv", embedder, point.threshold
-        ),
+    sexes, labels = data / "lfw" / "gender.csv", data / "utkface" / "labels.csv"
+    held_out = work / "utkface-held-out.csv"
+    groups = false_matches(held_out, labels, Embedder(read_model(ours)), point.threshold)
+    public, own = (
+        OnnxDetector(find_model(name, kind="detector"), threads=1) for name in (PUBLIC_DETECTOR, detector)
+    )
+    measures = {
+        "lfw": rows,
+        "lfw by sex": by_sex(result, sexes),
+        "failures": failures(result),
+        "utkface": {"threshold": point.threshold, "groups": groups},
+        "detected": detected(held_out, data / "utkface", public, own),
+        "detector": measure_detector(data, work),
     }
-    write_bytes(work / "measures.json", json.dumps(found, indent=2).encode())
+    write_bytes(work / "measures.json", json.dumps(measures, indent=2).encode())
+
+
+def measure_detector(data: Path, work: Path) -> dict[str, Any]:
+    """What `benchmarks/detector.py` finds: agreement on LFW, precision on scenes, false alarms, speed."""
+    found = work / "detector.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / "detector.py"), "--json", str(found)]
+    command += ["--photos", str(work / "detector" / "photos"), "--lfw", str(data / "lfw")]
+    subprocess.run([*command, "--detector", str(work / f"{DETECTOR}.onnx")], check=True, cwd=ROOT)
+    measures: dict[str, Any] = json.loads(found.read_text(encoding="utf-8"))
+    return measures
 
 
 def _summary(result: LfwResult) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""How an embedder fares for whom: LFW's pairs by sex, false matches on UTKFace by race and age."""
+"""How our models fare for whom: LFW's pairs by sex, UTKFace by race and age; and where they fail."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from facewise.boxes import intersection_over_union
+from facewise.concurrency import side_by_side
 from facewise.data.csvfile import csv_source
+from facewise.detection import Detector
 from facewise.embedding import Embedder
 from facewise.evaluation import LfwResult
+from facewise.image import read_image
+from facewise.network import default_threads
 
 AGES = ((0, 9), (10, 19), (20, 39), (40, 59), (60, 116))
 
@@ -71,13 +76,66 @@ def false_matches(listing: Path, labels: Path, embedder: Embedder, threshold: fl
     known = [facts[source.names[label].removeprefix("utkface-")] for label in source.labels]
     crops = np.stack([source.read(i) for i in range(len(source.keys))])
     vectors = embedder.embed(crops)
-    groups: list[tuple[str, NDArray[np.bool_]]] = [("all", np.ones(len(known), bool))]
+    return [{"group": name, **_false(vectors[mine], threshold)} for name, mine in _groups(known)]
+
+
+def detected(listing: Path, utkface: Path, reference: Detector, detector: Detector) -> list[dict[str, Any]]:
+    """Of UTKFace's main faces that one detector finds, what share another one finds, by group.
+
+    Args:
+        listing: As for `false_matches`; only which photos it names counts.
+        utkface: Folder with `labels.csv` and the photos.
+        reference: The detector whose main face of a photo is looked for.
+        detector: The one that is measured; found is an overlap (intersection over union) of 0.5.
+    """
+    with (utkface / "labels.csv").open(encoding="utf-8") as file:
+        facts = {Path(row["path"]).stem: row for row in csv.DictReader(file)}
+    source = csv_source(listing)
+    rows = [facts[name.removeprefix("utkface-")] for name in source.names]
+
+    def look(row: dict[str, str]) -> bool | None:
+        image = read_image(utkface / row["path"])
+        main = reference.detect(image, threads=1)
+        if not main:
+            return None
+        faces = detector.detect(image, threads=1)
+        return any(intersection_over_union(main[0].box, face.box) >= 0.5 for face in faces)
+
+    answers = list(side_by_side(look, rows, default_threads()))
+    asked = np.array([answer is not None for answer in answers])
+    found = np.array([bool(answer) for answer in answers])
+    return [
+        {"group": name, "faces": int((mine & asked).sum()), "found": _share(found, mine & asked)}
+        for name, mine in _groups(rows)
+    ]
+
+
+def failures(result: LfwResult, count: int = 12) -> dict[str, list[dict[str, Any]]]:
+    """The pairs that an LFW result gets most wrong, the worst first."""
+    same = np.array([pair.same for pair in result.pairs])
+    order = np.argsort(result.similarities, kind="stable")
+    worst = {"one person": order[same[order]][:count], "two people": order[~same[order]][::-1][:count]}
+    return {
+        kind: [
+            {"a": result.pairs[i].a, "b": result.pairs[i].b, "similarity": float(result.similarities[i])}
+            for i in chosen
+        ]
+        for kind, chosen in worst.items()
+    }
+
+
+def _groups(rows: Sequence[Mapping[str, str]]) -> list[tuple[str, NDArray[np.bool_]]]:
+    """(name, which rows) of UTKFace's labels: everybody, by race, by gender, by age."""
+    groups = [("all", np.ones(len(rows), bool))]
     for column in ("race", "gender"):
-        values = sorted({row[column] for row in known})
-        groups += [(f"{column} {value}", np.array([r[column] == value for r in known])) for value in values]
-    age = np.array([int(row["age"]) for row in known])
-    groups += [(f"age {low} to {high}", (age >= low) & (age <= high)) for low, high in AGES]
-    return [{"group": name, **_false(vectors[mine], threshold)} for name, mine in groups]
+        values = sorted({row[column] for row in rows})
+        groups += [(f"{column} {value}", np.array([r[column] == value for r in rows])) for value in values]
+    age = np.array([int(row["age"]) for row in rows])
+    return groups + [(f"age {low} to {high}", (age >= low) & (age <= high)) for low, high in AGES]
+
+
+def _share(hits: NDArray[np.bool_], mine: NDArray[np.bool_]) -> Sequence[float] | None:
+    return rate(int(hits[mine].sum()), int(mine.sum()))
 
 
 def rate(count: int, of: int) -> Sequence[float] | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
@@ -11,8 +13,14 @@ import pytest
 from scipy.stats import beta
 
 from facewise.data.lfw import Pair
+from facewise.errors import ModelError
+from facewise.models import Calibration, read_model, write_model
+from facewise.models.file import save_calibration
+from facewise.types import Face
+from scripts.own_models.bundle import bundle
+from scripts.own_models.cards import write_cards
 from scripts.own_models.photos import embeddings, nearest, sources, view_2, write_listing
-from scripts.own_models.slices import by_sex, false_matches, rate
+from scripts.own_models.slices import by_sex, detected, failures, false_matches, rate
 
 
 def unit(count, size=8, seed=0):
@@ -130,3 +138,127 @@ def test_false_matches_by_group_are_those_of_all_pairs(tmp_path):
     assert (found["race black"]["pairs"], found["race black"]["matched"]) == (1, 1)
     assert (found["race white"]["pairs"], found["race white"]["matched"]) == (1, 0)
     assert found["age 20 to 39"]["fmr"] is None
+
+
+class Boxes:
+    """A detector that knows its answers by the photo's red value."""
+
+    def __init__(self, answers):
+        self.answers = answers
+
+    def detect(self, image, *, threads=None):
+        boxes = self.answers.get(int(image[0, 0, 0]), [])
+        return [Face(np.array(box, np.float32), 0.9, np.zeros((5, 2), np.float32)) for box in boxes]
+
+
+def test_found_faces_are_counted_by_group(tmp_path):
+    utkface = tmp_path / "utkface"
+    (utkface / "images").mkdir(parents=True)
+    rows, text = [], "path,age,gender,race\n"
+    for i, race in enumerate(("black", "black", "white", "white")):
+        cv2.imwrite(str(utkface / "images" / f"u{i}.png"), np.full((8, 8, 3), i, np.uint8))
+        rows.append((f"u{i}.png", f"utkface-u{i}"))
+        text += f"images/u{i}.png,{20 * i},male,{race}\n"
+    write_listing(utkface / "held.csv", rows)
+    (utkface / "labels.csv").write_text(text)
+    face = (0, 0, 6, 6)
+    reference = Boxes({0: [face], 1: [face, (7, 7, 8, 8)], 2: [face]})  # none in the last photo
+    mine = Boxes({0: [(1, 0, 6, 6)], 1: [(7, 7, 8, 8)], 3: [face]})
+    found = {row["group"]: row for row in detected(utkface / "held.csv", utkface, reference, mine)}
+    assert (found["all"]["faces"], found["all"]["found"][0]) == (3, pytest.approx(1 / 3))
+    assert (found["race black"]["faces"], found["race black"]["found"][0]) == (2, 0.5)
+    assert (found["race white"]["faces"], found["race white"]["found"][0]) == (1, 0.0)
+    assert found["age 60 to 116"]["found"] is None
+
+
+def test_failures_are_the_worst_of_both_kinds():
+    pairs = [Pair(f"a{i}", f"b{i}", same=i % 2 == 0, fold=0) for i in range(6)]
+    result = SimpleNamespace(pairs=pairs, similarities=np.array([0.9, 0.1, 0.2, 0.8, 0.5, 0.3]))
+    found = failures(result, 2)
+    assert [row["a"] for row in found["one person"]] == ["a2", "a4"]
+    assert [row["b"] for row in found["two people"]] == ["b3", "b5"]
+    assert found["two people"][0]["similarity"] == 0.8
+
+
+LFW_ROW = {
+    "detector": "d", "embedder": "e", "accuracy": 0.98, "standard_error": 0.002, "auc": 0.99, "without_face": 0,
+    "tar@fmr=0.001": 0.9,
+}  # fmt: skip
+SHARE = [0.5, 0.25, 0.75]
+AGREED = {"found": 1.0, "main": 1.0, "landmarks": 0.03, "points": 0.02, "worst": 0.1}
+MEASURES = {
+    "lfw": [LFW_ROW],
+    "lfw by sex": [
+        {"pairs of two": "male", "genuine": 3, "impostor": 0, "accuracy": SHARE, "fnmr": SHARE, "fmr": None}
+    ],
+    "failures": {kind: [{"a": "A/A_1.jpg", "b": "B/B_2.jpg", "similarity": 0.5}] for kind in
+                 ("one person", "two people")},
+    "utkface": {"threshold": 0.3, "groups": [
+        {"group": "all", "photos": 4, "pairs": 6, "matched": 3, "fmr": SHARE}]},
+    "detected": [{"group": "all", "faces": 3, "found": SHARE}],
+    "detector": {"lfw": {"work/facewise-detect-s.onnx": AGREED}, "face-free": {"d": 0.002},
+                 "scenes": {"d": {"all": 0.9}, "faces": {"all": 1234}}},
+}  # fmt: skip
+
+
+@pytest.fixture
+def made(tmp_path, tiny_detector_file, tiny_embedder_file):
+    """A work folder with tiny models, as `make models` leaves it."""
+    for name, file, run in (
+        ("facewise-embed-s", tiny_embedder_file, "embed-run"),
+        ("facewise-detect-s", tiny_detector_file, "detector/run"),
+    ):
+        model = read_model(file)
+        training = {
+            "seconds": 7200,
+            "seed": 0,
+            "photos": 8350,
+            "epochs": 14,
+            "steps": 20000,
+            "parameters": 441354,
+        }
+        write_model(
+            tmp_path / f"{name}.onnx", model.network, replace(model.card, name=name, training=training)
+        )
+        (tmp_path / run).mkdir(parents=True)
+        facts = {"machine": {"processor": "Some CPU", "cores": 4}, "packages": {"torch": "2.0"}}
+        (tmp_path / run / "environment.json").write_text(json.dumps(facts))
+        (tmp_path / run / "metrics.jsonl").write_text('{"kind": "train"}\n')
+    (tmp_path / "measures.json").write_text(json.dumps(MEASURES))
+    row = {"photos": 9, "no_face": 1, "matched": 2, "held_out": 0, "used": 6}
+    (tmp_path / "gathered.json").write_text(json.dumps({"lfw": row}))
+    return tmp_path
+
+
+def test_cards_have_every_figure_and_the_log_beside_them(made, tmp_path):
+    write_cards(made, tmp_path / "docs")
+    embedder = (tmp_path / "docs" / "facewise-embed-s.md").read_text()
+    assert "| d | e | 0.9800 ± 0.0020 | 0.9000 | 0.9900 | 0 |" in embedder
+    assert "| male | 3 | 0 | 0.5000 (0.2500 to 0.7500) | 0.5000 (0.2500 to 0.7500) | — |" in embedder
+    assert "A_1 and B_2: 0.500" in embedder
+    assert "116,900 crops" in embedder.replace("\n", " ")
+    assert "0.04 to 0.08 kWh" in embedder.replace("\n", " ")
+    detector = (tmp_path / "docs" / "facewise-detect-s.md").read_text()
+    assert "| facewise-detect-s | 1.0000 | 1.0000 | 0.0300 | 0.0200 | 0.1000 |" in detector
+    assert "441,354" in detector
+    assert "all (1,234)" in detector
+    assert (tmp_path / "docs" / "facewise-detect-s.jsonl").read_text() == '{"kind": "train"}\n'
+
+
+def test_models_without_thresholds_or_too_large_are_not_bundled(made, tmp_path, monkeypatch):
+    root = tmp_path / "root"
+    for folder in ("src/facewise/models/bundled", "docs/models"):
+        (root / folder).mkdir(parents=True)
+    with pytest.raises(ModelError, match="has no thresholds"):
+        bundle(made, root)
+    model = read_model(made / "facewise-embed-s.onnx")
+    save_calibration(model, Calibration("Some", "pairs", "0" * 64, 1, 1, False, "d", "0" * 64, ()))
+    write_cards(made, made / "cards")
+    bundle(made, root)
+    assert {path.name for path in (root / "src/facewise/models/bundled").iterdir()} == {
+        "facewise-detect-s.onnx", "facewise-embed-s.onnx",
+    }  # fmt: skip
+    assert (root / "docs/models/facewise-embed-s.md").exists()
+    monkeypatch.setattr("scripts.own_models.bundle.MOST", 10)
+    with pytest.raises(ModelError, match="more than the 10 "):
+        bundle(made, root)

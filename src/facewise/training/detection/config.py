@@ -104,7 +104,9 @@ class DetectorConfig(Settings):
         """What shapes the weights: where only measuring or the processes differ, the run is the same."""
         free = {"scenes": {"workers"}, "save_minutes": True, "held_out_scenes": True, "held_out_photos": True}
         free |= {"face_free": True, "false_alarms": True}
-        return json.dumps(self.model_dump(mode="json", exclude_defaults=True, exclude=free), sort_keys=True)  # type: ignore[arg-type]
+        kept: dict[str, Any] = self.model_dump(mode="json", exclude_defaults=True, exclude=free)  # type: ignore[arg-type]
+        # A group of which nothing is left says nothing, and must not tell a run from one with defaults.
+        return json.dumps({key: value for key, value in kept.items() if value != {}}, sort_keys=True)
 
     def dump(self) -> str:
         """YAML that `detector_config` takes."""
