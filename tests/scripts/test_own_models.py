@@ -146,7 +146,7 @@ class Boxes:
     def __init__(self, answers):
         self.answers = answers
 
-    def detect(self, image, *, threads=None):
+    def detect(self, image, *, threads=None):  # noqa: ARG002  as every detector takes it
         boxes = self.answers.get(int(image[0, 0, 0]), [])
         return [Face(np.array(box, np.float32), 0.9, np.zeros((5, 2), np.float32)) for box in boxes]
 
@@ -181,8 +181,8 @@ def test_failures_are_the_worst_of_both_kinds():
 
 
 LFW_ROW = {
-    "detector": "d", "embedder": "e", "accuracy": 0.98, "standard_error": 0.002, "auc": 0.99, "without_face": 0,
-    "tar@fmr=0.001": 0.9,
+    "detector": "d", "embedder": "e", "accuracy": 0.98, "standard_error": 0.002, "auc": 0.99,
+    "without_face": 0, "tar@fmr=0.001": 0.9,
 }  # fmt: skip
 SHARE = [0.5, 0.25, 0.75]
 AGREED = {"found": 1.0, "main": 1.0, "landmarks": 0.03, "points": 0.02, "worst": 0.1}
