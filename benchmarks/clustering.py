@@ -9,8 +9,7 @@ import numpy as np
 from facewise.evaluation import FaceCache, embed_photos, load_lfw
 from facewise.gallery import cluster
 from facewise.metrics import bcubed, pairwise_f, threshold_at_fmr
-from facewise.pipeline import Pipeline
-from real import LFW, have_models, photos
+from real import LFW, have_models, photos, public_pipeline
 
 
 def main() -> None:
@@ -19,7 +18,7 @@ def main() -> None:
     paths = photos()
     with FaceCache() as cache:
         done = [
-            p for p in embed_photos(Pipeline.load(flip=True), paths, cache=cache) if p.embedding is not None
+            p for p in embed_photos(public_pipeline(flip=True), paths, cache=cache) if p.embedding is not None
         ]
     vectors = np.stack([p.embedding for p in done if p.embedding is not None])
     names = np.unique([p.path.parent.name for p in done], return_inverse=True)[1]

@@ -28,7 +28,7 @@ from facewise.data.store_build import build_store
 from facewise.geometry import align
 from facewise.image import read_image
 from facewise.types import Image
-from real import LFW, SHARED, have_models
+from real import LFW, SHARED, have_models, public_pipeline
 
 CROPS, BATCH, ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 4096, 256, 5
 THREADS = (1, 4)
@@ -85,9 +85,7 @@ def known_again(store: CropStore) -> dict[str, float]:
         have_models()
     except ImportError:  # an environment for the comparison with albumentations only
         return dict.fromkeys(PRESETS, math.nan)
-    from facewise.pipeline import Pipeline
-
-    embedder = Pipeline.load(flip=False).embedder
+    embedder = public_pipeline(flip=False).embedder
     chosen = np.random.default_rng(0).choice(len(store), 400, replace=False)
     crops, labels = store.take(chosen), store.labels[chosen]
     plain = embedder.embed(crops)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from facewise.benchmark import embedder_rate
-from facewise.pipeline import Pipeline
-from real import have_models
+from real import have_models, public_pipeline
 
 
 def main() -> None:
@@ -13,7 +12,7 @@ def main() -> None:
         "| embedder | crops/s | bare ONNX Runtime, crops/s | its best batch | ratio |\n|---|---|---|---|---|"
     )
     for threads in (1, None):
-        pipeline = Pipeline.load(flip=False, threads=threads)
+        pipeline = public_pipeline(flip=False, threads=threads)
         rate = embedder_rate(pipeline, crops=512, rounds=9)
         name = f"{pipeline.embedder.name}, {pipeline.threads} thread{'s' * (pipeline.threads > 1)}"
         rates = f"{rate['embedder']:.0f} | {rate['raw']:.0f} | {rate['raw_batch']:.0f} | {rate['ratio']:.2f}"

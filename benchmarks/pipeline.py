@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from facewise.pipeline import PhotoFaces, Pipeline
-from real import have_models, photos
+from facewise.pipeline import PhotoFaces
+from real import have_models, photos, public_pipeline
 
 BLOCK = 4411
 STEP = int(sys.argv[1]) if len(sys.argv) > 1 else 1
@@ -24,7 +24,7 @@ STEP = int(sys.argv[1]) if len(sys.argv) > 1 else 1
 
 def main() -> None:
     have_models()
-    pipeline, paths = Pipeline.load(), photos(STEP)
+    pipeline, paths = public_pipeline(), photos(STEP)
     for path in paths[:10]:
         pipeline.read(path)
     list(pipeline.read_many(paths[:10]))

@@ -17,7 +17,17 @@ from pathlib import Path
 from facewise.benchmark import machine
 
 HERE = Path(__file__).parent
-NAMES = ("pipeline", "embedder", "startup", "clustering", "training", "data", "partial_fc", "quantize")
+NAMES = (
+    "pipeline",
+    "embedder",
+    "startup",
+    "clustering",
+    "training",
+    "data",
+    "partial_fc",
+    "quantize",
+    "own_models",
+)
 
 
 def main() -> None:
