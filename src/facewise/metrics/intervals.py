@@ -56,7 +56,7 @@ def verification_intervals(
     check_level(level)
     rates = [check_rate(fmr) for fmr in fmrs]
     pairs = RankedPairs.of(scores, labels)
-    right = None if folds is None else _decided_rightly(scores, labels, folds)
+    right = None if folds is None else decided_rightly(scores, labels, folds)
 
     def statistics(counts: Counts) -> Floats:
         genuine, impostors = pairs.cumulative(counts)
@@ -75,7 +75,7 @@ def verification_intervals(
     }
 
 
-def _decided_rightly(scores: Scores, same: Bools, folds: ArrayLike) -> Bools:
+def decided_rightly(scores: Scores, same: Bools, folds: ArrayLike) -> Bools:
     """`(N,)` whether each pair is decided rightly at the threshold of the folds it is not in."""
     parts = check_folds(folds, len(scores))
     result = kfold_accuracy(scores, same, parts)
