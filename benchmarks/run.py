@@ -27,6 +27,7 @@ NAMES = (
     "partial_fc",
     "quantize",
     "own_models",
+    "ijb",
 )
 
 

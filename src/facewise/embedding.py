@@ -14,6 +14,9 @@ from facewise.types import FloatArray
 DEFAULT_BATCH = 4
 """Crops a network call: the fastest of 1 to 64 with one thread a call (benchmarks/RESULTS.md)."""
 
+_LEAST_LENGTH = 1e-12
+"""Below it a vector has no direction."""
+
 
 class Embedder:
     """Batches of aligned crops to unit embeddings.
@@ -87,6 +90,18 @@ class Embedder:
             SettingError: Crops of another shape or type.
             ModelError: The network fails, or gives a vector that has no direction (zero or not finite).
         """
+        vectors = self.features(crops, threads=threads)
+        unit: FloatArray = (vectors / _lengths(vectors)).astype(np.float32)
+        return unit
+
+    def features(self, crops: NDArray[np.uint8], *, threads: int | None = None) -> FloatArray:
+        """What `embed` brings to unit length; arguments and errors as there.
+
+        How long they are tells how sure some networks are of a face, by which IJB's templates are weighted.
+
+        Returns:
+            (N, D) float32; with flip averaging the sum over crops and their mirror images.
+        """
         size = self.crop_size
         if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (size, size, 3):
             raise SettingError(
@@ -94,7 +109,13 @@ class Embedder:
             )
         if len(crops) == 0:
             return np.empty((0, self.embedding_size), dtype=np.float32)
-        return self._normalise(self._raw(crops, alone=threads == 1))
+        vectors = self._raw(crops, alone=threads == 1)
+        lengths = _lengths(vectors)
+        if not np.isfinite(lengths).all() or np.any(lengths < _LEAST_LENGTH):
+            raise ModelError(
+                f"The model {self.name} gave a vector with no direction; the model file is broken."
+            )
+        return vectors
 
     def _raw(self, crops: NDArray[np.uint8], *, alone: bool) -> FloatArray:
         """Network outputs; with flip averaging, the sum over a crop and its mirror image."""
@@ -118,11 +139,7 @@ class Embedder:
             )
         return vectors[: len(crops)] + vectors[len(crops) :] if self.flip else vectors
 
-    def _normalise(self, vectors: FloatArray) -> FloatArray:
-        norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-        if not np.isfinite(norms).all() or np.any(norms < 1e-12):
-            raise ModelError(
-                f"The model {self.name} gave a vector with no direction; the model file is broken."
-            )
-        unit: FloatArray = (vectors / norms).astype(np.float32)
-        return unit
+
+def _lengths(vectors: FloatArray) -> NDArray[np.float64]:
+    """(N, 1)."""
+    return np.asarray(np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True))

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from facewise.evaluation import FaceCache, Lfw, evaluate_lfw, load_lfw, one_shot
+from facewise.evaluation import FaceCache, Lfw, evaluate_lfw, one_shot
 from facewise.pipeline import Pipeline, Steps
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def pipeline(real_models: SimpleNamespace) -> Pipeline:
-    return Pipeline.load(real_models.detector, real_models.embedder, flip=True)
-
-
-@pytest.fixture(scope="module")
-def lfw(shared: Path) -> Lfw:
-    return load_lfw(shared / "data" / "lfw")
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaceCache]:
-    with FaceCache(tmp_path_factory.mktemp("lfw") / "faces.cache") as opened:
-        yield opened
 
 
 def test_landmarks_on_all_photos(pipeline: Pipeline, lfw: Lfw, shared: Path) -> None:

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from facewise.cli.evaluate_bin import bin_files
+from facewise.cli.evaluate_folder import folder
+from facewise.cli.evaluate_ijb import ijb
+from facewise.cli.evaluate_pairs import pairs as pair_file
 from facewise.cli.evaluate_tables import print_one_shot, print_view_1, print_view_2
 from facewise.cli.options import Detector, Flip, Json, Model, Provider, Threads, load_pipeline
 from facewise.cli.output import print_json, progress_bar, say, tell
@@ -19,6 +23,12 @@ if TYPE_CHECKING:
     from facewise.pipeline import Pipeline
 
 app = typer.Typer(help="Measure models by published protocols.", no_args_is_help=True)
+
+
+app.command("pairs")(pair_file)
+app.command("bin")(bin_files)
+app.command("folder")(folder)
+app.command("ijb")(ijb)
 
 
 @app.callback()

@@ -19,18 +19,18 @@ def print_view_2(result: LfwResult, pipeline: Pipeline, seconds: float) -> None:
     if fold is None:
         raise RuntimeError("the protocol has folds")
     say(f"LFW {result.protocol}, {result.photos} photos, {seconds:.1f} s")
-    say(_models(pipeline))
+    say(models_text(pipeline))
     inside = metrics.intervals
     folds = f"{len(fold.accuracies)} folds"
     rows = [
-        (f"accuracy, {folds}", _with_error(fold), _interval(inside["accuracy"]), ""),
+        (f"accuracy, {folds}", with_error(fold), interval_text(inside["accuracy"]), ""),
         (
             f"balanced accuracy, {folds}",
-            "a fold lacks a kind" if balanced is None else _with_error(balanced),
+            "a fold lacks a kind" if balanced is None else with_error(balanced),
             "",
             "",
         ),
-        *_threshold_free(metrics),
+        *threshold_free(metrics),
     ]
     table("", ("metric", "value", "95% interval", "threshold"), rows, right=(1, 2, 3))
     say("accuracy by fold: " + " ".join(f"{a:.4f}" for a in fold.accuracies))
@@ -43,7 +43,7 @@ def print_view_1(result: View1Result, pipeline: Pipeline, seconds: float) -> Non
     left_out = "" if result.left_out is None else f" ({result.left_out})"
     photos = train.photos + test.photos
     say(f"LFW {result.protocol}, {len(test.pairs)} pairs{left_out}, {photos} photos, {seconds:.1f} s")
-    say(_models(pipeline))
+    say(models_text(pipeline))
     say(
         f"Threshold {result.threshold:.4f}, the most accurate of {len(train.pairs)} other pairs "
         f"({result.train_accuracy:.4f} of them right)"
@@ -56,10 +56,15 @@ def print_view_1(result: View1Result, pipeline: Pipeline, seconds: float) -> Non
         "F1": report.f1,
     }
     rows = [
-        (name, f"{value:.4f}", _interval(inside[name.lower().replace(" ", "_")]), f"{result.threshold:.4f}")
+        (
+            name,
+            f"{value:.4f}",
+            interval_text(inside[name.lower().replace(" ", "_")]),
+            f"{result.threshold:.4f}",
+        )
         for name, value in decided.items()
     ]
-    rows += _threshold_free(result.metrics)
+    rows += threshold_free(result.metrics)
     table("", ("metric", "value", "95% interval", "threshold"), rows, right=(1, 2, 3))
     say(
         f"{report.tp} of {result.metrics.genuine} same pairs and {report.tn} of {result.metrics.impostors} "
@@ -68,15 +73,15 @@ def print_view_1(result: View1Result, pipeline: Pipeline, seconds: float) -> Non
     _print_missing(train, test)
 
 
-def _threshold_free(metrics: VerificationResult) -> list[tuple[str, str, str, str]]:
+def threshold_free(metrics: VerificationResult) -> list[tuple[str, str, str, str]]:
     """Rows of what needs no threshold from other pairs."""
     inside, rows = metrics.intervals, []
     for point in metrics.operating_points:
         name = f"TAR at FMR {point.fmr_target:g}" + ("" if point.supported else " (too few impostors)")
-        interval = _interval(inside[f"tar@fmr={point.fmr_target!r}"])
+        interval = interval_text(inside[f"tar@fmr={point.fmr_target!r}"])
         rows.append((name, f"{point.tar:.4f}", interval, f"{point.threshold:.4f}"))
-    rows.append(("EER", f"{metrics.eer:.4f}", _interval(inside["eer"]), f"{metrics.eer_threshold:.4f}"))
-    rows.append(("AUC", f"{metrics.auc:.5f}", _interval(inside["auc"]), ""))
+    rows.append(("EER", f"{metrics.eer:.4f}", interval_text(inside["eer"]), f"{metrics.eer_threshold:.4f}"))
+    rows.append(("AUC", f"{metrics.auc:.5f}", interval_text(inside["auc"]), ""))
     return rows
 
 
@@ -93,12 +98,14 @@ def _print_missing(*parts: LfwResult | ScoredPairs) -> None:
     )
 
 
-def _models(pipeline: Pipeline) -> str:
+def models_text(pipeline: Pipeline) -> str:
+    """Which models, and whether with flip averaging."""
     flip = "with" if pipeline.embedder.flip else "without"
     return f"{pipeline.detector.name} + {pipeline.embedder.name}, {flip} flip averaging"
 
 
-def _with_error(fold: KFold) -> str:
+def with_error(fold: KFold) -> str:
+    """A mean of folds and its standard error."""
     return f"{fold.mean:.4f} ± {fold.standard_error:.4f}"
 
 
@@ -117,5 +124,6 @@ def print_one_shot(result: OneShotResult) -> None:
     table("", ("metric", "value", "threshold"), rows, right=(1, 2))
 
 
-def _interval(interval: Interval) -> str:
+def interval_text(interval: Interval) -> str:
+    """Its two ends."""
     return f"{interval.low:.4f} to {interval.high:.4f}"

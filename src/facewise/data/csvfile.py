@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from facewise.data.folder import labelled
@@ -41,19 +41,22 @@ def csv_source(path: str | os.PathLike[str]) -> FileSource:
     return labelled(name, path.parent, entries)
 
 
-def read_csv(path: Path, columns: tuple[str | tuple[str, ...], ...]) -> Iterator[tuple[int, tuple[str, ...]]]:
+def read_csv(
+    path: Path, columns: tuple[str | tuple[str, ...], ...], *, blank: Collection[str] = ()
+) -> Iterator[tuple[int, tuple[str, ...]]]:
     """The wanted columns of a CSV with a header, UTF-8 with or without a byte order mark.
 
     Args:
         path: The file.
         columns: Names; a tuple of names stands for the first of them that is there.
+        blank: Columns whose fields may be empty.
 
     Yields:
         Line number and the fields, blanks around them removed; empty lines are passed over.
 
     Raises:
         DatasetError: The file is missing or no CSV, a column is missing, or a line has a field too many, too
-            few or empty.
+            few, or one empty that may not be.
     """
     name = source_name(path)
     try:
@@ -67,9 +70,10 @@ def read_csv(path: Path, columns: tuple[str | tuple[str, ...], ...]) -> Iterator
     try:
         header = [field.strip().lower() for field in next(rows, [])]
         wanted = [_column(header, column, name) for column in columns]
+        needed = {i for i in wanted if header[i] not in blank}
         for row in rows:
             if row:
-                yield rows.line_num, _fields(row, header, wanted, f"Line {rows.line_num} of {name}")
+                yield rows.line_num, _fields(row, header, wanted, needed, f"Line {rows.line_num} of {name}")
     except csv.Error as error:
         raise DatasetError(f"Line {rows.line_num} of {name} is no CSV: {error}.") from error
 
@@ -94,12 +98,14 @@ def _column(header: list[str], column: str | tuple[str, ...], name: str) -> int:
     raise DatasetError(f"{name} has no column {' or '.join(names)}: its first line names {there}.")
 
 
-def _fields(row: list[str], header: list[str], wanted: list[int], where: str) -> tuple[str, ...]:
+def _fields(
+    row: list[str], header: list[str], wanted: list[int], needed: Collection[int], where: str
+) -> tuple[str, ...]:
     if len(row) != len(header):
         raise DatasetError(f"{where} has {len(row)} fields, but the first line names {len(header)} columns.")
     fields = tuple(row[i].strip() for i in wanted)
     for column, field in zip(wanted, fields, strict=True):
-        if not field:
+        if not field and column in needed:
             raise DatasetError(f"{where} has no {header[column]}.")
         if "\0" in field:
             raise DatasetError(f"{where} holds a NUL character.")

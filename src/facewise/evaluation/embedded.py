@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from facewise.concurrency import side_by_side
+from facewise.embedding import Embedder
 from facewise.errors import FacewiseError, ImageError
 from facewise.evaluation.cache import CachedCrop, FaceCache
 from facewise.image import content_hash, load
@@ -85,7 +86,7 @@ class _CachedRun:
 
     def __init__(self, pipeline: Pipeline, cache: FaceCache, paths: Mapping[str, Path]) -> None:
         self.pipeline, self.cache = pipeline, cache
-        self.detector, self.embedder = _detector_key(pipeline), _embedder_key(pipeline)
+        self.detector, self.embedder = _detector_key(pipeline), embedder_key(pipeline.embedder)
         self.vectors = cache.embeddings(paths, self.detector, self.embedder)
         faceless = cache.without_face((h for h in paths if h not in self.vectors), self.detector)
         self.missing = {h: p for h, p in paths.items() if h not in self.vectors and h not in faceless}
@@ -160,5 +161,6 @@ def _detector_key(pipeline: Pipeline) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _embedder_key(pipeline: Pipeline) -> str:
-    return f"{pipeline.embedder.fingerprint}{'+flip' if pipeline.embedder.flip else ''}"
+def embedder_key(embedder: Embedder) -> str:
+    """What decides an embedding of a crop: the model, and whether it is averaged with the mirrored crop's."""
+    return f"{embedder.fingerprint}{'+flip' if embedder.flip else ''}"

@@ -16,17 +16,18 @@ from numpy.typing import NDArray
 from facewise.data.lfw import Lfw, Pair
 from facewise.errors import DatasetError
 from facewise.evaluation.cache import FaceCache
-from facewise.evaluation.embedded import EmbeddedPhoto, Progress, embed_photos
-from facewise.evaluation.pairs import NO_FACE_SIMILARITY, LeftOut, photos_of, score_pairs, without_people
+from facewise.evaluation.embedded import Progress, embed_photos
+from facewise.evaluation.identification import identify_probes, stacked
+from facewise.evaluation.pairs import LeftOut, photos_of, score_pairs, without_people
+from facewise.evaluation.thresholds import measured_calibration
 from facewise.metrics import (
-    IdentificationAccumulator,
     IdentificationResult,
     KFold,
     VerificationResult,
     kfold_accuracy,
     verify_metrics,
 )
-from facewise.models import Calibration, Threshold
+from facewise.models import Calibration
 from facewise.pipeline import Pipeline
 
 __all__ = ["FMRS", "LfwResult", "OneShotResult", "evaluate_lfw", "one_shot", "photos_of"]
@@ -86,26 +87,8 @@ class LfwResult:
 
     def calibration(self, pipeline: Pipeline) -> Calibration:
         """Thresholds for the embedder's model file; rates that the negatives cannot support are left out."""
-        points = []
-        for point in self.metrics.operating_points:
-            if not point.supported:
-                continue
-            tar = self.metrics.intervals[f"tar@fmr={point.fmr_target!r}"]
-            points.append(
-                Threshold(
-                    point.fmr_target, point.threshold, point.fmr, point.fnmr, (1.0 - tar.high, 1.0 - tar.low)
-                )
-            )
-        return Calibration(
-            dataset="LFW",
-            protocol=self.protocol,
-            data_hash=self.data_hash,
-            genuine=self.metrics.genuine,
-            impostors=self.metrics.impostors,
-            flip=pipeline.embedder.flip,
-            detector=pipeline.detector.name,
-            detector_fingerprint=pipeline.detector.fingerprint,
-            thresholds=tuple(points),
+        return measured_calibration(
+            self.metrics, pipeline, dataset="LFW", protocol=self.protocol, data_hash=self.data_hash
         )
 
 
@@ -220,26 +203,17 @@ def one_shot(
         pipeline, [lfw.images / p for p in photos], cache=cache, progress=progress, processes=processes
     )
     embedded = dict(zip(photos, done, strict=True))
-    gallery = _stack([embedded[lfw.people[name][0]] for name in several], pipeline.embedder.embedding_size)
     column = {name: i for i, name in enumerate(several)}
-    results = IdentificationAccumulator()
     probes = [(photo, name) for name, person in lfw.people.items() for photo in person[name in column :]]
-    for start in range(0, len(probes), 4096):
-        block = probes[start : start + 4096]
-        vectors = _stack([embedded[photo] for photo, _ in block], pipeline.embedder.embedding_size)
-        scores = np.clip(vectors @ gallery.T, -1.0, 1.0)
-        missed = np.array([embedded[photo].embedding is None for photo, _ in block])
-        scores[missed] = NO_FACE_SIMILARITY
-        scores[:, [embedded[lfw.people[name][0]].embedding is None for name in several]] = NO_FACE_SIMILARITY
-        results.update(scores, np.array([column.get(name, -1) for _, name in block]))
+    row = {photo: i for i, photo in enumerate(photos)}
+    metrics = identify_probes(
+        *stacked(done, pipeline.embedder.embedding_size),
+        [[row[lfw.people[name][0]]] for name in several],
+        [row[photo] for photo, _ in probes],
+        [column.get(name, -1) for _, name in probes],
+    )
     return OneShotResult(
-        metrics=results.compute(),
+        metrics=metrics,
         without_face=tuple(p for p, e in embedded.items() if e.embedding is None and e.error is None),
         unreadable=tuple((p, str(e.error)) for p, e in embedded.items() if e.error is not None),
     )
-
-
-def _stack(embedded: Sequence[EmbeddedPhoto], size: int) -> NDArray[np.float32]:
-    """(N, D); zeros where there is no embedding."""
-    nothing = np.zeros(size, dtype=np.float32)
-    return np.stack([nothing if e.embedding is None else e.embedding for e in embedded])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,11 +120,20 @@ def score_pairs(
     photos = photos_of(pairs)
     paths = [images / photo for photo in photos]
     done = embed_photos(pipeline, paths, cache=cache, progress=progress, processes=processes)
-    embedded = dict(zip(photos, done, strict=True))
+    return scored_pairs(pairs, dict(zip(photos, done, strict=True)))
+
+
+def scored_pairs(pairs: Sequence[Pair], embedded: Mapping[str, EmbeddedPhoto]) -> ScoredPairs:
+    """Compare photos that are embedded already.
+
+    Args:
+        pairs: At least one.
+        embedded: Photo → its embedding, of all photos of the pairs and no other.
+    """
     return ScoredPairs(
         pairs=tuple(pairs),
         similarities=pair_similarities(pairs, embedded),
-        photos=len(photos),
+        photos=len(embedded),
         without_face=tuple(p for p, e in embedded.items() if e.embedding is None and e.error is None),
         unreadable=tuple((p, str(e.error)) for p, e in embedded.items() if e.error is not None),
         affected=sum(embedded[p.a].embedding is None or embedded[p.b].embedding is None for p in pairs),
@@ -137,7 +146,7 @@ def photos_of(pairs: Sequence[Pair]) -> list[str]:
     return sorted({photo for pair in pairs for photo in (pair.a, pair.b)})
 
 
-def pair_similarities(pairs: Sequence[Pair], embedded: dict[str, EmbeddedPhoto]) -> NDArray[np.float64]:
+def pair_similarities(pairs: Sequence[Pair], embedded: Mapping[str, EmbeddedPhoto]) -> NDArray[np.float64]:
     """(P,) cosine similarity of each pair; `NO_FACE_SIMILARITY` where a photo has no embedding."""
     scores = np.full(len(pairs), NO_FACE_SIMILARITY)
     for i, pair in enumerate(pairs):
@@ -147,7 +156,7 @@ def pair_similarities(pairs: Sequence[Pair], embedded: dict[str, EmbeddedPhoto])
     return scores
 
 
-def _data_hash(pairs: Sequence[Pair], embedded: dict[str, EmbeddedPhoto]) -> str:
+def _data_hash(pairs: Sequence[Pair], embedded: Mapping[str, EmbeddedPhoto]) -> str:
     digest = hashlib.sha256()
     for pair in pairs:
         line = f"{embedded[pair.a].sha256} {embedded[pair.b].sha256} {pair.same} {pair.fold}\n"

@@ -134,7 +134,7 @@ def evaluate_view1(
         report=binary_report(seen.similarities, seen.same, threshold),
         balanced_accuracy=balanced_accuracy(seen.similarities, seen.same, threshold),
         metrics=metrics,
-        intervals={**_intervals(seen, threshold), **metrics.intervals},
+        intervals={**decided_intervals(seen, threshold), **metrics.intervals},
         train=learned,
         test=seen,
         left_out=left_out,
@@ -156,8 +156,11 @@ def _check(train: tuple[Pair, ...], judged: tuple[Pair, ...]) -> None:
             )
 
 
-def _intervals(scored: ScoredPairs, threshold: float) -> dict[str, Interval]:
-    """Of what is decided at a fixed threshold, by the names of `_DECIDED`."""
+def decided_intervals(scored: ScoredPairs, threshold: float) -> dict[str, Interval]:
+    """Of what is decided at a fixed threshold: accuracy, balanced_accuracy, precision, recall and f1.
+
+    Pairs are resampled, as if independent, within same and different.
+    """
     same, matched = scored.same, scored.similarities >= threshold
     kinds = (matched & same, matched & ~same, ~matched & ~same, ~matched & same)
 

@@ -1,0 +1,114 @@
+"""LFW, CFP-FP, AgeDB-30, CALFW and CPLFW as InsightFace distributes them: aligned crops in one file.
+
+Huang et al. 2007 (LFW), Sengupta et al. 2016 (CFP), Moschoglou et al. 2017 (AgeDB), Zheng et al. 2017
+(CALFW) and 2018 (CPLFW); the files and their folds as in `recognition/arcface_torch/eval/verification.py` of
+InsightFace (Deng et al. 2019).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facewise.data.bin import BinPairs
+from facewise.data.lfw import Pair
+from facewise.embedding import Embedder
+from facewise.errors import DatasetError
+from facewise.evaluation.cache import FaceCache
+from facewise.evaluation.crops import embed_crops
+from facewise.evaluation.embedded import Progress
+from facewise.evaluation.folds import FOLDS, accuracy_as_insightface, given_folds
+from facewise.evaluation.pair_protocol import PairsResult, measure_pairs
+from facewise.evaluation.pairs import scored_pairs
+
+_TITLES = {
+    "lfw": "LFW",
+    "cfp_ff": "CFP-FF",
+    "cfp_fp": "CFP-FP",
+    "agedb_30": "AgeDB-30",
+    "calfw": "CALFW",
+    "cplfw": "CPLFW",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BinResult:
+    """How one model does on one file.
+
+    Attributes:
+        title: Name of the data set where the file has its usual name, else the file's.
+        pairs: What was measured.
+        insightface_accuracy: As InsightFace's own evaluation computes it from the same similarities.
+    """
+
+    title: str
+    pairs: PairsResult
+    insightface_accuracy: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python for JSON."""
+        return {
+            "dataset": self.title,
+            "insightface_accuracy": self.insightface_accuracy,
+            **self.pairs.to_dict(),
+        }
+
+
+def bin_title(path: str) -> str:
+    """What to call a file."""
+    stem = Path(path).stem
+    return _TITLES.get(stem.lower().replace("-", "_"), stem)
+
+
+def bin_folds(pairs: int) -> NDArray[np.int64]:
+    """(P,) ten folds in the file's order, the first ones longer by one: scikit-learn's KFold, not shuffled.
+
+    Raises:
+        DatasetError: Fewer than two pairs.
+    """
+    if pairs < 2:
+        raise DatasetError("A verification file needs at least two pairs.")
+    parts = np.array_split(np.arange(pairs), min(FOLDS, pairs))
+    return np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+
+
+def evaluate_bin(
+    data: BinPairs,
+    embedder: Embedder,
+    *,
+    cache: FaceCache | None = None,
+    progress: Progress = lambda _: None,
+) -> BinResult:
+    """Measure one model on a verification file; its crops are embedded as they are.
+
+    Args:
+        data: The pairs.
+        embedder: Its flip setting is used; InsightFace always flips.
+        cache: See `embed_crops`.
+        progress: Told as images are done; there are two a pair.
+
+    Raises:
+        DatasetError: The file's pairs leave one kind out.
+    """
+    first: dict[bytes, int] = {}
+    keys = [f"image {first.setdefault(content, i)}" for i, content in enumerate(data.contents)]
+    unique = list(first.values())
+    names = [f"image {i} of {data.name}" for i in unique]
+    done = embed_crops(embedder, [data.contents[i] for i in unique], names, cache=cache, progress=progress)
+    progress(len(keys) - len(unique))
+    folds = bin_folds(len(data))
+    pairs = [
+        Pair(keys[2 * i], keys[2 * i + 1], bool(same), int(fold))
+        for i, (same, fold) in enumerate(zip(data.same, folds, strict=True))
+    ]
+    scored = scored_pairs(pairs, {f"image {i}": one for i, one in zip(unique, done, strict=True)})
+    how = f"{len(np.unique(folds))} in the file's order"
+    return BinResult(
+        title=bin_title(data.name),
+        pairs=measure_pairs(scored, folds=given_folds(folds, how)),
+        insightface_accuracy=accuracy_as_insightface(scored.similarities, scored.same, folds),
+    )

@@ -1,0 +1,112 @@
+"""`facewise eval ijb`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from facewise.cli.app import app
+
+
+@pytest.fixture(scope="module")
+def drawn_ijb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[1] / "evaluation"))
+        return importlib.import_module("mini_ijb").make(tmp_path_factory.mktemp("eval") / "ijb")
+
+
+@pytest.fixture
+def ijb(place: Path) -> Callable:
+    """`ijb(ROOT, …, code=0)`: runs the command in an application that tells errors as the real one does."""
+    from facewise.cli.evaluate_ijb import ijb as command
+
+    alone = typer.Typer(cls=app.info.cls)
+    alone.command("ijb")(command)
+    alone.callback()(lambda: None)
+
+    def run(*words: object, code: int = 0) -> SimpleNamespace:
+        result = CliRunner().invoke(alone, ["ijb", *map(str, words)])
+        if not isinstance(result.exception, SystemExit | None):
+            raise result.exception
+        assert result.exit_code == code, (result.stdout, result.stderr)
+        told = json.loads(result.stdout) if "--json" in words else None
+        complaints = [line for line in result.stderr.splitlines() if line.startswith("facewise: ")]
+        return SimpleNamespace(out=result.stdout, err=result.stderr, json=told, complaints=complaints)
+
+    return run
+
+
+def test_one_model(ijb, drawn_ijb) -> None:
+    text = ijb(drawn_ijb, "--one-to-n").out
+    for said in (
+        "IJBC: 126 photos, 42 templates", "N1D1F0: weighted by feature length, weighted by detector score",
+        "not flip averaging", "same and", "TAR at FMR 1e-06 (too few impostors)", "TAR at FMR 0.1", "EER",
+        "AUC",
+        "gallery G1 of 7 people: 14 probes of them, 14 of strangers", "rank-1", "rank-10",
+        "DIR at FPIR 0.01 (too few",
+        "the mean of both galleries", "both galleries as one, 14 people", "exact binomial",
+    ):  # fmt: skip
+        assert said in text, said
+    assert "1:N" not in ijb(drawn_ijb).out
+
+
+def test_json_and_options(ijb, drawn_ijb) -> None:
+    told = ijb(drawn_ijb / "IJBC", "--json", "--flip", "--no-cache", "--threads", 2).json
+    (model,) = told["models"]
+    assert (model["dataset"], model["mode"], model["flip"]) == ("IJBC", "N1D1F1", True)
+    assert (model["identification"], model["unreadable"]) == (None, [])
+    assert model["embedder"]["name"] == "tiny-embedder"
+    plain = ijb(
+        drawn_ijb, "--subset", "ijb-c", "--no-detector-score", "--no-feature-norm", "--no-flip", "--json"
+    ).json
+    assert plain["models"][0]["mode"] == "N0D0F0"
+    assert plain["models"][0]["verification"]["auc"] != model["verification"]["auc"]
+
+
+def test_several_models_side_by_side(ijb, drawn_ijb) -> None:
+    told = ijb(drawn_ijb, "--model", "other", "--model", "calibrated", "--one-to-n", "--json").json
+    assert [model["embedder"]["name"] for model in told["models"]] == ["other-embedder", "calibrated"]
+    text = ijb(drawn_ijb, "--model", "other", "--model", "calibrated", "--one-to-n").out
+    first = f"{told['models'][0]['verification']['auc']:.5f}"
+    row = next(line for line in text.splitlines() if "AUC" in line)
+    assert first in row
+    assert f"{told['models'][1]['verification']['auc']:.5f}" in row
+    assert "other-embedder" in text
+
+
+def test_photos_of_no_use(ijb, drawn_ijb, place) -> None:
+    root = Path(shutil.copytree(drawn_ijb, place / "ijb"))
+    (root / "IJBC" / "loose_crop" / "5.jpg").unlink()
+    (root / "IJBC" / "loose_crop" / "9.jpg").write_text("no photo")
+    done = ijb(root, code=3)
+    assert "TAR at FMR" in done.out
+    assert [line for line in done.complaints if "5.jpg" in line]
+    assert [line for line in done.complaints if "9.jpg" in line]
+    assert "2 bad photos, named above; the good ones are done" in done.err
+    shown = ijb(root, "--json", code=3).json["models"][0]["unreadable"]
+    assert {entry["photo"] for entry in shown} == {"5.jpg", "9.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nowhere"], "nowhere holds no IJB-B or IJB-C"),
+        (["nowhere", "--subset", "IJBB"], "holds no IJBB"),
+        (["nowhere", "--subset", "LFW"], "no subset 'LFW'"),
+        (["nowhere", "--model", "nobody"], "nobody"),
+    ],
+)
+def test_what_is_not_there(ijb, words, told) -> None:
+    assert told in ijb(*words, "--json", code=3).json["error"]
+
+
+def test_an_empty_path(ijb) -> None:
+    assert "a path is empty" in ijb("", code=2).err
