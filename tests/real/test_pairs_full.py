@@ -14,7 +14,7 @@ from facewise.data.bin import read_bin
 from facewise.data.folder import folder_source
 from facewise.evaluation import FaceCache, Lfw, LfwResult, evaluate_lfw
 from facewise.evaluation.bin_file import evaluate_bin
-from facewise.evaluation.embedded import _detector_key
+from facewise.evaluation.embedded import detector_key
 from facewise.evaluation.folder_protocol import evaluate_folder
 from facewise.evaluation.groups_file import group_pairs, read_groups
 from facewise.evaluation.pair_file import read_pair_file
@@ -64,7 +64,7 @@ def test_pairs_as_a_verification_file(
     """Crops by the same detector, in a file as InsightFace writes it, embedded as they are."""
     photos = sorted({photo for pair in lfw.pairs for photo in (pair.a, pair.b)})
     hashes = {photo: content_hash((lfw.images / photo).read_bytes()) for photo in photos}
-    crops = cache.crops(hashes.values(), _detector_key(pipeline))
+    crops = cache.crops(hashes.values(), detector_key(pipeline))
     data = {
         photo: bytes(cv2.imencode(".png", crops[digest].crop[:, :, ::-1])[1])
         for photo, digest in hashes.items()

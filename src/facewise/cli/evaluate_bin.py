@@ -60,7 +60,7 @@ def bin_files(
     if json:
         about = [about_model(one, name) for one, name in zip(models, names, strict=True)]
         print_json(_to_dict(measured, about) | {"bad": bad.items, **about_run(started)})
-    else:
+    elif measured:
         say(models_line(models, names))
         print_bins([(n, r) for _, results, _ in measured for n, r in zip(names, results, strict=True)])
         for _, results, compared in measured:

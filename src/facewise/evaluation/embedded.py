@@ -86,7 +86,7 @@ class _CachedRun:
 
     def __init__(self, pipeline: Pipeline, cache: FaceCache, paths: Mapping[str, Path]) -> None:
         self.pipeline, self.cache = pipeline, cache
-        self.detector, self.embedder = _detector_key(pipeline), embedder_key(pipeline.embedder)
+        self.detector, self.embedder = detector_key(pipeline), embedder_key(pipeline.embedder)
         self.vectors = cache.embeddings(paths, self.detector, self.embedder)
         faceless = cache.without_face((h for h in paths if h not in self.vectors), self.detector)
         self.missing = {h: p for h, p in paths.items() if h not in self.vectors and h not in faceless}
@@ -154,7 +154,7 @@ def _hash(path: Path) -> tuple[str, FacewiseError | None]:
         return "", error
 
 
-def _detector_key(pipeline: Pipeline) -> str:
+def detector_key(pipeline: Pipeline) -> str:
     """What decides a crop: the detector, its settings, and the size of the crop."""
     settings = json.dumps(asdict(pipeline.detector.settings), sort_keys=True)
     text = f"{pipeline.detector.fingerprint} {settings} {pipeline.crop_size}"
