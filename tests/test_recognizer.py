@@ -87,7 +87,7 @@ def test_without_calibration_there_is_a_similarity_and_no_decision(
     assert result.fmr is None
     assert result.probability is None
     assert "no calibration" in result.note
-    assert "facewise eval lfw" in result.note
+    assert "facewise calibrate" in result.note
 
 
 def test_a_given_threshold_decides(recognizer: Recognizer, people: dict[str, Path]) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewise.detection import DetectorSettings
-from facewise.errors import FaceNotFoundError
+from facewise.errors import FaceNotFoundError, SettingError
 from facewise.gallery import Gallery
 from facewise.image import ImageSource, source_name
-from facewise.models import NO_CALIBRATION, choose_decision
+from facewise.models import choose_decision, no_decision
 from facewise.photos import find_photos
 from facewise.pipeline import DEFAULT_STEPS, PhotoFaces, Pipeline, Steps
 from facewise.types import Face, FloatArray, Match, Verification
@@ -94,7 +94,13 @@ class Recognizer:
         return embedding
 
     def verify(
-        self, a: ImageSource, b: ImageSource, *, fmr: float | None = None, threshold: float | None = None
+        self,
+        a: ImageSource,
+        b: ImageSource,
+        *,
+        fmr: float | None = None,
+        threshold: float | None = None,
+        prior: float | None = None,
     ) -> Verification:
         """Are two photos of the same person? The main face of each is compared.
 
@@ -103,22 +109,35 @@ class Recognizer:
             b: Another.
             fmr: False match rate to decide at; None is 1e-3. It must have been measured for the model.
             threshold: Cosine similarity to decide by instead.
+            prior: Share of such pairs that are of one person, for the probability; None is what the model was
+                calibrated at, a half.
 
         Returns:
-            The similarity, and a decision where the model's calibration or `threshold` allows one.
+            The similarity; a decision where the model's calibration or `threshold` allows one; and the
+            probability of one person where the calibration has a map.
 
         Raises:
             ImageError: A photo cannot be read.
             FaceNotFoundError: A photo has no face.
-            SettingError: A rate or threshold out of range or not measured.
+            SettingError: A rate, threshold or prior out of range, or a rate that was not measured.
         """
-        decision = choose_decision(self.pipeline.embedder.calibration, fmr=fmr, threshold=threshold)
+        if prior is not None and not 0.0 < prior < 1.0:
+            raise SettingError(f"A prior is the share of same pairs, above 0 and below 1, not {prior}.")
+        calibration = self.pipeline.embedder.calibration
+        decision = choose_decision(calibration, fmr=fmr, threshold=threshold)
         faces = (self._main(a), self._main(b))
         similarity = float(np.clip(np.vdot(_embedding(faces[0]), _embedding(faces[1])), -1.0, 1.0))
-        if decision is None:
-            return Verification(similarity, None, None, None, None, faces, NO_CALIBRATION)
-        same = similarity >= decision.threshold
-        return Verification(similarity, same, decision.threshold, decision.fmr, None, faces, decision.source)
+        score_map = None if calibration is None else calibration.score_map
+        return Verification(
+            similarity=similarity,
+            same=None if decision is None else similarity >= decision.threshold,
+            threshold=None if decision is None else decision.threshold,
+            fmr=None if decision is None else decision.fmr,
+            probability=None if score_map is None else score_map.probability(similarity, prior),
+            faces=faces,
+            note=no_decision(calibration) if decision is None else decision.source,
+            prior=None if score_map is None else score_map.prior if prior is None else prior,
+        )
 
     def identify(
         self,
@@ -126,6 +145,7 @@ class Recognizer:
         gallery: Gallery | str | os.PathLike[str],
         *,
         fmr: float | None = None,
+        fpir: float | None = None,
         threshold: float | None = None,
     ) -> list[Match]:
         """Who is in a photo, of the people in a gallery. One match a face, the main one first.
@@ -133,7 +153,9 @@ class Recognizer:
         Args:
             photo: A photo.
             gallery: A gallery, or the path of one.
-            fmr: False match rate to decide at; None is 1e-3.
+            fmr: False match rate of one comparison to decide at.
+            fpir: Share of strangers who may be given a name; the threshold follows the gallery's size. See
+                `Gallery.identify` for what happens without.
             threshold: Cosine similarity to decide by instead.
 
         Raises:
@@ -142,9 +164,9 @@ class Recognizer:
             SettingError: A rate or threshold out of range or not measured.
         """
         if isinstance(gallery, Gallery):
-            return gallery.identify(photo, fmr=fmr, threshold=threshold)
+            return gallery.identify(photo, fmr=fmr, fpir=fpir, threshold=threshold)
         with Gallery.open(gallery, pipeline=self.pipeline, create=False) as opened:
-            return opened.identify(photo, fmr=fmr, threshold=threshold)
+            return opened.identify(photo, fmr=fmr, fpir=fpir, threshold=threshold)
 
     def read_many(
         self, photos: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], steps: Steps = DEFAULT_STEPS

@@ -78,11 +78,14 @@ class Decision:
         threshold: Cosine similarity at or above which two faces count as the same person.
         fmr: False match rate the threshold was set for, or None if the user gave the threshold.
         source: Where it comes from, for people: `"LFW View 2, 3000 impostor pairs"` or `"given by the user"`.
+        fpir: In a search, the share of strangers that rate lets pass for somebody (false positive
+            identification rate); None for a single comparison or a threshold without a rate.
     """
 
     threshold: float
     fmr: float | None
     source: str
+    fpir: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +99,8 @@ class Verification:
         fmr: False match rate of that threshold, or None.
         probability: Calibrated probability of the same person, or None where none is calibrated.
         faces: The face compared in each photo.
-        note: Why there is no decision, or empty.
+        note: Where the threshold comes from, or why there is no decision.
+        prior: Share of same pairs that the probability takes for granted before it looks, or None.
     """
 
     similarity: float
@@ -106,6 +110,7 @@ class Verification:
     probability: float | None
     faces: tuple[Face, Face]
     note: str = ""
+    prior: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,7 @@ class Match:
         threshold: The threshold decided by, or None.
         fmr: False match rate of that threshold, or None.
         candidates: Best people first.
+        fpir: Share of strangers whom that rate would give a name in this gallery, or None.
     """
 
     face: Face
@@ -137,3 +143,4 @@ class Match:
     threshold: float | None = None
     fmr: float | None = None
     candidates: tuple[Candidate, ...] = field(default_factory=tuple)
+    fpir: float | None = None

@@ -39,7 +39,9 @@ def test_view_1(facewise, lfw):
     text = facewise("eval", "lfw", lfw, "--view", 1).out
     for said in ("LFW View 1, 12 pairs", "most accurate of 12 other pairs", "precision", "F1", "EER", "AUC"):
         assert said in text
-    assert "intervals resample these pairs" in text
+    assert "The intervals resample people, with all their pairs" in text
+    assert told["intervals_resample"] == whole["intervals_resample"] == "people, with all their pairs"
+    assert "The intervals resample people" in facewise("eval", "lfw", lfw).out
     assert "A face was found in every photo." in text
 
 

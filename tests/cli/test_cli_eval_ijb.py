@@ -9,11 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from facewise.cli.app import app
+from facewise.data.seen import record_in_model, seen_photos
+from facewise.data.source import FileSource
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +85,22 @@ def test_several_models_side_by_side(ijb, drawn_ijb) -> None:
     assert "other-embedder" in text
 
 
+def test_photos_that_were_trained_on(ijb, drawn_ijb, place, tiny_embedder_file) -> None:
+    crops = drawn_ijb / "IJBC" / "loose_crop"
+    names = ["7.jpg", "12.jpg"]
+    source = FileSource("x", crops, names, np.zeros(2, np.int64), ["somebody"])
+    model = shutil.copy(tiny_embedder_file, place / "leaky.onnx")
+    record_in_model(model, seen_photos(source))
+    told = ijb(drawn_ijb, "--model", model, "--json", code=3).json
+    assert "2 photos of IJBC" in told["error"]
+    assert [one["photo"] for one in told["leakage"][0]["photos_in_common"]] == names
+    marked = ijb(drawn_ijb, "--model", model, "--leaks", "mark")
+    assert "LEAKAGE: tiny-embedder was trained on 2 photos of IJBC" in marked.out
+    assert "looks are not compared" in marked.err
+    leakage = ijb(drawn_ijb, "--model", model, "--leaks", "mark", "--json").json["models"][0]["leakage"]
+    assert (leakage["photos_checked"], leakage["looks_checked"], leakage["left_out"]) == (True, False, None)
+
+
 def test_photos_of_no_use(ijb, drawn_ijb, place) -> None:
     root = Path(shutil.copytree(drawn_ijb, place / "ijb"))
     (root / "IJBC" / "loose_crop" / "5.jpg").unlink()
@@ -98,14 +117,22 @@ def test_photos_of_no_use(ijb, drawn_ijb, place) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["nowhere"], "nowhere holds no IJB-B or IJB-C"),
-        (["nowhere", "--subset", "IJBB"], "holds no IJBB"),
-        (["nowhere", "--subset", "LFW"], "no subset 'LFW'"),
-        (["nowhere", "--model", "nobody"], "nobody"),
+        (["nowhere"], "There is no folder nowhere"),
+        (["nowhere", "--subset", "IJBB"], "There is no folder nowhere"),
+        (["."], "holds no IJB-B or IJB-C"),
+        ([".", "--subset", "ijb-b"], "holds no IJBB"),
+        ([".", "--model", "nobody"], "nobody"),
     ],
 )
 def test_what_is_not_there(ijb, words, told) -> None:
     assert told in ijb(*words, "--json", code=3).json["error"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"), [(["--subset", "LFW"], "--subset"), (["--leaks", "exclude"], "--leaks mark")]
+)
+def test_options_that_will_not_do(ijb, words, told) -> None:
+    assert told in ijb(".", *words, code=2).err
 
 
 def test_an_empty_path(ijb) -> None:

@@ -17,7 +17,9 @@ import pytest
 from facewise.detection import DetectorSettings
 from facewise.errors import DatasetError
 from facewise.evaluation import FaceCache, Lfw, evaluate_lfw, load_lfw, one_shot
+from facewise.evaluation.pair_intervals import PEOPLE
 from facewise.evaluation.pairs import without_people
+from facewise.metrics import identity_intervals
 from facewise.models import choose_decision, read_model, save_calibration, write_model
 from facewise.pipeline import Pipeline
 
@@ -291,6 +293,22 @@ def test_the_data_hash(lfw: Lfw, root: Path, tiny_pipeline: Pipeline) -> None:
         hashes = [hashlib.sha256((root / "images" / p).read_bytes()).hexdigest() for p in (pair.a, pair.b)]
         digest.update(f"{hashes[0]} {hashes[1]} {pair.same} {pair.fold}\n".encode())
     assert evaluate_lfw(lfw, tiny_pipeline).data_hash == digest.hexdigest()
+
+
+def test_the_intervals_resample_people(lfw: Lfw, tiny_pipeline: Pipeline) -> None:
+    """As `identity_intervals` has them, the people told by the folders of the photos."""
+    result = evaluate_lfw(lfw, tiny_pipeline)
+    expected = identity_intervals(
+        result.similarities,
+        [pair.same for pair in lfw.pairs],
+        [pair.a.split("/")[0] for pair in lfw.pairs],
+        [pair.b.split("/")[0] for pair in lfw.pairs],
+        folds=[pair.fold for pair in lfw.pairs],
+    )
+    assert dict(result.metrics.intervals) == expected
+    assert result.to_dict()["intervals_resample"] == result.resampled == PEOPLE
+    tar = expected["tar@fmr=0.1"]
+    assert result.calibration(tiny_pipeline).thresholds[0].fnmr_interval == (1 - tar.high, 1 - tar.low)
 
 
 def test_the_calibration_holds_what_the_negatives_support(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,8 @@ import typer
 from facewise.cli.evaluate_bin import bin_files
 from facewise.cli.evaluate_folder import folder
 from facewise.cli.evaluate_ijb import ijb
+from facewise.cli.evaluate_leaks import OnLeaks, TrainedOnRuns, leak_check, policy_of, say_leaks
+from facewise.cli.evaluate_lfw_leaks import lfw_leaks
 from facewise.cli.evaluate_pairs import pairs as pair_file
 from facewise.cli.evaluate_tables import print_one_shot, print_view_1, print_view_2
 from facewise.cli.options import Detector, Flip, Json, Model, Provider, Threads, load_pipeline
@@ -70,6 +71,8 @@ def lfw(
             help="Leave out pairs with these people: a name a line (people.txt of a training run) or pairs.",
         ),
     ] = None,
+    leaks: OnLeaks = "refuse",
+    trained_on: TrainedOnRuns = None,
     one_shot: Annotated[
         bool, typer.Option("--one-shot", help="Also identify everybody from one photo a person (all of LFW).")
     ] = False,
@@ -89,20 +92,24 @@ def lfw(
     """LFW View 2 or 1: accuracy at a threshold from other pairs, TAR at FMR, EER, AUC, with 95% intervals."""
     from facewise.data.people import read_people
 
+    policy_of(leaks)
     first = _is_view_1(view, pairs, threshold_from)
     if first and (one_shot or save):
         raise typer.BadParameter("--one-shot and --save go with View 2 alone.")
     if one_shot and without_people is not None:
         raise typer.BadParameter("--one-shot identifies everybody; it does not go with --without-people.")
     without = set() if without_people is None else read_people(without_people)
+    on_leaks = (leaks, trained_on)
 
     def load() -> Pipeline:
         return load_pipeline(detector=detector, model=model, flip=flip, provider=provider, threads=threads)
 
     if first:
-        unreadable = _view_1(root, pairs, threshold_from, without, load, cache=cache, json=json)
+        unreadable = _view_1(root, pairs, threshold_from, without, load, on_leaks, cache=cache, json=json)
     else:
-        unreadable = _view_2(root, pairs, without, load, cache=cache, one_shot=one_shot, save=save, json=json)
+        unreadable = _view_2(
+            root, pairs, without, load, on_leaks, cache=cache, one_shot=one_shot, save=save, json=json
+        )
     for photo, error in unreadable.items():
         tell(f"facewise: {photo}: {error}")
     if unreadable:
@@ -124,6 +131,7 @@ def _view_2(
     pairs: Path | None,
     without: set[str],
     load: Callable[[], Pipeline],
+    on_leaks: tuple[str, list[Path] | None],
     *,
     cache: bool,
     one_shot: bool,
@@ -131,15 +139,19 @@ def _view_2(
     json: bool,
 ) -> dict[str, str]:
     """Run and print; returns the photos that could not be read, and why."""
-    from facewise.evaluation import FaceCache, evaluate_lfw, load_lfw
+    from facewise.evaluation import evaluate_lfw, load_lfw
     from facewise.evaluation import one_shot as run_one_shot
+    from facewise.evaluation.side_by_side import faces_kept
     from facewise.models import save_calibration
 
     data = load_lfw(root, pairs)
     pipeline = load()
     started = time.perf_counter()
     identification = None
-    with FaceCache() if cache else nullcontext() as kept:
+    check = leak_check([pipeline], [pipeline.embedder.name], *on_leaks)
+    with faces_kept(keep=cache, models=1 + check.wanted) as kept:
+        leaked = lfw_leaks(check, [data], without, kept, everybody=one_shot, json=json)
+        (data,) = leaked.parts
         with progress_bar("LFW View 2", _photos(data, without)) as done:
             result = evaluate_lfw(data, pipeline, without=without, cache=kept, progress=done, processes=True)
         if one_shot:
@@ -148,8 +160,10 @@ def _view_2(
     seconds = time.perf_counter() - started
     saved = save_calibration(pipeline.embedder.model, result.calibration(pipeline)) if save else None
     if json:
-        print_json(_to_dict(result, identification, pipeline, seconds, saved=saved is not None))
+        told = _to_dict(result, identification, pipeline, seconds, saved=saved is not None)
+        print_json(told | {"leakage": leaked.to_dict()})
     else:
+        say_leaks(leaked.leaks, leaked.left_out)
         print_view_2(result, pipeline, seconds)
         if identification is not None:
             print_one_shot(identification)
@@ -164,12 +178,14 @@ def _view_1(
     threshold_from: Path | None,
     without: set[str],
     load: Callable[[], Pipeline],
+    on_leaks: tuple[str, list[Path] | None],
     *,
     cache: bool,
     json: bool,
 ) -> dict[str, str]:
     """Run and print; returns the photos that could not be read, and why."""
-    from facewise.evaluation import FaceCache, evaluate_view1, load_lfw
+    from facewise.evaluation import evaluate_view1, load_lfw
+    from facewise.evaluation.side_by_side import faces_kept
 
     learn, judge = threshold_from or root / "pairsDevTrain.txt", pairs or root / "pairsDevTest.txt"
     protocol = (
@@ -178,22 +194,26 @@ def _view_1(
     train, test = load_lfw(root, learn), load_lfw(root, judge)
     pipeline = load()
     started = time.perf_counter()
-    photos = _photos(train) + _photos(test, without)
-    with FaceCache() if cache else nullcontext() as kept, progress_bar(f"LFW {protocol}", photos) as done:
-        result = evaluate_view1(
-            train,
-            test,
-            pipeline,
-            protocol=protocol,
-            without=without,
-            cache=kept,
-            progress=done,
-            processes=True,
-        )
+    check = leak_check([pipeline], [pipeline.embedder.name], *on_leaks)
+    with faces_kept(keep=cache, models=1 + check.wanted) as kept:
+        leaked = lfw_leaks(check, [train, test], without, kept, everybody=False, json=json)
+        train, test = leaked.parts
+        with progress_bar(f"LFW {protocol}", _photos(train) + _photos(test, without)) as done:
+            result = evaluate_view1(
+                train,
+                test,
+                pipeline,
+                protocol=protocol,
+                without=without,
+                cache=kept,
+                progress=done,
+                processes=True,
+            )
     seconds = time.perf_counter() - started
     if json:
-        print_json({**result.to_dict(), **_about(pipeline, seconds)})
+        print_json({**result.to_dict(), **_about(pipeline, seconds), "leakage": leaked.to_dict()})
     else:
+        say_leaks(leaked.leaks, leaked.left_out)
         print_view_1(result, pipeline, seconds)
     return dict(result.train.unreadable) | dict(result.test.unreadable)
 

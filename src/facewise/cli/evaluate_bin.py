@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from facewise.cli.evaluate_leaks import (
+    OnLeaks,
+    TrainedOnRuns,
+    leak_check,
+    look_for_leaks,
+    policy_of,
+    say_leaks,
+    tell_caveats,
+    wants_out,
+)
 from facewise.cli.evaluate_models import (
     Cache,
     Models,
@@ -24,13 +35,27 @@ if TYPE_CHECKING:
     from facewise.embedding import Embedder
     from facewise.evaluation.bin_file import BinResult
     from facewise.evaluation.cache import FaceCache
+    from facewise.evaluation.leak_check import LeakCheck, Leaks, LeftOutFor
     from facewise.evaluation.pair_intervals import Difference
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """One file."""
+
+    file: Path
+    results: list[BinResult]
+    compared: list[Difference]
+    leaks: Leaks
+    left_out: LeftOutFor | None
 
 
 def bin_files(
     files: Annotated[
         list[Path], typer.Argument(help="Verification files: lfw.bin, cfp_fp.bin …", metavar="FILE.bin…")
     ],
+    leaks: OnLeaks = "refuse",
+    trained_on: TrainedOnRuns = None,
     cache: Cache = True,
     model: Models = None,
     flip: Flip = None,
@@ -41,58 +66,74 @@ def bin_files(
     """InsightFace's verification files, read without running them: one table for all files and models."""
     from facewise.embedding import Embedder
     from facewise.errors import FacewiseError
+    from facewise.evaluation.leak_check import LeakageError
     from facewise.evaluation.side_by_side import faces_kept, model_names
 
+    policy_of(leaks)
     models = load_models(model, detector=None, flip=flip, provider=provider, threads=threads, aligned=True)
     embedders = [one for one in models if isinstance(one, Embedder)]
     names, started, bad = model_names(models), time.perf_counter(), BadItems("file or image")
-    measured: list[tuple[Path, list[BinResult], list[Difference]]] = []
-    with faces_kept(keep=cache, models=1) as kept:
+    check = leak_check(models, names, leaks, trained_on)
+    measured: list[_Measured] = []
+    refused: list[dict[str, Any]] = []
+    with faces_kept(keep=cache, models=1 + check.wanted) as kept:
         for file in files:
             try:
-                results, compared = _measure(file, embedders, names, kept)
+                one = _measure(file, embedders, check, kept)
             except FacewiseError as error:
                 bad.add(str(file), error)
+                if isinstance(error, LeakageError):
+                    told = [{"model": leak.model} | leak.to_dict() for leak in error.found]
+                    refused.append({"file": str(file), "leakage": told})
                 continue
-            measured.append((file, results, compared))
-            for image, error_text in dict(i for r in results for i in r.pairs.scored.unreadable).items():
+            measured.append(one)
+            for image, error_text in dict(i for r in one.results for i in r.pairs.scored.unreadable).items():
                 bad.add(f"{file}: {image}", error_text)
+    tell_caveats(one.leaks for one in measured)
     if json:
         about = [about_model(one, name) for one, name in zip(models, names, strict=True)]
-        print_json(_to_dict(measured, about) | {"bad": bad.items, **about_run(started)})
+        told_of = {"refused": refused, "bad": bad.items, **about_run(started)}
+        print_json(_to_dict(measured, about) | told_of)
     elif measured:
         say(models_line(models, names))
-        print_bins([(n, r) for _, results, _ in measured for n, r in zip(names, results, strict=True)])
-        for _, results, compared in measured:
-            print_differences(compared, results[0].title)
+        for one in measured:
+            say_leaks(one.leaks, one.left_out, one.file.name)
+        print_bins([(n, r) for one in measured for n, r in zip(names, one.results, strict=True)])
+        for one in measured:
+            print_differences(one.compared, one.results[0].title)
     bad.finish(len(measured))
 
 
-def _measure(
-    file: Path, embedders: list[Embedder], names: list[str], cache: FaceCache | None
-) -> tuple[list[BinResult], list[Difference]]:
+def _measure(file: Path, embedders: list[Embedder], check: LeakCheck, cache: FaceCache | None) -> _Measured:
     from facewise.data.bin import read_bin
-    from facewise.evaluation.bin_file import evaluate_bin
+    from facewise.evaluation.bin_file import evaluate_bin, images_of_bin, without_images
     from facewise.evaluation.pair_protocol import differences
 
-    data = read_bin(file)
+    data, left_out = read_bin(file), None
+    photos = [(name, data.contents[i], "") for name, i in images_of_bin(data).items()]
+    leaks = look_for_leaks(check, photos, cache=cache)
+    leaks.refuse(file.name)
+    if wants_out(leaks):
+        data, left_out = without_images(data, leaks)
     with progress_bar(file.name, len(embedders) * len(data.contents)) as done:
         results = [evaluate_bin(data, embedder, cache=cache, progress=done) for embedder in embedders]
-    return results, differences([result.pairs for result in results], names)
+    compared = differences([result.pairs for result in results], check.names)
+    return _Measured(file, results, compared, leaks, left_out)
 
 
-def _to_dict(
-    measured: list[tuple[Path, list[BinResult], list[Difference]]], models: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _to_dict(measured: list[_Measured], models: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "protocol": "bin",
         "files": [
             {
-                "file": str(file),
-                "dataset": results[0].title,
-                "models": [about | result.to_dict() for about, result in zip(models, results, strict=True)],
-                "differences": [difference.to_dict() for difference in compared],
+                "file": str(one.file),
+                "dataset": one.results[0].title,
+                "models": [
+                    about | result.to_dict() | {"leakage": one.leaks.to_dict(i, one.left_out)}
+                    for i, (about, result) in enumerate(zip(models, one.results, strict=True))
+                ],
+                "differences": [difference.to_dict() for difference in one.compared],
             }
-            for file, results, compared in measured
+            for one in measured
         ],
     }

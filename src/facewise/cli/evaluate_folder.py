@@ -9,6 +9,15 @@ from typing import Annotated
 import typer
 
 from facewise.cli.evaluate_folder_tables import print_folder
+from facewise.cli.evaluate_leaks import (
+    OnLeaks,
+    TrainedOnRuns,
+    find_leaks,
+    leak_check,
+    policy_of,
+    say_leaks,
+    wants_out,
+)
 from facewise.cli.evaluate_models import (
     Aligned,
     Cache,
@@ -36,6 +45,8 @@ def folder(
         ),
     ] = None,
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Random galleries of each size.")] = 10,
+    leaks: OnLeaks = "refuse",
+    trained_on: TrainedOnRuns = None,
     aligned: Aligned = False,
     cache: Cache = True,
     detector: Detector = None,
@@ -52,29 +63,37 @@ def folder(
     from facewise.evaluation.side_by_side import faces_kept, model_names
 
     wanted = _shots(shots)
+    policy_of(leaks)
     people = folder_source(root, tell=tell)
     check_roles(people.labels, wanted, strangers)
     models = load_models(
         model, detector=detector, flip=flip, provider=provider, threads=threads, aligned=aligned
     )
     names, started = model_names(models), time.perf_counter()
-    results = []
-    with (
-        faces_kept(keep=cache, models=len(models)) as kept,
-        progress_bar(people.name, len(models) * len(people.keys)) as done,
-    ):
-        for one in models:
-            result = evaluate_folder(
-                people,
-                one,
-                shots=wanted,
-                strangers=strangers,
-                repeats=repeats,
-                cache=kept,
-                progress=done,
-                processes=True,
-            )
-            results.append(result)
+    check = leak_check(models, names, leaks, trained_on)
+    results, left_out = [], None
+    with faces_kept(keep=cache, models=len(models) + check.wanted) as kept:
+        photos = [
+            (key, people.path(i), people.names[label])
+            for i, (key, label) in enumerate(zip(people.keys, people.labels, strict=True))
+        ]
+        leaked = find_leaks(check, photos, people.name, cache=kept, json=json)
+        if wants_out(leaked):
+            people, left_out = leaked.without_people(people)
+            check_roles(people.labels, wanted, strangers)
+        with progress_bar(people.name, len(models) * len(people.keys)) as done:
+            for one in models:
+                result = evaluate_folder(
+                    people,
+                    one,
+                    shots=wanted,
+                    strangers=strangers,
+                    repeats=repeats,
+                    cache=kept,
+                    progress=done,
+                    processes=True,
+                )
+                results.append(result)
     if json:
         print_json(
             {
@@ -82,8 +101,8 @@ def folder(
                 "folder": people.name,
                 "strangers": "too few photos" if strangers is None else strangers,
                 "models": [
-                    about_model(one, name) | result.to_dict()
-                    for one, name, result in zip(models, names, results, strict=True)
+                    about_model(one, name) | result.to_dict() | {"leakage": leaked.to_dict(i, left_out)}
+                    for i, (one, name, result) in enumerate(zip(models, names, results, strict=True))
                 ],
                 **about_run(started),
             }
@@ -95,6 +114,7 @@ def folder(
             f"{count(len(people.keys), 'photo')}, {seconds:.1f} s"
         )
         say(models_line(models, names))
+        say_leaks(leaked, left_out)
         print_folder(results, names)
     tell_unreadable(
         [item for result in results for item in result.unreadable],

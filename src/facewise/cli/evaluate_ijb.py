@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facewise.cli.evaluate_leaks import OnLeaks, TrainedOnRuns, find_leaks, leak_check, policy_of, say_leaks
 from facewise.cli.evaluate_models import Models, about_model, about_run, load_models
 from facewise.cli.evaluate_tables import interval_text
 from facewise.cli.options import Flip, Json, Provider, Threads, given_path
-from facewise.cli.output import BadItems, count, print_json, progress_bar, say, table
+from facewise.cli.output import BadItems, count, print_json, progress_bar, say, table, tell
 
 if TYPE_CHECKING:
     from facewise.evaluation.ijb_results import GalleryIdentification, IjbResult
@@ -48,6 +49,8 @@ def ijb(
             help="Weight photos by the length of their features, as published.",
         ),
     ] = True,
+    leaks: OnLeaks = "refuse",
+    trained_on: TrainedOnRuns = None,
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Keep features for the next run.")] = True,
     model: Models = None,
     flip: Flip = None,
@@ -64,9 +67,18 @@ def ijb(
     from facewise.network import default_threads
 
     started = time.perf_counter()
+    if policy_of(leaks) == "exclude":
+        raise typer.BadParameter("Templates cannot be measured in part: give --leaks mark, or none.")
+    chosen = _subset(root, subset)
     models = load_models(model, detector=None, flip=flip, provider=provider, threads=threads, aligned=True)
     embedders = [one for one in models if isinstance(one, Embedder)]
-    data = load_ijb(root, subset.upper().replace("-", "") if subset else None, one_to_n=one_to_n)
+    names = model_names(models)
+    check = leak_check(models, names, leaks, trained_on)
+    data = load_ijb(root, chosen, one_to_n=one_to_n)
+    if check.wanted:  # crops of these photos are not kept
+        tell("Training photos are looked for by content alone: looks are not compared, nor names, of IJB.")
+    photos = [(name, data.crops / name, "") for name in dict.fromkeys(data.faces.names)]
+    leaked = find_leaks(check, photos, data.subset, cache=None, json=json)
     weighting = Weighting(feature_length=feature_norm, detector_score=detector_score)
     with FaceCache() if cache else nullcontext() as kept, progress_bar(data.subset, len(data.faces)) as done:
         results = evaluate_ijb(
@@ -77,17 +89,33 @@ def ijb(
             threads=threads or default_threads(),
             progress=done,
         )
-    names = model_names(models)
     if json:
         about = [about_model(one, name) for one, name in zip(models, names, strict=True)]
-        told = [one | result.to_dict() for one, result in zip(about, results, strict=True)]
+        told = [
+            one | result.to_dict() | {"leakage": leaked.to_dict(i)}
+            for i, (one, result) in enumerate(zip(about, results, strict=True))
+        ]
         print_json({"protocol": "ijb", "dataset": data.subset, "models": told, **about_run(started)})
     else:
+        say_leaks(leaked, None, data.subset)
         _print(names, results, time.perf_counter() - started)
     bad = BadItems("photo")
     for photo, error in results[0].embedded.unreadable:  # the same for all models
         bad.add(photo, error)
     bad.finish(len(data.faces) - len(bad.items))
+
+
+def _subset(root: Path, subset: str | None) -> str | None:
+    """The subset's name as its files have it; complaints that need no model."""
+    from facewise.data.ijb import GALLERIES
+    from facewise.errors import DatasetError
+
+    if not root.is_dir():
+        raise DatasetError(f"There is no folder {root}; give the one that holds IJBB or IJBC.")
+    chosen = subset.upper().replace("-", "") if subset else None
+    if chosen is not None and chosen not in GALLERIES:
+        raise typer.BadParameter(f"--subset is {' or '.join(GALLERIES)}, not {subset}.")
+    return chosen
 
 
 def _print(names: Sequence[str], results: Sequence[IjbResult], seconds: float) -> None:

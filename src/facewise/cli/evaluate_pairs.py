@@ -8,6 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facewise.cli.evaluate_leaks import (
+    OnLeaks,
+    TrainedOnRuns,
+    find_leaks,
+    leak_check,
+    photos_of_files,
+    policy_of,
+    say_leaks,
+    wants_out,
+)
 from facewise.cli.evaluate_models import (
     Aligned,
     Cache,
@@ -58,6 +68,8 @@ def pairs(
     save: Annotated[
         bool, typer.Option("--save", help="Write the measured thresholds into the embedder's model file.")
     ] = False,
+    leaks: OnLeaks = "refuse",
+    trained_on: TrainedOnRuns = None,
     aligned: Aligned = False,
     cache: Cache = True,
     detector: Detector = None,
@@ -74,6 +86,7 @@ def pairs(
     from facewise.evaluation.side_by_side import faces_kept, model_names
 
     _check(groups, by, threshold, threshold_from, save=save, aligned=aligned)
+    policy_of(leaks)
     found = read_pair_file(file, root)
     other = None if threshold_from is None else read_pair_file(threshold_from, root)
     if other is not None:
@@ -83,23 +96,27 @@ def pairs(
         model, detector=detector, flip=flip, provider=provider, threads=threads, aligned=aligned
     )
     names, started = model_names(models), time.perf_counter()
-    results = []
-    with (
-        faces_kept(keep=cache, models=len(models)) as kept,
-        progress_bar(found.name, len(models) * count_photos(found, other)) as done,
-    ):
-        for one in models:
-            result = evaluate_pair_file(
-                found,
-                one,
-                threshold=threshold,
-                threshold_from=other,
-                groups=parts,
-                cache=kept,
-                progress=done,
-                processes=True,
-            )
-            results.append(result)
+    check = leak_check(models, names, leaks, trained_on)
+    results, left_out = [], None
+    with faces_kept(keep=cache, models=len(models) + check.wanted) as kept:
+        leaked = find_leaks(check, photos_of_files(found, other), found.name, cache=kept, json=json)
+        if wants_out(leaked):
+            found, left_out = leaked.without(found)
+            other = None if other is None else leaked.without(other)[0]
+            parts = _groups(found, groups, by, age_bands)
+        with progress_bar(found.name, len(models) * count_photos(found, other)) as done:
+            for one in models:
+                result = evaluate_pair_file(
+                    found,
+                    one,
+                    threshold=threshold,
+                    threshold_from=other,
+                    groups=parts,
+                    cache=kept,
+                    progress=done,
+                    processes=True,
+                )
+                results.append(result)
     compared = differences(results, names)
     saved = _save(found, models, results) if save else []
     if json:
@@ -109,8 +126,8 @@ def pairs(
                 "file": found.name,
                 "pairs_listed_twice": found.twice,
                 "models": [
-                    about_model(one, name) | result.to_dict()
-                    for one, name, result in zip(models, names, results, strict=True)
+                    about_model(one, name) | result.to_dict() | {"leakage": leaked.to_dict(i, left_out)}
+                    for i, (one, name, result) in enumerate(zip(models, names, results, strict=True))
                 ],
                 "differences": [difference.to_dict() for difference in compared],
                 "saved": saved,
@@ -120,6 +137,7 @@ def pairs(
     else:
         _say_what(found, results[0], time.perf_counter() - started)
         say(models_line(models, names))
+        say_leaks(leaked, left_out)
         print_pairs(results, names)
         print_differences(compared)
         for path in saved:
@@ -177,6 +195,7 @@ def _save(found: PairFile, models: list[Model], results: list[PairsResult]) -> l
                 dataset=Path(found.name).stem,
                 protocol=f"{len(found.pairs)} pairs",
                 data_hash=result.scored.data_hash,
+                scored=(result.scored.similarities, result.scored.same),
             )
             paths.append(str(save_calibration(one.embedder.model, calibration).path))
     return paths

@@ -34,6 +34,7 @@ def print_view_2(result: LfwResult, pipeline: Pipeline, seconds: float) -> None:
     ]
     table("", ("metric", "value", "95% interval", "threshold"), rows, right=(1, 2, 3))
     say("accuracy by fold: " + " ".join(f"{a:.4f}" for a in fold.accuracies))
+    say(f"The intervals resample {result.resampled}.")
     _print_missing(result)
 
 
@@ -68,7 +69,8 @@ def print_view_1(result: View1Result, pipeline: Pipeline, seconds: float) -> Non
     table("", ("metric", "value", "95% interval", "threshold"), rows, right=(1, 2, 3))
     say(
         f"{report.tp} of {result.metrics.genuine} same pairs and {report.tn} of {result.metrics.impostors} "
-        "different pairs right; the intervals resample these pairs."
+        f"different pairs right. The intervals resample {result.resampled}; those of balanced accuracy, "
+        "precision, recall and F1 resample pairs."
     )
     _print_missing(train, test)
 

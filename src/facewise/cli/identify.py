@@ -1,12 +1,9 @@
-"""`facewise identify` and `facewise cluster`: who is in the photos, with names and without."""
+"""`facewise identify`: who is in the photos."""
 
 from __future__ import annotations
 
-import csv
-from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +13,7 @@ from facewise.cli.options import (
     Detector,
     Flip,
     Fmr,
+    Fpir,
     GalleryPath,
     Json,
     MinFace,
@@ -24,11 +22,10 @@ from facewise.cli.options import (
     Provider,
     Threads,
     ThresholdOption,
-    load_pipeline,
+    tell_other_detector,
 )
 from facewise.cli.output import (
     BadItems,
-    check_output_file,
     check_output_folder,
     count,
     face_dict,
@@ -38,16 +35,18 @@ from facewise.cli.output import (
     tell,
     with_progress,
 )
-from facewise.cli.photos import FileNames, photos_in, read_photos, tell_without
+from facewise.cli.photos import FileNames, photos_in
 
 if TYPE_CHECKING:
-    from facewise.types import Face, Match
+    from facewise.gallery import Gallery
+    from facewise.types import Decision, Match
 
 
 def identify(
     paths: Photos,
     gallery: GalleryPath = DEFAULT_GALLERY,
     fmr: Fmr = None,
+    fpir: Fpir = None,
     threshold: ThresholdOption = None,
     draw: Annotated[Path | None, typer.Option("--draw", help="Folder for photos with names drawn.")] = None,
     detector: Detector = None,
@@ -59,7 +58,7 @@ def identify(
     json: Json = False,
 ) -> None:
     """Who is in each photo; strangers are told as unknown."""
-    from facewise.models import NO_CALIBRATION
+    from facewise.pipeline import Pipeline
 
     if draw is not None:
         check_output_folder(draw)
@@ -77,7 +76,11 @@ def identify(
     ) as opened:
         if not opened.people():
             tell(f"The gallery {gallery} holds nobody yet, so everybody is unknown.")
-        found = zip(photos, opened.identify_many(photos, fmr=fmr, threshold=threshold), strict=True)
+        rule = _rule(opened, opened.search_decision(fmr=fmr, fpir=fpir, threshold=threshold))
+        if threshold is None and isinstance(opened.pipeline, Pipeline):
+            tell_other_detector(opened.pipeline)
+        answers = opened.identify_many(photos, fmr=fmr, fpir=fpir, threshold=threshold)
+        found = zip(photos, answers, strict=True)
         for path, (photo, matches) in with_progress("Identifying", found, len(photos)):
             if photo.error is not None:
                 bad.add(str(path), photo.error)
@@ -87,145 +90,47 @@ def identify(
                 _draw(draw / f"{names.of(path)}.jpg", path, matches)
     if json:
         found_json = [{"photo": str(p), "faces": [_match_dict(m) for m in found]} for p, _, found in results]
-        print_json({"photos": found_json, "bad": bad.items})
+        print_json({"photos": found_json, **rule, "bad": bad.items})
     elif results:
         rows = (row for _, name, matches in results for row in _rows(name, matches))
         table("", ("photo", "who", "similarity", "next best"), rows, right=(2,))
-        if any(not match.decided for *_, matches in results for match in matches):
-            say(f"{NO_CALIBRATION}.")
+        if any(matches for *_, matches in results):
+            say(_told(rule))
         if draw is not None:
             say(f"Drawn in {draw}.")
     bad.finish(len(results))
 
 
-def cluster(
-    paths: Photos,
-    fmr: Fmr = None,
-    threshold: ThresholdOption = None,
-    out: Annotated[Path | None, typer.Option("--out", help="A .csv file: photo, face, group.")] = None,
-    draw: Annotated[Path | None, typer.Option("--draw", help="A picture of the groups.")] = None,
-    detector: Detector = None,
-    model: Model = None,
-    flip: Flip = None,
-    min_face: MinFace = 32.0,
-    provider: Provider = "cpu",
-    threads: Threads = None,
-    json: Json = False,
-) -> None:
-    """Group the faces of a pile of photos by person, with no names given."""
-    import numpy as np
+def _rule(gallery: Gallery, decision: Decision | None) -> dict[str, Any]:
+    """What is decided by, and what that means among so many people."""
+    from facewise.models import no_decision
 
-    from facewise.drawing import check_drawable
-    from facewise.errors import SettingError
-    from facewise.gallery import cluster as group
-    from facewise.models import NO_CALIBRATION, choose_decision
-    from facewise.pipeline import Steps
+    people = gallery.people()
+    return {
+        "gallery": {"people": len(people), "samples": sum(person.samples for person in people)},
+        "decision": None
+        if decision is None
+        else {
+            "threshold": decision.threshold,
+            "fmr": decision.fmr,
+            "fpir": decision.fpir,
+            "source": decision.source,
+        },
+        "note": no_decision(gallery.pipeline.embedder.calibration) if decision is None else "",
+    }
 
-    for path in filter(None, (out, draw)):
-        check_output_file(path)
-    if draw is not None:
-        check_drawable(draw)
-    pipeline = load_pipeline(
-        detector=detector, model=model, flip=flip, provider=provider, threads=threads, min_face=min_face
-    )
-    decision = choose_decision(pipeline.embedder.calibration, fmr=fmr, threshold=threshold)
+
+def _told(rule: dict[str, Any]) -> str:
+    decision, gallery = rule["decision"], rule["gallery"]
     if decision is None:
-        raise SettingError(f"Grouping needs a threshold: {NO_CALIBRATION}.")
-    bad, photos, crops = BadItems("photo"), 0, list[Any]()
-    faces: list[_Found] = []
-    without: list[Path] = []
-    steps = Steps(keep_crops=draw is not None)
-    for path, photo in read_photos(pipeline, paths, steps, bad, "Reading"):
-        photos += 1
-        faces += [(path, i, face) for i, face in enumerate(photo.faces)]
-        crops += list(photo.crops) if photo.crops is not None else []
-        if not photo.faces:
-            without.append(path)
-    vectors = [face.embedding for *_, face in faces if face.embedding is not None]
-    labels = group(np.stack(vectors), decision.threshold) if vectors else np.empty(0, np.int64)
-    groups: dict[int, list[int]] = defaultdict(list)
-    for i, label in enumerate(labels.tolist()):
-        groups[label].append(i)
-    groups = dict(sorted(groups.items()))  # the largest first
-    if out is not None:
-        _write_csv(out, faces, labels.tolist())
-    if draw is not None and faces:
-        _draw_groups(draw, groups, crops, faces)
-    _print_groups(groups, faces, without, bad, decision.threshold, json=json)
-    if draw is not None and not json and faces:
-        say(f"Drawn in {draw}.")
-    bad.finish(photos)
-
-
-_Found: TypeAlias = "tuple[Path, int, Face]"
-"""A face, with its photo and its number there."""
-
-
-def _print_groups(
-    groups: dict[int, list[int]],
-    faces: list[_Found],
-    without: list[Path],
-    bad: BadItems,
-    threshold: float,
-    *,
-    json: bool,
-) -> None:
-    from facewise.image import source_name
-
-    several = sum(len(members) > 1 for members in groups.values())
-    if json:
-        people = [
-            [{"photo": str(faces[i][0]), "face": faces[i][1], **face_dict(faces[i][2])} for i in members]
-            for members in groups.values()
-        ]
-        alone = [str(path) for path in without]
-        print_json({"threshold": threshold, "groups": people, "without_face": alone, "bad": bad.items})
-    elif faces:
-        rows = (
-            (label + 1, len(members), ", ".join(sorted({source_name(faces[i][0].name) for i in members})))
-            for label, members in groups.items()
-            if len(members) > 1
-        )
-        table("", ("group", "faces", "photos"), rows, right=(0, 1))
-        say(
-            f"{count(len(faces), 'face')}: {count(several, 'group')} of two or more, "
-            f"{count(len(groups) - several, 'face')} alone (threshold {threshold:.3f})."
-        )
-    tell_without(without)
-
-
-def _write_csv(path: Path, faces: list[_Found], labels: list[int]) -> None:
-    from facewise.files import atomic_write
-
-    with (
-        atomic_write(path) as temporary,
-        # A file name that is not UTF-8 goes in as the bytes it is.
-        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(("photo", "face", "group"))
-        for (photo, i, _), label in zip(faces, labels, strict=True):
-            writer.writerow((photo, i, label + 1))
-
-
-def _draw_groups(path: Path, groups: dict[int, list[int]], crops: list[Any], faces: Sequence[_Found]) -> None:
-    """The largest groups, then those who are alone; what is left out for room is said in the headings."""
-    from facewise.drawing import Tile, contact_sheet, save_image
-
-    def row(name: str, members: list[int], most: int) -> tuple[str, list[Tile]]:
-        shown = f", {most} of them here" if len(members) > most else ""
-        return f"{name}: {count(len(members), 'face')}{shown}", [
-            Tile(crops[i], faces[i][0].name.replace("\n", "?")) for i in members[:most]
-        ]
-
-    several = sorted((item for item in groups.items() if len(item[1]) > 1), key=lambda item: -len(item[1]))
-    rows = [row(f"Group {label + 1}", members, 20) for label, members in several[:40]]
-    if len(several) > 40:
-        rows.append((f"{count(len(several) - 40, 'smaller group')} not shown", []))
-    alone = [i for members in groups.values() if len(members) == 1 for i in members]
-    if alone:
-        rows.append(row("Alone", alone, 40))
-    save_image(path, contact_sheet(rows, tile=84))
+        return f"{rule['note']}."
+    if decision["fpir"] is None:
+        return f"Threshold {decision['threshold']:.3f}, {decision['source']}."
+    among = f"{count(gallery['samples'], 'sample')} of {count(gallery['people'], 'person', 'people')}"
+    return (
+        f"Threshold {decision['threshold']:.3f} at FMR {decision['fmr']:g} ({decision['source']}): compared "
+        f"with {among}, up to {decision['fpir']:.2g} of all strangers are given a name (FPIR)."
+    )
 
 
 def _draw(path: Path, photo: Path, matches: list[Match]) -> None:
@@ -265,5 +170,6 @@ def _match_dict(match: Match) -> dict[str, Any]:
         "similarity": match.similarity,
         "threshold": match.threshold,
         "fmr": match.fmr,
+        "fpir": match.fpir,
         "candidates": [{"name": c.name, "similarity": c.similarity} for c in match.candidates],
     }

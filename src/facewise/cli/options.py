@@ -63,6 +63,14 @@ Fmr = Annotated[
 ThresholdOption = Annotated[
     float | None, typer.Option("--threshold", help="Decide at this cosine similarity instead.")
 ]
+Fpir = Annotated[
+    float | None,
+    typer.Option(
+        "--fpir",
+        help="Give a name to this share of strangers at most: the threshold follows the gallery's size. "
+        "(default: FMR 0.001, stricter where that would name more than a tenth of them)",
+    ),
+]
 GalleryPath = Annotated[Path, typer.Option("--gallery", help="The gallery file.")]
 
 DEFAULT_GALLERY = Path("facewise.db")
@@ -89,6 +97,19 @@ def load_pipeline(
     return Pipeline.load(
         detector, model, embed=embed, flip=flip, provider=provider, threads=threads, settings=settings
     )
+
+
+def tell_other_detector(pipeline: Pipeline) -> None:
+    """Says on stderr where the thresholds in use were measured on faces that another detector found."""
+    from facewise.cli.output import tell
+
+    calibration, detector = pipeline.embedder.calibration, pipeline.detector
+    if calibration is not None and calibration.detector_fingerprint != detector.fingerprint:
+        tell(
+            f"The thresholds of {pipeline.embedder.name} were measured with the detector "
+            f"{calibration.detector}, and faces found by {detector.name} are aligned a little differently: "
+            "`facewise calibrate` sets them for these two."
+        )
 
 
 def need_training() -> None:

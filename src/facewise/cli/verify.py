@@ -17,6 +17,7 @@ from facewise.cli.options import (
     Threads,
     ThresholdOption,
     load_pipeline,
+    tell_other_detector,
 )
 from facewise.cli.output import check_output_file, face_dict, print_json, say
 
@@ -29,6 +30,12 @@ def verify(
     b: Annotated[Path, typer.Argument(help="Another photo.", metavar="B")],
     fmr: Fmr = None,
     threshold: ThresholdOption = None,
+    prior: Annotated[
+        float | None,
+        typer.Option(
+            "--prior", help="Share of such pairs that are one person, for the probability. (default: 0.5)"
+        ),
+    ] = None,
     draw: Annotated[Path | None, typer.Option("--draw", help="Picture of both faces side by side.")] = None,
     detector: Detector = None,
     model: Model = None,
@@ -43,7 +50,9 @@ def verify(
     if draw is not None:
         _check_draw(draw)
     pipeline = load_pipeline(detector=detector, model=model, flip=flip, provider=provider, threads=threads)
-    result = Recognizer(pipeline=pipeline).verify(a, b, fmr=fmr, threshold=threshold)
+    result = Recognizer(pipeline=pipeline).verify(a, b, fmr=fmr, threshold=threshold, prior=prior)
+    if threshold is None:
+        tell_other_detector(pipeline)
     if draw is not None:
         _draw(draw, a, b, result)
     if json:
@@ -54,6 +63,7 @@ def verify(
                 "threshold": result.threshold,
                 "fmr": result.fmr,
                 "probability": result.probability,
+                "prior": result.prior,
                 "note": result.note,
                 "model": pipeline.embedder.name,
                 "fingerprint": pipeline.embedder.fingerprint,
@@ -70,8 +80,17 @@ def verify(
             f"{answer}: similarity {result.similarity:.3f}, threshold {result.threshold:.3f} "
             f"{rate}({result.note})"
         )
+    if result.probability is not None:
+        say(f"Probability {_chance(result.probability)}, if {result.prior:g} of such pairs are one person.")
     if draw is not None:
         say(f"Drawn in {draw}.")
+
+
+def _chance(probability: float) -> str:
+    """Never more certain than it is: four places, and what rounds to 0 or 1 is told as beyond them."""
+    if 0.0001 <= probability <= 0.9999:
+        return f"{probability:.4f}"
+    return "above 0.9999" if probability > 0.5 else "below 0.0001"
 
 
 def _check_draw(path: Path) -> None:

@@ -22,6 +22,7 @@ from facewise.evaluation.cache import FaceCache
 from facewise.evaluation.crops import embed_crops
 from facewise.evaluation.embedded import Progress
 from facewise.evaluation.folds import FOLDS, accuracy_as_insightface, given_folds
+from facewise.evaluation.leak_check import Leaks, LeftOutFor
 from facewise.evaluation.pair_protocol import PairsResult, measure_pairs
 from facewise.evaluation.pairs import scored_pairs
 
@@ -76,6 +77,39 @@ def bin_folds(pairs: int) -> NDArray[np.int64]:
     return np.repeat(np.arange(len(parts)), [len(part) for part in parts])
 
 
+def images_of_bin(data: BinPairs) -> dict[str, int]:
+    """What the different images are called, and the place of each in `contents`."""
+    found: dict[str, int] = {}
+    for i, name in enumerate(_names(data)):
+        found.setdefault(name, i)
+    return found
+
+
+def without_images(data: BinPairs, leaks: Leaks) -> tuple[BinPairs, LeftOutFor]:
+    """The pairs without an image that was trained on; folds are made of those left.
+
+    Raises:
+        DatasetError: Too few are left.
+    """
+    contents = iter(_names(data))
+    pairs = [Pair(a, b, bool(same), 0) for a, b, same in zip(contents, contents, data.same, strict=True)]
+    keep, gone = leaks.kept(pairs, None, data.name)
+    return (
+        BinPairs(
+            data.name,
+            tuple(data.contents[place] for i in keep for place in (2 * i, 2 * i + 1)),
+            data.same[keep],
+        ),
+        gone,
+    )
+
+
+def _names(data: BinPairs) -> list[str]:
+    """What each image is called: by the first place of its content."""
+    first: dict[bytes, int] = {}
+    return [f"image {first.setdefault(content, i)}" for i, content in enumerate(data.contents)]
+
+
 def evaluate_bin(
     data: BinPairs,
     embedder: Embedder,
@@ -94,9 +128,7 @@ def evaluate_bin(
     Raises:
         DatasetError: The file's pairs leave one kind out.
     """
-    first: dict[bytes, int] = {}
-    keys = [f"image {first.setdefault(content, i)}" for i, content in enumerate(data.contents)]
-    unique = list(first.values())
+    keys, unique = _names(data), list(images_of_bin(data).values())
     names = [f"image {i} of {data.name}" for i in unique]
     done = embed_crops(embedder, [data.contents[i] for i in unique], names, cache=cache, progress=progress)
     progress(len(keys) - len(unique))

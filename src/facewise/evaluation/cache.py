@@ -35,6 +35,10 @@ CREATE TABLE IF NOT EXISTS embeddings (
     photo TEXT NOT NULL, detector TEXT NOT NULL, embedder TEXT NOT NULL, embedding BLOB NOT NULL,
     PRIMARY KEY (photo, detector, embedder)
 );
+CREATE TABLE IF NOT EXISTS looks (
+    photo TEXT NOT NULL, detector TEXT NOT NULL, look BLOB NOT NULL,
+    PRIMARY KEY (photo, detector)
+);
 """
 
 _CHUNK = 500
@@ -113,6 +117,16 @@ class FaceCache:
         rows = self._select(query, (detector, embedder), photos)
         return {photo: np.frombuffer(data, "<f4") for photo, data in rows}
 
+    def looks(self, photos: Iterable[str], detector: str) -> dict[str, bytes]:
+        """Looks known of the main faces of these photos (by sha256) from this detector."""
+        query = "SELECT photo, look FROM looks WHERE detector = ? AND photo IN ({})"
+        return dict(self._select(query, (detector,), photos))
+
+    def add_looks(self, detector: str, looks: Sequence[tuple[str, bytes]]) -> None:
+        """Remember looks, in one transaction; see `facewise.data.look`."""
+        rows = [(photo, detector, look) for photo, look in looks]
+        self._insert("INSERT OR REPLACE INTO looks VALUES (?, ?, ?)", rows)
+
     def add_crops(self, detector: str, crops: Sequence[tuple[str, CachedCrop]]) -> None:
         """Remember what a detector found, in one transaction."""
         rows = [
@@ -140,7 +154,9 @@ class FaceCache:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = OFF")
         if db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-            db.executescript("DROP TABLE IF EXISTS crops; DROP TABLE IF EXISTS embeddings;")
+            db.executescript(
+                "DROP TABLE IF EXISTS crops; DROP TABLE IF EXISTS embeddings; DROP TABLE IF EXISTS looks;"
+            )
             db.execute(f"PRAGMA user_version = {_VERSION}")
         db.executescript(_SCHEMA)
         return db

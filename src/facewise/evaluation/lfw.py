@@ -7,7 +7,7 @@ Huang et al. 2007 (07-49) for the pairs, Huang and Learned-Miller 2014 (UM-CS-20
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,15 @@ from facewise.errors import DatasetError
 from facewise.evaluation.cache import FaceCache
 from facewise.evaluation.embedded import Progress, embed_photos
 from facewise.evaluation.identification import identify_probes, stacked
-from facewise.evaluation.pairs import LeftOut, photos_of, score_pairs, without_people
+from facewise.evaluation.pair_intervals import Verified, pair_intervals, who_is_in
+from facewise.evaluation.pairs import (
+    LeftOut,
+    ScoredPairs,
+    people_of_pairs,
+    photos_of,
+    score_pairs,
+    without_people,
+)
 from facewise.evaluation.thresholds import measured_calibration
 from facewise.metrics import (
     IdentificationResult,
@@ -27,6 +35,7 @@ from facewise.metrics import (
     kfold_accuracy,
     verify_metrics,
 )
+from facewise.metrics.intervals import decided_rightly
 from facewise.models import Calibration
 from facewise.pipeline import Pipeline
 
@@ -41,6 +50,7 @@ class LfwResult:
 
     Attributes:
         metrics: Accuracy by fold, TAR at FMR, EER, AUC, with intervals.
+        resampled: What the intervals resample, for people.
         similarities: (P,) float64, one a pair.
         pairs: The pairs scored.
         photos: How many different photos are in the pairs.
@@ -54,6 +64,7 @@ class LfwResult:
     """
 
     metrics: VerificationResult
+    resampled: str
     similarities: NDArray[np.float64]
     pairs: tuple[Pair, ...]
     photos: int
@@ -77,6 +88,7 @@ class LfwResult:
             "left_out": None if self.left_out is None else self.left_out.to_dict(),
             "balanced_kfold": None if self.balanced is None else self.balanced.to_dict(),
             **self.metrics.to_dict(),
+            "intervals_resample": self.resampled,
         }
 
     @property
@@ -87,8 +99,14 @@ class LfwResult:
 
     def calibration(self, pipeline: Pipeline) -> Calibration:
         """Thresholds for the embedder's model file; rates that the negatives cannot support are left out."""
+        same = np.array([pair.same for pair in self.pairs], np.bool_)
         return measured_calibration(
-            self.metrics, pipeline, dataset="LFW", protocol=self.protocol, data_hash=self.data_hash
+            self.metrics,
+            pipeline,
+            dataset="LFW",
+            protocol=self.protocol,
+            data_hash=self.data_hash,
+            scored=(self.similarities, same),
         )
 
 
@@ -126,8 +144,10 @@ def evaluate_lfw(
         )
     scored = score_pairs(lfw.images, pairs, pipeline, cache=cache, progress=progress, processes=processes)
     same, fold = scored.same, np.array([pair.fold for pair in pairs])
+    metrics, resampled = _measured(scored, fold)
     return LfwResult(
-        metrics=verify_metrics(scored.similarities, same, folds=fold, fmrs=FMRS),
+        metrics=metrics,
+        resampled=resampled,
         similarities=scored.similarities,
         pairs=pairs,
         photos=scored.photos,
@@ -138,6 +158,15 @@ def evaluate_lfw(
         balanced=_balanced(scored.similarities, same, fold),
         left_out=left_out,
     )
+
+
+def _measured(scored: ScoredPairs, folds: NDArray[np.int64]) -> tuple[VerificationResult, str]:
+    """The metrics with intervals, and what those resample: the people, where there are enough."""
+    similarities, same = scored.similarities, scored.same
+    plain = verify_metrics(similarities, same, folds=folds, fmrs=FMRS, repeats=0)
+    who = who_is_in(scored.pairs, people_of_pairs(scored.pairs))
+    verified = Verified(similarities, same, decided_rightly(similarities, same, folds), FMRS)
+    return replace(plain, intervals=pair_intervals(verified, who)), who.resampled
 
 
 def _balanced(

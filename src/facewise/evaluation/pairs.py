@@ -141,6 +141,11 @@ def scored_pairs(pairs: Sequence[Pair], embedded: Mapping[str, EmbeddedPhoto]) -
     )
 
 
+def people_of_pairs(pairs: Sequence[Pair]) -> list[tuple[str, str]]:
+    """The two people of each pair of LFW, whose photos lie in a folder a person."""
+    return [(pair.a.partition("/")[0], pair.b.partition("/")[0]) for pair in pairs]
+
+
 def photos_of(pairs: Sequence[Pair]) -> list[str]:
     """The different photos of the pairs, sorted."""
     return sorted({photo for pair in pairs for photo in (pair.a, pair.b)})

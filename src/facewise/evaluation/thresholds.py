@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
+from facewise.errors import DatasetError
+from facewise.evaluation.calibrate import fit_score_map
+from facewise.evaluation.pairs import NO_FACE_SIMILARITY
 from facewise.metrics import VerificationResult
-from facewise.models import Calibration, Threshold
+from facewise.models import Calibration, ScoreMap, Threshold
 from facewise.pipeline import Pipeline
 
 
 def measured_calibration(
-    metrics: VerificationResult, pipeline: Pipeline, *, dataset: str, protocol: str, data_hash: str
+    metrics: VerificationResult,
+    pipeline: Pipeline,
+    *,
+    dataset: str,
+    protocol: str,
+    data_hash: str,
+    scored: tuple[NDArray[np.float64], NDArray[np.bool_]] | None = None,
 ) -> Calibration:
     """Thresholds for the embedder's model file; rates that the impostors cannot support are left out.
 
@@ -18,6 +30,8 @@ def measured_calibration(
         dataset: Name of the data.
         protocol: What was run on it.
         data_hash: sha256 (hex) over the pairs and their photos' content.
+        scored: (P,) similarities and (P,) whether the pairs are of one person, for probabilities; None stores
+            none.
     """
     points = []
     for point in metrics.operating_points:
@@ -39,4 +53,20 @@ def measured_calibration(
         detector=pipeline.detector.name,
         detector_fingerprint=pipeline.detector.fingerprint,
         thresholds=tuple(points),
+        score_map=None if scored is None else _score_map(*scored),
     )
+
+
+def _score_map(similarities: NDArray[np.float64], same: NDArray[np.bool_]) -> ScoreMap | None:
+    """Probabilities from pairs that a protocol lists; None where they give none.
+
+    Pairs that are scored the least alike for want of a face have no similarity, and are left out.
+    """
+    found = similarities != NO_FACE_SIMILARITY
+    genuine, impostors = same[found].astype(np.int64), (~same[found]).astype(np.int64)
+    if not genuine.any() or not impostors.any():
+        return None
+    try:
+        return fit_score_map(similarities[found], genuine, impostors)
+    except DatasetError:  # the same person's photos are not the more alike: there is nothing to fit
+        return None

@@ -7,7 +7,7 @@ View 1 of Huang et al. 2007, "Labeled Faces in the Wild", UMass TR 07-49: `pairs
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from facewise.data.lfw import Lfw, Pair, people_of
 from facewise.errors import DatasetError
 from facewise.evaluation.cache import FaceCache
 from facewise.evaluation.embedded import Progress
-from facewise.evaluation.pairs import LeftOut, ScoredPairs, score_pairs, without_people
+from facewise.evaluation.pair_intervals import Verified, pair_intervals, who_is_in
+from facewise.evaluation.pairs import LeftOut, ScoredPairs, people_of_pairs, score_pairs, without_people
 from facewise.metrics import (
     BinaryReport,
     Interval,
@@ -35,6 +36,9 @@ FMRS = (1e-1, 1e-2)
 """What the 500 impostor pairs of `pairsDevTest.txt` can support."""
 
 _REPEATS, _SEED, _LEVEL = 1000, 0, 0.95
+_BY_PEOPLE = "accuracy"
+"""What of the decisions has an interval that resamples people; the others resample pairs."""
+_AT_THRESHOLD = ("decided_accuracy", "fmr", "fnmr")
 _DECIDED = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
 
 
@@ -50,8 +54,10 @@ class View1Result:
         balanced_accuracy: Of the test part at it.
         metrics: What needs no threshold from elsewhere, of the test part: AUC, EER, TAR at FMR.
         intervals: Of the test part, by name: accuracy, balanced_accuracy, precision, recall and f1 at the
-            threshold as it is, and those of `metrics`. Pairs are resampled, as if independent, within same
-            and different; that the training part could have been another is not in them.
+            threshold as it is, and those of `metrics`. People are resampled, but for balanced_accuracy,
+            precision, recall and f1, where pairs are, as if independent, within same and different; that the
+            training part could have been another is not in them.
+        resampled: What the former resample, for people.
         train: The training part.
         test: The test part.
         left_out: What was left out of the test part for the sake of people named; None where nobody was.
@@ -64,6 +70,7 @@ class View1Result:
     balanced_accuracy: float
     metrics: VerificationResult
     intervals: Mapping[str, Interval]
+    resampled: str
     train: ScoredPairs
     test: ScoredPairs
     left_out: LeftOut | None
@@ -81,7 +88,8 @@ class View1Result:
             "balanced_accuracy": self.balanced_accuracy,
             **{name: whole[name] for name in ("auc", "eer", "eer_threshold", "operating_points")},
             "intervals": {name: asdict(interval) for name, interval in self.intervals.items()},
-            "intervals_resample": "pairs of the test part, within same and different",
+            "intervals_resample": self.resampled,
+            "intervals_resample_pairs_for": [name for name in _DECIDED if name != _BY_PEOPLE],
             **{name: whole[name] for name in ("pairs", "genuine", "impostors")},
             **self.test.to_dict(),
             "left_out": None if self.left_out is None else self.left_out.to_dict(),
@@ -124,9 +132,13 @@ def evaluate_view1(
         for images, pairs in ((train.images, train.pairs), (test.images, judged))
     )
     threshold = best_threshold(learned.similarities, learned.same)
-    metrics = verify_metrics(
-        seen.similarities, seen.same, fmrs=FMRS, repeats=_REPEATS, seed=_SEED, level=_LEVEL
-    )
+    plain = verify_metrics(seen.similarities, seen.same, fmrs=FMRS, repeats=0)
+    who = who_is_in(seen.pairs, people_of_pairs(seen.pairs))
+    verified = Verified(seen.similarities, seen.same, None, FMRS, threshold)
+    inside = pair_intervals(verified, who)
+    of_metrics = {name: one for name, one in inside.items() if name not in _AT_THRESHOLD}
+    metrics = replace(plain, intervals=of_metrics)
+    by_people = {_BY_PEOPLE: inside["decided_accuracy"]}
     return View1Result(
         protocol=protocol,
         threshold=threshold,
@@ -134,7 +146,8 @@ def evaluate_view1(
         report=binary_report(seen.similarities, seen.same, threshold),
         balanced_accuracy=balanced_accuracy(seen.similarities, seen.same, threshold),
         metrics=metrics,
-        intervals={**decided_intervals(seen, threshold), **metrics.intervals},
+        intervals={**decided_intervals(seen, threshold), **by_people, **of_metrics},
+        resampled=who.resampled,
         train=learned,
         test=seen,
         left_out=left_out,

@@ -22,7 +22,7 @@ from facewise.gallery.search import Scoring
 from facewise.gallery.sqlite import SqliteStore
 from facewise.gallery.store import Store
 from facewise.gallery.vectors import VectorGallery
-from facewise.models.calibration import choose_decision
+from facewise.models.decisions import choose_decision, search_decision
 from facewise.types import Decision, Match
 
 if TYPE_CHECKING:  # who brings embeddings needs no image library
@@ -151,11 +151,37 @@ class Gallery(VectorGallery):
     def _decision(self, fmr: float | None, threshold: float | None) -> Decision | None:
         return choose_decision(self.pipeline.embedder.calibration, fmr=fmr, threshold=threshold)
 
+    def search_decision(
+        self,
+        *,
+        fmr: float | None = None,
+        fpir: float | None = None,
+        threshold: float | None = None,
+        scoring: Scoring = "best",
+    ) -> Decision | None:
+        """The rule `identify` decides by now, with as many samples as there are; see there.
+
+        Returns:
+            The threshold, the FMR it was set for, and the share of strangers that lets pass in this gallery
+            (`fpir`); None where the model has no calibration.
+
+        Raises:
+            SettingError: As `identify`.
+        """
+        return search_decision(
+            self.pipeline.embedder.calibration,
+            self.comparisons(scoring),
+            fmr=fmr,
+            fpir=fpir,
+            threshold=threshold,
+        )
+
     def identify(
         self,
         photo: ImageSource,
         *,
         fmr: float | None = None,
+        fpir: float | None = None,
         threshold: float | None = None,
         scoring: Scoring = "best",
         top: int = 5,
@@ -164,8 +190,13 @@ class Gallery(VectorGallery):
 
         Args:
             photo: Path, bytes or RGB array.
-            fmr: False match rate of a single comparison to decide at; None is 1e-3.
-            threshold: Similarity from which a face is somebody, instead of the model's own for `fmr`.
+            fmr: False match rate of a single comparison to decide at.
+            fpir: Share of strangers who may be given a name (false positive identification rate): the
+                threshold then follows the number of samples a face is compared with, and is that of the
+                nearest stricter FMR that was measured.
+            threshold: Similarity from which a face is somebody, instead. With none of the three it is FMR
+                1e-3, or where the gallery is so large that this would name more than one stranger in ten, the
+                measured FMR that does not, or else the strictest there is (`Match.fpir` says what it means).
             scoring: By a person's `"best"` sample, or by the `"mean"` of all.
             top: How many candidates to name a face.
 
@@ -176,9 +207,11 @@ class Gallery(VectorGallery):
         Raises:
             ImageError: The photo cannot be read.
             GalleryError: The gallery is of another model.
-            SettingError: A threshold, rate, scoring or count out of range, or a rate that was not measured.
+            SettingError: A threshold, rate, scoring or count out of range, a rate that was not measured, or a
+                model that was not measured at rates low enough for `fpir` in a gallery of this size.
         """
-        space, decision = self._pipeline_space(), self._decision(fmr, threshold)
+        space = self._pipeline_space()
+        decision = self.search_decision(fmr=fmr, fpir=fpir, threshold=threshold, scoring=scoring)
         found = self.pipeline.read(photo)
         if found.error is not None:
             raise found.error
@@ -189,6 +222,7 @@ class Gallery(VectorGallery):
         photos: Iterable[ImageSource],
         *,
         fmr: float | None = None,
+        fpir: float | None = None,
         threshold: float | None = None,
         scoring: Scoring = "best",
         top: int = 5,
@@ -198,7 +232,8 @@ class Gallery(VectorGallery):
         Returns:
             Each photo with its matches, in order. One that cannot be read has its `error` and no matches.
         """
-        space, decision = self._pipeline_space(), self._decision(fmr, threshold)
+        space = self._pipeline_space()
+        decision = self.search_decision(fmr=fmr, fpir=fpir, threshold=threshold, scoring=scoring)
         found = self.pipeline.read_many(photos)
         return ((photo, self._matches(photo, space, decision, scoring, top)) for photo in found)
 
@@ -217,6 +252,6 @@ class Gallery(VectorGallery):
             top=top,
         )
         return [
-            Match(face, i.name, i.similarity, i.decided, i.threshold, i.fmr, i.candidates)
+            Match(face, i.name, i.similarity, i.decided, i.threshold, i.fmr, i.candidates, i.fpir)
             for face, i in zip(found.faces, who, strict=True)
         ]

@@ -14,7 +14,7 @@ def identification(candidates: tuple[Candidate, ...], decision: Decision | None)
         return Identification(None, similarity, False, None, None, candidates)
     known = bool(candidates) and similarity >= decision.threshold
     name = candidates[0].name if known else None
-    return Identification(name, similarity, True, decision.threshold, decision.fmr, candidates)
+    return Identification(name, similarity, True, decision.threshold, decision.fmr, candidates, decision.fpir)
 
 
 def embedding_of(face: Face) -> FloatArray:

@@ -128,6 +128,7 @@ class Identification:
         threshold: The threshold decided by, or None.
         fmr: False match rate of that threshold, or None.
         candidates: Best people first.
+        fpir: Share of strangers whom that rate would give a name in this gallery, or None.
     """
 
     name: str | None
@@ -136,3 +137,4 @@ class Identification:
     threshold: float | None
     fmr: float | None
     candidates: tuple[Candidate, ...]
+    fpir: float | None = None

@@ -129,6 +129,11 @@ class VectorGallery:
             for best in matrix.top(probes, top, scoring)
         ]
 
+    def comparisons(self, scoring: Scoring = "best") -> int:
+        """With how much each face is compared: all samples, or by their `"mean"` one template a person."""
+        matrix, _ = self._live.current()
+        return len(matrix.ids) if scoring == "mean" else len(matrix)
+
     def people(self) -> list[Person]:
         """Everybody, by name."""
         return self._store.people()

@@ -132,13 +132,14 @@ def tar_of_counts(genuine: Counts, impostors: Counts, fmr: float) -> Floats:
         impostors: `(R, K)` likewise.
         fmr: Target false match rate in (0, 1].
     """
-    totals = impostors[:, -1:]
+    totals = impostors[:, -1]
     allowed = allowed_errors(fmr, totals)
-    # The threshold lies just above the first score whose impostors overstep what is allowed...
-    accepted = np.count_nonzero(impostors <= allowed, axis=1)
-    # ...or, where all are allowed, on the least score that an impostor has.
-    least = np.count_nonzero(impostors < totals, axis=1) + 1
-    accepted = np.where(allowed[:, 0] == totals[:, 0], least, accepted)
+    accepted = np.empty(len(genuine), np.int64)
+    for row, (counts, most, total) in enumerate(zip(impostors, allowed, totals, strict=True)):
+        if most == total:  # all are allowed: the threshold lies on the least score that an impostor has
+            accepted[row] = np.searchsorted(counts, total, "left") + 1
+        else:  # just above the first score whose impostors overstep what is allowed
+            accepted[row] = np.searchsorted(counts, most, "right")
     rows = np.arange(len(genuine))
     matched = np.where(accepted > 0, genuine[rows, accepted - 1], 0)
     return np.asarray(matched / genuine[:, -1], dtype=np.float64)

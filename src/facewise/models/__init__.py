@@ -1,22 +1,40 @@
 """Models: the model file, the store they are kept in, those in the package, the zoo they come from."""
 
-from facewise.models.calibration import DEFAULT_FMR, NO_CALIBRATION, Calibration, Threshold, choose_decision
+from facewise.models.calibration import DEFAULT_FMR, Calibration, Threshold
+from facewise.models.decisions import (
+    DEFAULT_FPIR,
+    NO_CALIBRATION,
+    choose_decision,
+    fmr_for,
+    fpir_of,
+    no_decision,
+    search_decision,
+)
 from facewise.models.file import ModelCard, ModelFile, read_model, write_model
+from facewise.models.score_map import ScoreMap
 from facewise.models.store import Installed, default_name, find_model, installed_models, save_calibration
+from facewise.models.trained_on import TrainedOn
 
 __all__ = [
     "DEFAULT_FMR",
+    "DEFAULT_FPIR",
     "NO_CALIBRATION",
     "Calibration",
     "Installed",
     "ModelCard",
     "ModelFile",
+    "ScoreMap",
     "Threshold",
+    "TrainedOn",
     "choose_decision",
     "default_name",
     "find_model",
+    "fmr_for",
+    "fpir_of",
     "installed_models",
+    "no_decision",
     "read_model",
     "save_calibration",
+    "search_decision",
     "write_model",
 ]

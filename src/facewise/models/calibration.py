@@ -1,4 +1,4 @@
-"""Where a threshold comes from: measured operating points that travel inside a model file."""
+"""What a similarity means: measured operating points and probabilities that travel inside a model file."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from facewise.errors import ModelError, SettingError
+from facewise.errors import ModelError
+from facewise.models.score_map import ScoreMap
 from facewise.types import Decision
 
 DEFAULT_FMR = 1e-3
 """The false match rate decisions are made at unless another is asked for: one wrong match in a thousand."""
+
+LOWEST_FMR = 1e-6
+"""The lowest rate thresholds are set for, by powers of ten from 0.1 on."""
+
+Limits = tuple[float, float]
+"""The ends of a 95% interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +31,24 @@ class Threshold:
         measured_fmr: The false match rate measured with it; never above `fmr`.
         fnmr: The false non-match rate measured with it.
         fnmr_interval: 95% interval of `fnmr`.
+        fmr_interval: 95% interval of the true false match rate: what it would be over everybody of the kind
+            measured. None in files of before it was stored.
+        fmr_elsewhere: The 95% prediction interval: where the false match rate of another such group of as
+            many people will lie when it is measured, with the noise of its own that it has. None likewise.
     """
 
     fmr: float
     threshold: float
     measured_fmr: float
     fnmr: float
-    fnmr_interval: tuple[float, float]
+    fnmr_interval: Limits
+    fmr_interval: Limits | None = None
+    fmr_elsewhere: Limits | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Thresholds of one embedder, and on what they were measured.
+    """Thresholds and probabilities of one embedder, and on what they were measured.
 
     Attributes:
         dataset: Name of the data, as `"LFW"`.
@@ -47,6 +60,9 @@ class Calibration:
         detector: Name of the detector that found the faces.
         detector_fingerprint: Its fingerprint.
         thresholds: Operating points.
+        score_map: From similarity to probability, or None where none was fitted.
+        people: How many people were compared, or None where that is not known.
+        pairs_of_people: How many different pairs of two people, or None likewise.
     """
 
     dataset: str
@@ -58,6 +74,9 @@ class Calibration:
     detector: str
     detector_fingerprint: str
     thresholds: tuple[Threshold, ...]
+    score_map: ScoreMap | None = None
+    people: int | None = None
+    pairs_of_people: int | None = None
 
     def decision(self, fmr: float = DEFAULT_FMR) -> Decision | None:
         """The decision rule for a target false match rate, or None if it was not measured."""
@@ -71,28 +90,33 @@ class Calibration:
         """The false match rates a decision can be made at, largest first."""
         return sorted((point.fmr for point in self.thresholds), reverse=True)
 
+    def probability_at(self, similarity: float, prior: float | None = None) -> float | None:
+        """The probability that two faces so alike are one person, or None where no map was fitted.
+
+        Args:
+            similarity: Cosine similarity in [-1, 1].
+            prior: Share of pairs that are of one person where the question is asked; None is what the map was
+                fitted at, `score_map.prior`.
+
+        Raises:
+            SettingError: The prior is not between 0 and 1.
+        """
+        return None if self.score_map is None else self.score_map.probability(similarity, prior)
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON form kept in model files."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Calibration:
-        """Read the JSON form.
+        """Read the JSON form, also that of files from before there were probabilities.
 
         Raises:
             ModelError: A field is missing or not what it must be.
         """
         try:
-            points = tuple(
-                Threshold(
-                    float(point["fmr"]),
-                    float(point["threshold"]),
-                    float(point["measured_fmr"]),
-                    float(point["fnmr"]),
-                    (float(point["fnmr_interval"][0]), float(point["fnmr_interval"][1])),
-                )
-                for point in data["thresholds"]
-            )
+            points = tuple(_threshold(point) for point in data["thresholds"])
+            score_map = data.get("score_map")
             calibration = cls(
                 dataset=str(data["dataset"]),
                 protocol=str(data["protocol"]),
@@ -103,49 +127,28 @@ class Calibration:
                 detector=str(data["detector"]),
                 detector_fingerprint=str(data["detector_fingerprint"]),
                 thresholds=points,
+                score_map=None if score_map is None else ScoreMap.from_dict(score_map),
+                people=None if data.get("people") is None else int(data["people"]),
+                pairs_of_people=None if data.get("pairs_of_people") is None else int(data["pairs_of_people"]),
             )
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise ModelError(f"The model file's calibration is incomplete or malformed ({error}).") from error
         if not all(math.isfinite(p.threshold) and 0 < p.fmr <= 1 for p in points):
             raise ModelError("The model file's calibration holds a threshold or rate that makes no sense.")
         return calibration
 
 
-def choose_decision(
-    calibration: Calibration | None, *, fmr: float | None = None, threshold: float | None = None
-) -> Decision | None:
-    """The rule to decide by: a threshold the user gave, else the model's own, else none.
-
-    Args:
-        calibration: Of the model in use, or None.
-        fmr: False match rate asked for; None asks for `DEFAULT_FMR`.
-        threshold: Similarity in [-1, 1] given by the user, or None.
-
-    Returns:
-        None where the model has no calibration: then there is a similarity, but nothing to decide by.
-
-    Raises:
-        SettingError: Both are given, one is out of range, or the rate was not measured for this model.
-    """
-    if threshold is not None:
-        if fmr is not None:
-            raise SettingError("Give a threshold or a false match rate, not both.")
-        if not -1.0 <= threshold <= 1.0:
-            raise SettingError(f"A similarity threshold lies between -1 and 1, not at {threshold}.")
-        return Decision(threshold, None, "given by the user")
-    if fmr is not None and not 0.0 < fmr <= 1.0:
-        raise SettingError(f"A false match rate lies above 0 and at most at 1, not at {fmr}.")
-    if calibration is None:
-        return None
-    decision = calibration.decision(DEFAULT_FMR if fmr is None else fmr)
-    if decision is None and fmr is not None:
-        rates = ", ".join(f"{rate:g}" for rate in calibration.rates())
-        raise SettingError(f"This model was not measured at a false match rate of {fmr:g}, only at {rates}.")
-    return decision
+def _threshold(point: Mapping[str, Any]) -> Threshold:
+    return Threshold(
+        fmr=float(point["fmr"]),
+        threshold=float(point["threshold"]),
+        measured_fmr=float(point["measured_fmr"]),
+        fnmr=float(point["fnmr"]),
+        fnmr_interval=_limits(point["fnmr_interval"]),
+        fmr_interval=_limits(point["fmr_interval"]) if point.get("fmr_interval") is not None else None,
+        fmr_elsewhere=_limits(point["fmr_elsewhere"]) if point.get("fmr_elsewhere") is not None else None,
+    )
 
 
-NO_CALIBRATION = (
-    "no decision: this model has no calibration for these settings; measure one with "
-    "`facewise eval lfw ROOT --save`, or give --threshold"
-)
-"""What is said instead of guessing."""
+def _limits(two: Any) -> Limits:
+    return float(two[0]), float(two[1])

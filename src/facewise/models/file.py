@@ -14,9 +14,12 @@ from facewise.errors import ModelError
 from facewise.files import write_bytes
 from facewise.models.calibration import Calibration
 from facewise.models.onnxmeta import metadata, network_hash, replace_metadata
+from facewise.models.trained_on import TrainedOn
 from facewise.preprocess import Preprocess
 
 METADATA_KEY = "facewise"
+TRAINED_ON_KEY = "facewise.trained_on"
+"""Apart from the rest, which people read: a list of hashes may be megabytes."""
 FORMAT = 1
 KINDS = ("embedder", "detector")
 
@@ -36,6 +39,7 @@ class ModelCard:
         decoder: For a detector, `{"name": …}` and the options its decoder needs; else None.
         training: What is known of the training (recipe, git hash, data hash), free-form.
         calibration: Measured thresholds, or None.
+        trained_on: The photos and people it was trained on, as hashes; None where that is not recorded.
     """
 
     kind: str
@@ -48,9 +52,10 @@ class ModelCard:
     decoder: Mapping[str, Any] | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration | None = None
+    trained_on: TrainedOn | None = None
 
     def to_json(self) -> str:
-        """The JSON written under the `facewise` key, keys sorted."""
+        """The JSON written under the `facewise` key, keys sorted; `trained_on` has a key of its own."""
         return json.dumps(
             {
                 "format": FORMAT,
@@ -143,6 +148,8 @@ def read_model(path: str | os.PathLike[str], *, kind: str | None = None) -> Mode
     try:
         pairs = metadata(data)
         card = ModelCard.from_json(_require(pairs))
+        if TRAINED_ON_KEY in pairs:
+            card = replace(card, trained_on=TrainedOn.from_text(pairs[TRAINED_ON_KEY]))
     except ModelError as error:
         raise ModelError(f"{path} is not a Facewise model file: {error}") from error
     if kind is not None and card.kind != kind:
@@ -163,6 +170,9 @@ def write_model(path: str | os.PathLike[str], network: bytes, card: ModelCard) -
         FacewiseError: The file cannot be written.
     """
     pairs = metadata(network) | {METADATA_KEY: card.to_json()}
+    pairs.pop(TRAINED_ON_KEY, None)
+    if card.trained_on is not None:
+        pairs[TRAINED_ON_KEY] = card.trained_on.to_text()
     write_bytes(path, replace_metadata(network, pairs))
     return read_model(path)
 
@@ -174,6 +184,15 @@ def save_calibration(model: ModelFile, calibration: Calibration) -> ModelFile:
         FacewiseError: The file cannot be written.
     """
     return write_model(model.path, model.network, replace(model.card, calibration=calibration))
+
+
+def save_trained_on(model: ModelFile, trained_on: TrainedOn | None) -> ModelFile:
+    """Write into a model file what it was trained on, in place and atomically; the fingerprint stays.
+
+    Raises:
+        FacewiseError: The file cannot be written.
+    """
+    return write_model(model.path, model.network, replace(model.card, trained_on=trained_on))
 
 
 def _require(pairs: Mapping[str, str]) -> str:

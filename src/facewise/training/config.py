@@ -56,6 +56,8 @@ class Data(Settings):
         photos_per_person: K, for the `people` sampler.
         augmentation: A preset, or its settings with `preset` among them.
         threads: Threads that augment; one makes some 3,000 crops a second, and more only wait for each other.
+        record_photos: Keep hashes of the photos and people learned from in the run and the model file, so
+            that a test on them is noticed. Whoever has a photo can tell by them whether it was among these.
     """
 
     size: int = Field(112, ge=16, le=512)
@@ -72,6 +74,7 @@ class Data(Settings):
     photos_per_person: int = Field(4, ge=2)
     augmentation: str | dict[str, Any] = "light"
     threads: int = Field(1, ge=1)
+    record_photos: bool = True
 
 
 class Optimizer(Settings):

@@ -46,10 +46,12 @@ class Crops:
     Attributes:
         store: The crops.
         root: Where the dataset lies, for files named relative to it.
+        source: What the store was made from, as files where it is.
     """
 
     store: CropStore
     root: Path
+    source: Source
 
 
 def load_crops(
@@ -85,7 +87,7 @@ def load_crops(
         say(f"{len(store.dropped)} photos left out, such as {first.key}: {first.reason}")
     if store.resized:
         say(f"{store.resized} crops had another size than {size} pixels and were resized.")
-    return Crops(store, root)
+    return Crops(store, root, source)
 
 
 def divide(crops: Crops, config: Data, seed: int) -> TrainingData:

@@ -16,12 +16,14 @@ import facewise
 from facewise.data.augment import augmentation
 from facewise.data.batches import Batches
 from facewise.data.samplers import PK, GivenPairs, Sampler, Shuffle
+from facewise.data.seen import PEOPLE, PHOTOS, read_seen, seen_photos, trained_on, write_seen
 from facewise.data.source import Source
 from facewise.data.store import CropStore
-from facewise.errors import SettingError
+from facewise.errors import DatasetError, SettingError
 from facewise.files import one_at_a_time, write_bytes
 from facewise.models.export import check_parity, export_onnx
 from facewise.models.file import ModelCard, ModelFile, read_model, write_model
+from facewise.models.trained_on import TrainedOn
 from facewise.nn.backbones import BACKBONES
 from facewise.nn.fast import faster
 from facewise.nn.losses import LOSSES
@@ -32,7 +34,7 @@ from facewise.recipes import recipe_settings
 from facewise.training import checkpoint
 from facewise.training.checkpoint import BEST, LAST, folder_of
 from facewise.training.config import Config, Data, make_config, read_config
-from facewise.training.crops import divide, given_pairs, load_crops
+from facewise.training.crops import Crops, divide, given_pairs, load_crops
 from facewise.training.curves import draw_curves
 from facewise.training.display import Bar, Display, Quiet
 from facewise.training.distill import Distiller, NoHead, name_classes
@@ -47,7 +49,7 @@ from facewise.training.memory import kept_memory
 MEAN = STD = (127.5, 127.5, 127.5)
 """Grey levels to [-1, 1], RGB: what every network here is trained with from scratch."""
 
-CONFIG, ENVIRONMENT, PEOPLE, MODEL = "config.yaml", "environment.json", "people.txt", "model.onnx"
+CONFIG, ENVIRONMENT, MODEL = "config.yaml", "environment.json", "model.onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +218,8 @@ def _trainer(
         write_bytes(folder / CONFIG, config.dump().encode())
         write_bytes(folder / ENVIRONMENT, json.dumps(facts, indent=2).encode())
         write_bytes(folder / PEOPLE, "".join(f"{name}\n" for name in parts.train.names).encode())
+        if config.data.record_photos:
+            _record(crops, parts.train, folder)
     world.barrier()
     batches = Batches(
         parts.train,
@@ -228,6 +232,24 @@ def _trainer(
     )
     identity = {"data": parts.train.data_hash, "configuration": config.fingerprint()}
     return Trainer(learner, parts, batches, folder, identity=identity, display=display)
+
+
+def _record(crops: Crops, learned: CropStore, folder: Path) -> None:
+    """Write down which photos are learned from."""
+    place = {key: i for i, key in enumerate(crops.source.keys)}
+    seen = seen_photos(crops.source, [place[key] for key in learned.keys], crop_of=learned.read)
+    write_seen(folder, seen)
+
+
+def _recorded(config: Config, folder: Path, display: Display) -> TrainedOn | None:
+    """What was written down; None where it was not, as in a run that an older Facewise began."""
+    if not config.data.record_photos or not (folder / PHOTOS).is_file():
+        return None
+    try:
+        return trained_on(read_seen(folder))
+    except DatasetError as error:  # a training must not come to nothing for that
+        display.say(f"{error} The model file does not say what it was trained on.")
+        return None
 
 
 def _distiller(config: Config, world: World) -> Distiller | None:
@@ -307,14 +329,16 @@ def _finish(trainer: Trainer, config: Config, folder: Path, world: World, displa
     held_out = measure_held_out(trainer)
     if world.is_main:
         write_held_out(folder / HELD_OUT, held_out)
-        _export(trainer, config, folder, result)
+        _export(trainer, config, folder, result, _recorded(config, folder, display))
         draw_curves([folder], folder / "curves.png")
         display.say(f"The model is {folder / MODEL}; learning curves are {folder / 'curves.png'}.")
     world.barrier()
     return Run(folder, config, read_model(folder / MODEL), result)
 
 
-def _export(trainer: Trainer, config: Config, folder: Path, result: Mapping[str, float]) -> ModelFile:
+def _export(
+    trainer: Trainer, config: Config, folder: Path, result: Mapping[str, float], seen: TrainedOn | None
+) -> ModelFile:
     size = config.data.size
     network = trainer.learner.used_network.to("cpu").eval()
     store = trainer.data.train
@@ -347,5 +371,6 @@ def _export(trainer: Trainer, config: Config, folder: Path, result: Mapping[str,
             "held_out": dict(result),
             "parity": parity.relative,
         },
+        trained_on=seen,
     )
     return write_model(folder / MODEL, plain, card)

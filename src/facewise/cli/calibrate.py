@@ -1,0 +1,213 @@
+"""`facewise calibrate MODEL --on DATA`: what a similarity means, measured and written into the model file."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from contextlib import nullcontext
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from facewise.cli.evaluate_models import Cache, about_run, tell_unreadable
+from facewise.cli.options import Detector, Flip, Json, Provider, Threads, given_path, load_pipeline
+from facewise.cli.output import check_output_file, count, print_json, progress_bar, say, table, tell
+
+if TYPE_CHECKING:
+    from facewise.evaluation.calibrate_model import ModelCalibration
+    from facewise.models import ModelFile
+    from facewise.pipeline import Pipeline
+
+
+class Pairs(StrEnum):
+    """Which pairs of LFW."""
+
+    ALL = "all"
+    VIEW2 = "view2"
+
+
+def calibrate(
+    model: Annotated[
+        str, typer.Argument(help="Embedder: a name in the model store or a model file.", metavar="MODEL")
+    ],
+    on: Annotated[
+        Path,
+        typer.Option(
+            "--on",
+            help="Photos it was not trained on: LFW's folder, a CSV of pairs, or a folder per person.",
+            parser=given_path,
+            metavar="DATA",
+        ),
+    ],
+    pairs: Annotated[
+        Pairs | None,
+        typer.Option("--pairs", help="Of LFW: all pairs of its people, or View 2's 6,000. (default: all)"),
+    ] = None,
+    photos: Annotated[
+        int | None,
+        typer.Option(
+            "--photos",
+            min=2,
+            help="Photos a person at most, where all pairs are compared: the rates are to be those of many "
+            "people, not of the most photographed. (default: 10)",
+        ),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option("--root", help="Folder a CSV's paths are relative to. (default: the CSV's)")
+    ] = None,
+    without_people: Annotated[
+        Path | None,
+        typer.Option(
+            "--without-people", help="Leave these people out: a name a line (people.txt of a training run)."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Write the calibrated model to this .onnx file instead of in place."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure and show, write nothing.")] = False,
+    cache: Cache = True,
+    detector: Detector = None,
+    flip: Flip = None,
+    provider: Provider = "cpu",
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Set thresholds at FMR 0.1 to 1e-6 and fit probabilities, on people the model has not seen."""
+    from facewise.data.people import read_people
+    from facewise.evaluation import FaceCache
+    from facewise.evaluation.calibrate_model import calibrate_model
+    from facewise.evaluation.calibration_data import PHOTOS, open_calibration_data
+
+    _check(on, pairs, photos, root, out, dry_run=dry_run)
+    data = open_calibration_data(
+        on,
+        which="all" if pairs is None else pairs.value,
+        root=root,
+        most=PHOTOS if photos is None else photos,
+        without=() if without_people is None else read_people(without_people),
+        tell=tell,
+    )
+    pipeline = load_pipeline(detector=detector, model=model, flip=flip, provider=provider, threads=threads)
+    if not dry_run:
+        _check_place(pipeline.embedder.model, out)
+    started = time.perf_counter()
+    with (
+        FaceCache() if cache else nullcontext() as kept,
+        progress_bar(f"Calibrating on {data.name}", len(data.photos)) as done,
+    ):
+        result = calibrate_model(data, pipeline, cache=kept, progress=done, processes=True)
+    saved = None if dry_run else _save(pipeline.embedder.model, result, out)
+    if json:
+        print_json({**result.to_dict(), **_about(pipeline, started), "saved": saved and str(saved)})
+    else:
+        _print(result, pipeline, time.perf_counter() - started)
+        say("Nothing was written (--dry-run)." if saved is None else f"Calibration saved in {saved}.")
+    if result.without_face and not json:
+        _tell_faceless(result.without_face)
+    tell_unreadable(result.unreadable)
+
+
+def _check(
+    on: Path, pairs: Pairs | None, photos: int | None, root: Path | None, out: Path | None, *, dry_run: bool
+) -> None:
+    from facewise.evaluation.calibration_data import is_lfw
+
+    if pairs is Pairs.VIEW2 and on.exists() and not is_lfw(on):
+        raise typer.BadParameter("--pairs view2 is for LFW's folder, which has a pairs.txt.")
+    if pairs is not None and on.is_file():
+        raise typer.BadParameter("--pairs is for folders; the pairs of a CSV are those it lists.")
+    if photos is not None and (on.is_file() or pairs is Pairs.VIEW2):
+        raise typer.BadParameter(
+            "--photos is for data of which all pairs are compared, not for listed pairs."
+        )
+    if root is not None and on.is_dir():
+        raise typer.BadParameter("--root is for a CSV of pairs.")
+    if out is not None and dry_run:
+        raise typer.BadParameter("--dry-run writes nothing, so it does not go with --out.")
+    if out is not None and out.suffix != ".onnx":
+        raise typer.BadParameter("--out is a model file: give it the ending .onnx.")
+
+
+def _check_place(model: ModelFile, out: Path | None) -> None:
+    """Refuses, before the work, a model that cannot be written to."""
+    from facewise.errors import FacewiseError
+    from facewise.models.bundled import is_bundled
+
+    if out is not None:
+        check_output_file(out)
+    elif not is_bundled(model.path) and not os.access(model.path.parent, os.W_OK | os.X_OK):
+        raise FacewiseError(
+            f"{model.path} cannot be written to: give --out FILE.onnx, and use that model from then on."
+        )
+
+
+def _save(model: ModelFile, result: ModelCalibration, out: Path | None) -> Path:
+    """Where the calibrated model is; a model of the package goes into the store, where it is found first."""
+    from facewise.models import save_calibration, write_model
+
+    if out is not None:
+        return write_model(out, model.network, replace(model.card, calibration=result.calibration)).path
+    return save_calibration(model, result.calibration).path
+
+
+def _about(pipeline: Pipeline, started: float) -> dict[str, Any]:
+    return {
+        "detector": {"name": pipeline.detector.name, "fingerprint": pipeline.detector.fingerprint},
+        "embedder": {"name": pipeline.embedder.name, "fingerprint": pipeline.embedder.fingerprint},
+        "flip": pipeline.embedder.flip,
+        **about_run(started),
+    }
+
+
+def _print(result: ModelCalibration, pipeline: Pipeline, seconds: float) -> None:
+    calibration, measured = result.calibration, result.measured
+    say(
+        f"{calibration.dataset}: {calibration.protocol}; {measured.genuine:,} same pairs of "
+        f"{measured.with_two:,} people and {measured.impostors:,} different ones, {seconds:.1f} s"
+    )
+    flip = "with" if pipeline.embedder.flip else "without"
+    say(f"{pipeline.detector.name} + {pipeline.embedder.name}, {flip} flip averaging")
+    rows = [
+        (
+            f"{point.fmr:g}",
+            f"{point.threshold:.4f}",
+            f"{point.measured_fmr:.3g}",
+            _two(rates.fmr.interval),
+            _two(rates.fmr.elsewhere),
+            f"{point.fnmr:.4f}",
+            _two(rates.fnmr.interval),
+        )
+        for point, rates in zip(measured.thresholds, measured.rates, strict=True)
+    ]
+    names = ("FMR", "threshold", "measured", "true FMR", "another group's", "FNMR", "true FNMR")
+    table("", names, rows, right=range(7))
+    for unset in measured.unset:
+        say(f"No threshold at FMR {unset.fmr:g}: {unset.reason}.")
+    scale = measured.score_map
+    at = [(math.log(p / (1 - p)), p) for p in (0.01, 0.5, 0.99)]
+    told = ", ".join(
+        f"{p:g} at similarity {(logit - scale.offset) / scale.slope:.3f}"
+        for logit, p in at
+        if scale.low <= logit <= scale.high
+    )
+    say(f"Probability of one person, where half of the pairs are: {told}.")
+    say(
+        f"95% intervals resample {result.resampled}. Another group's: the FMR measured on as many other "
+        "people lies there."
+    )
+
+
+def _two(limits: tuple[float, float]) -> str:
+    return f"{limits[0]:.3g} to {limits[1]:.3g}"
+
+
+def _tell_faceless(photos: tuple[str, ...]) -> None:
+    for photo in photos[:5]:
+        tell(f"No face was found in {photo}: left out.")
+    if len(photos) > 5:
+        tell(f"And {count(len(photos) - 5, 'more photo')} without a face.")
