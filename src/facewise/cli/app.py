@@ -17,6 +17,8 @@ from facewise._version import __version__
 from facewise.cli import (
     STOPPED,
     bench,
+    calibrate,
+    cluster,
     compare,
     data,
     demo,
@@ -25,6 +27,7 @@ from facewise.cli import (
     identify,
     models,
     photos,
+    report,
     synth,
     train,
     verify,
@@ -105,7 +108,7 @@ app.command("embed")(photos.embed)
 app.command("verify")(verify.verify)
 app.command("enroll")(gallery.enroll)
 app.command("identify")(identify.identify)
-app.command("cluster")(identify.cluster)
+app.command("cluster")(cluster.cluster)
 app.add_typer(gallery.app, name="gallery")
 data.app.command("synth")(synth.synth)
 app.add_typer(data.app, name="data")
@@ -113,5 +116,7 @@ app.command("train")(train.train)
 app.command("compare")(compare.compare)
 app.command("recipes")(train.recipes)
 app.add_typer(evaluate.app, name="eval")
+app.command("calibrate")(calibrate.calibrate)
+app.command("report")(report.report)
 app.add_typer(models.app, name="models")
 app.command("bench")(bench.bench)

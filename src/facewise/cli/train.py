@@ -75,10 +75,25 @@ def train(
         raise typer.Exit(STOPPED) from None
     if not _speaks():
         return
+    report = _report(run)
     if json:
-        print_json(_to_dict(run))
-    else:
-        _print(run)
+        print_json(_to_dict(run) | {"report": None if report is None else str(report)})
+        return
+    _print(run)
+    if report is not None:
+        say(f"The report is {report}; faces of held-out people are in it.")
+
+
+def _report(run: Run) -> Path | None:
+    """Write the run's report; a training that is done is not lost for want of one."""
+    from facewise.errors import FacewiseError
+    from facewise.report.runs import write_run_report
+
+    try:
+        return write_run_report(run.folder).path
+    except FacewiseError as error:
+        tell(f"No report was written: {error}")
+        return None
 
 
 def _speaks() -> bool:
