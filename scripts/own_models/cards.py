@@ -54,6 +54,7 @@ def _facts(model: ModelFile, run: Path, cores: int) -> dict[str, str]:
         "licence": model.card.licence,
         "hours": f"{hours:.1f}",
         "energy": " to ".join(f"{cores * watts * hours / 1000:.2f}" for watts in WATTS),
+        "git": str(training.get("git") or "not recorded"),
         "seed": str(training["seed"]),
         "machine": f"{machine['processor']}, {machine['cores']} cores, torch {packages['torch']}",
     }
@@ -89,6 +90,8 @@ def _of_the_embedder(
                 for row in measures["lfw by sex"]
             ],
         ),
+        "protocol": measures["calibration"]["protocol"],
+        "rates": f"FMR {', '.join(f'{rate:g}' for rate in measures['calibration']['rates'])}",
         "threshold": f"{measures['utkface']['threshold']:.4f}",
         "groups": table(
             ("group", "photos", "pairs", "taken for one person", "share"),

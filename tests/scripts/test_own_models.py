@@ -193,6 +193,7 @@ MEASURES = {
     ],
     "failures": {kind: [{"a": "A/A_1.jpg", "b": "B/B_2.jpg", "similarity": 0.5}] for kind in
                  ("one person", "two people")},
+    "calibration": {"protocol": "all pairs of 5 people", "rates": [0.1, 0.01]},
     "utkface": {"threshold": 0.3, "groups": [
         {"group": "all", "photos": 4, "pairs": 6, "matched": 3, "fmr": SHARE}]},
     "detected": [{"group": "all", "faces": 3, "found": SHARE}],

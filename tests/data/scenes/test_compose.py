@@ -103,6 +103,15 @@ def test_held_out_photos_are_in_no_other_scenes(store):
         assert keys == {key for key, out in zip(store.keys, store.held_out, strict=True) if out == held_out}
 
 
+def test_the_halves_of_what_is_held_out_share_no_photo(store):
+    seen = []
+    for half in (0, 1):
+        pool, rng = Pool(store, held_out=True, half=half), np.random.default_rng(0)
+        seen.append({pool.real(rng).key for _ in range(60)})
+    assert all(seen)
+    assert not seen[0] & seen[1]
+
+
 def test_face_free_pictures_differ_and_repeat(pool):
     pictures = [face_free(pool, 0, number, (60, 80)) for number in range(4)]
     assert all(picture.shape == (60, 80, 3) for picture in pictures)

@@ -11,16 +11,23 @@ from facewise.errors import DatasetError
 class Pool:
     """The photos scenes are made of: those to learn from, or those held out. It pickles as its store."""
 
-    def __init__(self, store: PhotoStore, *, held_out: bool) -> None:
+    def __init__(self, store: PhotoStore, *, held_out: bool, half: int | None = None) -> None:
         """Choose.
+
+        Args:
+            store: All photos.
+            held_out: Those held out, or those to learn from.
+            half: Every second one only, from the first (0) or the second (1): on one half of what is held out
+                a threshold can be set that the other half measures.
 
         Raises:
             DatasetError: There is no such photo.
         """
         self.store, self.held_out = store, held_out
         chosen = store.held_out == held_out
-        self._real = np.flatnonzero(chosen & ~store.drawn)
-        self._drawn = np.flatnonzero(chosen & store.drawn)
+        part = slice(half, None, None if half is None else 2)
+        self._real = np.flatnonzero(chosen & ~store.drawn)[part]
+        self._drawn = np.flatnonzero(chosen & store.drawn)[part]
         if not len(self._real):
             self._real = self._drawn
         if not len(self._real):

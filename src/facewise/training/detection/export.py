@@ -108,11 +108,11 @@ def score_shift(model: ModelFile, pool: Pool, pictures: int, rate: float) -> flo
         rate: False alarms a picture that are allowed.
 
     Returns:
-        In units before the sigmoid, at most 2 either way.
+        In units before the sigmoid, at most 5 either way.
     """
     detector = OnnxDetector(model, settings=DetectorSettings(score_threshold=_LEAST_SCORE))
     scores = false_alarms(detector, pool, pictures)
     allowed = int(rate * pictures)
     threshold = float(scores[allowed]) if allowed < len(scores) else _LEAST_SCORE
     threshold = float(np.clip(threshold, 1e-6, 1 - 1e-6))
-    return float(np.clip(-math.log(threshold / (1 - threshold)), -2.0, 2.0))
+    return float(np.clip(-math.log(threshold / (1 - threshold)), -5.0, 5.0))
