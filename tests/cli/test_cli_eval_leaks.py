@@ -336,3 +336,26 @@ def test_photos_that_were_trained_on_as_crops(facewise, lfw, monkeypatch):
         PIL.Image.open(path).save(path, "PNG")
     told = facewise("eval", "lfw", "lfw", "--model", "run/model.onnx", "--json", code=3).json
     assert [one["how"] for one in told["leakage"][0]["photos_in_common"]] == ["looks like"] * 18
+
+
+def test_calibrating_on_training_photos_is_refused_or_leaves_their_people_out(facewise, run, world):
+    mixed = Path("mixed")
+    shutil.copytree("fresh", mixed)
+    keys = learned(run)[:12]
+    for key in keys:
+        (mixed / key).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(Path("training") / key, mixed / key)
+    model = run / "model.onnx"
+    before = model.read_bytes()
+    error = facewise("calibrate", model, "--on", mixed, code=3).err
+    assert "was trained on 12 photos of mixed" in error
+    assert all(key in error for key in keys[:1])
+    assert model.read_bytes() == before
+    words = ["--dry-run", "--json"]
+    clean = facewise("calibrate", model, "--on", "fresh", *words).json
+    without = facewise("calibrate", model, "--on", mixed, "--leaks", "exclude", *words).json
+    assert without["leakage"]["left_out"]["photos_left_out"] == 12
+    assert without["calibration"]["thresholds"] == clean["calibration"]["thresholds"]
+    assert "it was trained on" in without["calibration"]["protocol"]
+    marked = facewise("calibrate", model, "--on", mixed, "--leaks", "mark", "--dry-run").out
+    assert "LEAKAGE" in marked

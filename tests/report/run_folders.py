@@ -19,7 +19,13 @@ CLASSES, SIZE, SCALE = 7, 16, 16.0
 
 
 def write_run(
-    folder: Path, data: Path, *, seed: int = 0, loss: str = "arcface", names: list[str] | None = None
+    folder: Path,
+    data: Path,
+    *,
+    seed: int = 0,
+    loss: str = "arcface",
+    names: list[str] | None = None,
+    lengths: bool = False,
 ) -> HeldOut:
     """A run that held out photos of known and of unknown people.
 
@@ -29,6 +35,7 @@ def write_run(
         seed: Of its weights and embeddings.
         loss: Of the run.
         names: Of the people it knows; by default those of `data`.
+        lengths: Whether embeddings differ in length, and their lengths are kept.
     """
     rng = np.random.default_rng(seed)
     names = sorted(path.name for path in data.iterdir()) if names is None else names
@@ -41,9 +48,11 @@ def write_run(
     labels = np.repeat(np.arange(len(names)), 4)
     embeddings = head.weight.detach().numpy()[labels] / 4 + rng.standard_normal((len(labels), SIZE)) * 0.45
     embeddings = _unit(embeddings)
-    predicted = head.logits(torch.from_numpy(embeddings)).argmax(1).numpy().astype(np.int64)
+    long = rng.uniform(0.5, 9.0, len(labels)).astype(np.float32) if lengths else None
+    features = embeddings if long is None else embeddings * long[:, np.newaxis]
+    predicted = head.logits(torch.from_numpy(features)).argmax(1).numpy().astype(np.int64)
     keys = tuple(f"{names[label]}/{i % 4}.png" for i, label in enumerate(labels))
-    known = HeldOutPhotos(keys, labels, tuple(names), embeddings, predicted)
+    known = HeldOutPhotos(keys, labels, tuple(names), embeddings, predicted, long)
     others = np.repeat(np.arange(6), 5)
     vectors = _unit(rng.standard_normal((6, SIZE))[others] + rng.standard_normal((30, SIZE)) * 0.6)
     strange = tuple(f"Stranger_{i}" for i in range(6))

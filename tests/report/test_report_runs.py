@@ -27,6 +27,8 @@ from facewise.report.closed_set import ClosedSet, closed_set
 from facewise.report.html import number, share
 from facewise.report.run_data import read_run
 from facewise.report.runs import report_runs, write_run_report
+from facewise.training import checkpoint
+from facewise.training.checkpoint import BEST, folder_of
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +112,19 @@ def test_two_runs_side_by_side_have_paired_differences(tmp_path, people, made):
         report_runs([folder, folder / ".." / "first"], out)
 
 
-def test_a_softmax_run_says_why_it_has_no_loss(tmp_path, people):
+def test_a_softmax_run_is_scored_with_the_lengths_of_its_embeddings(tmp_path, people):
+    held = write_run(tmp_path / "run", people, loss="softmax", lengths=True)
+    told = write_run_report(tmp_path / "run", photos=False).to_dict()["runs"][0]["figures"]
+    state = checkpoint.load(folder_of(tmp_path / "run", BEST)).part("head")
+    features = held.known.embeddings.astype(np.float64) * held.known.lengths[:, np.newaxis]
+    logits = features @ state["weight"].double().numpy().T + state["bias"].double().numpy()
+    labels, classes = held.known.labels, np.arange(CLASSES)
+    assert told["Accuracy (top-5)"] == top_k_accuracy_score(labels, logits, k=5, labels=classes)
+    loss = log_loss(labels, softmax(logits, axis=1), labels=classes)
+    assert told["Test loss"] == pytest.approx(loss, rel=1e-5)
+
+
+def test_a_softmax_run_of_old_says_why_it_has_no_loss(tmp_path, people):
     held = write_run(tmp_path / "run", people, loss="softmax")
     told = write_run_report(tmp_path / "run", photos=False).to_dict()["runs"][0]["figures"]
     assert told["Accuracy (top-1)"] == accuracy_score(held.known.labels, held.known.predicted)

@@ -39,7 +39,8 @@ def photos(keys=("a/ü.png", "b/0.png"), predicted=(1, 1)):
     generator = np.random.default_rng(0)
     rows = generator.normal(size=(len(keys), 4)).astype(np.float32)
     named = None if predicted is None else np.array(predicted, np.int64)
-    return HeldOutPhotos(tuple(keys), np.arange(len(keys)), tuple("AB"), rows, named)
+    lengths = None if predicted is None else np.linspace(1, 2, len(keys)).astype(np.float32)
+    return HeldOutPhotos(tuple(keys), np.arange(len(keys)), tuple("AB"), rows, named, lengths)
 
 
 def same(a, b):
@@ -47,6 +48,9 @@ def same(a, b):
     np.testing.assert_array_equal(a.labels, b.labels)
     np.testing.assert_array_equal(a.embeddings, b.embeddings)
     assert (a.predicted is None) == (b.predicted is None)
+    assert (a.lengths is None) == (b.lengths is None)
+    if a.lengths is not None:
+        np.testing.assert_array_equal(a.lengths, b.lengths)
     if a.predicted is not None:
         np.testing.assert_array_equal(a.predicted, b.predicted)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from facewise.cli.evaluate_leaks import OnLeaks, TrainedOnRuns, find_leaks, leak_check, say_leaks, wants_out
 from facewise.cli.evaluate_models import Cache, about_run, tell_unreadable
 from facewise.cli.options import Detector, Flip, Json, Provider, Threads, given_path, load_pipeline
 from facewise.cli.output import check_output_file, count, print_json, progress_bar, say, table, tell
@@ -70,6 +71,8 @@ def calibrate(
         typer.Option("--out", help="Write the calibrated model to this .onnx file instead of in place."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure and show, write nothing.")] = False,
+    leaks: OnLeaks = "refuse",
+    trained_on: TrainedOnRuns = None,
     cache: Cache = True,
     detector: Detector = None,
     flip: Flip = None,
@@ -82,6 +85,7 @@ def calibrate(
     from facewise.evaluation import FaceCache
     from facewise.evaluation.calibrate_model import calibrate_model
     from facewise.evaluation.calibration_data import PHOTOS, open_calibration_data
+    from facewise.evaluation.calibration_leaks import tested_photos, without_leaks
 
     _check(on, pairs, photos, root, out, dry_run=dry_run)
     data = open_calibration_data(
@@ -95,16 +99,20 @@ def calibrate(
     pipeline = load_pipeline(detector=detector, model=model, flip=flip, provider=provider, threads=threads)
     if not dry_run:
         _check_place(pipeline.embedder.model, out)
-    started = time.perf_counter()
-    with (
-        FaceCache() if cache else nullcontext() as kept,
-        progress_bar(f"Calibrating on {data.name}", len(data.photos)) as done,
-    ):
-        result = calibrate_model(data, pipeline, cache=kept, progress=done, processes=True)
+    check = leak_check([pipeline], [pipeline.embedder.name], leaks, trained_on)
+    started, left_out = time.perf_counter(), None
+    with FaceCache() if cache else nullcontext() as kept:
+        leaked = find_leaks(check, tested_photos(data), data.name, cache=kept, json=json)
+        if wants_out(leaked):
+            data, left_out = without_leaks(data, leaked)
+        with progress_bar(f"Calibrating on {data.name}", len(data.photos)) as done:
+            result = calibrate_model(data, pipeline, cache=kept, progress=done, processes=True)
     saved = None if dry_run else _save(pipeline.embedder.model, result, out)
     if json:
-        print_json({**result.to_dict(), **_about(pipeline, started), "saved": saved and str(saved)})
+        about = {"leakage": leaked.to_dict(0, left_out), **_about(pipeline, started)}
+        print_json({**result.to_dict(), **about, "saved": saved and str(saved)})
     else:
+        say_leaks(leaked, left_out, data.name)
         _print(result, pipeline, time.perf_counter() - started)
         say("Nothing was written (--dry-run)." if saved is None else f"Calibration saved in {saved}.")
     if result.without_face and not json:

@@ -97,11 +97,14 @@ def _scores(run: RunData, known: HeldOutPhotos) -> tuple[np.ndarray[Any, Any], f
     head = LOSSES.build(loss["name"], known.embeddings.shape[1], len(known.names), **options)
     if not isinstance(head, ClassHead):
         raise FacewiseError("The run's loss has no scores of all people at once.")
+    features = np.array(known.embeddings)
     if isinstance(head, Softmax):
-        raise FacewiseError(
-            "This run's softmax weighs how long an embedding is, and the run keeps only their directions; so "
-            "the names it gives are known, but not the order of the others."
-        )
+        if known.lengths is None:
+            raise FacewiseError(
+                "This run's softmax weighs how long an embedding is, and the run, of an older Facewise, "
+                "keeps only their directions; so the names it gives are known, not the order of the others."
+            )
+        features *= known.lengths[:, np.newaxis]
     state = _head_state(_checkpoint(run))
     try:
         head.load_state_dict(state)
@@ -110,7 +113,7 @@ def _scores(run: RunData, known: HeldOutPhotos) -> tuple[np.ndarray[Any, Any], f
         raise FacewiseError(f"The checkpoint does not fit the people held out ({first}).") from error
     head.eval()
     with torch.no_grad():
-        logits = head.logits(torch.from_numpy(np.array(known.embeddings)))
+        logits = head.logits(torch.from_numpy(features))
     scale = float(getattr(head, "scale", 1.0))
     return logits.double().numpy() * scale, scale
 

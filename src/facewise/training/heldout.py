@@ -33,6 +33,8 @@ class HeldOutPhotos:
         names: Of the people.
         embeddings: (N, D) float32, of unit length.
         predicted: (N,) int64, who the loss takes each for; None where it names nobody.
+        lengths: (N,) float32, of the embeddings before they were made unit: plain softmax weighs them. None
+            where they were not kept.
     """
 
     keys: tuple[str, ...]
@@ -40,6 +42,7 @@ class HeldOutPhotos:
     names: tuple[str, ...]
     embeddings: NDArray[np.float32]
     predicted: NDArray[np.int64] | None = None
+    lengths: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +79,8 @@ def _photos(trainer: Trainer, store: CropStore, *, named: bool) -> HeldOutPhotos
     learner = trainer.learner
     who = people_named(learner.used_head, features.to(learner.device)) if named else None
     predicted = None if who is None else who.cpu().numpy().astype(np.int64)
-    return HeldOutPhotos(store.keys, store.labels, store.names, unit, predicted)
+    lengths = features.norm(dim=1).numpy() if named else None
+    return HeldOutPhotos(store.keys, store.labels, store.names, unit, predicted, lengths)
 
 
 def write_held_out(path: str | os.PathLike[str], held_out: HeldOut) -> None:
@@ -98,6 +102,8 @@ def write_held_out(path: str | os.PathLike[str], held_out: HeldOut) -> None:
         arrays[f"{part}_embeddings"] = photos.embeddings
         if photos.predicted is not None:
             arrays[f"{part}_predicted"] = photos.predicted
+        if photos.lengths is not None:
+            arrays[f"{part}_lengths"] = photos.lengths
     if held_out.pairs is not None and held_out.scores is not None:
         pairs = held_out.pairs
         arrays |= {"pair_a": pairs.a, "pair_b": pairs.b, "pair_same": pairs.same}
@@ -140,8 +146,11 @@ def _read_photos(arrays: Mapping[str, NDArray[Any]], part: str) -> HeldOutPhotos
     keys, names, labels, embeddings = (
         arrays[f"{part}_{name}"] for name in ("keys", "names", "labels", "embeddings")
     )
-    predicted = arrays.get(f"{part}_predicted")
-    counts = {len(keys), len(labels), len(embeddings), len(labels if predicted is None else predicted)}
+    predicted, lengths = arrays.get(f"{part}_predicted"), arrays.get(f"{part}_lengths")
+    optional = [len(array) for array in (predicted, lengths) if array is not None]
+    counts = {len(keys), len(labels), len(embeddings), *optional}
     if len(counts) > 1 or np.any(labels >= len(names)):
         raise ValueError(f"its {part} photos have arrays of different lengths")
-    return HeldOutPhotos(tuple(map(str, keys)), labels, tuple(map(str, names)), embeddings, predicted)
+    return HeldOutPhotos(
+        tuple(map(str, keys)), labels, tuple(map(str, names)), embeddings, predicted, lengths
+    )
