@@ -148,3 +148,50 @@ def test_single_is_the_same_network_on_one_thread(model: ModelFile) -> None:
     assert network.single is network.single
     assert network.single.single is network.single
     np.testing.assert_allclose(network.single.run(CROPS)[0], network.run(CROPS)[0], atol=1e-5)
+
+
+class _Paced:
+    """Stands for a network's two sessions: each call takes as long as it is told to."""
+
+    def __init__(self, network: Network, monkeypatch: pytest.MonkeyPatch, *, all_: float, one: float) -> None:
+        self.now, self.ways = 0.0, []
+        monkeypatch.setattr("facewise.network.time.perf_counter", lambda: self.now)
+        for name, part, seconds in (("all", network, all_), ("one", network.single, one)):
+            monkeypatch.setattr(part, "_run", self._call(name, part._run, seconds))
+
+    def _call(self, name: str, run: object, seconds: float) -> object:
+        def call(batch: np.ndarray) -> object:
+            self.now += seconds
+            self.ways.append(name)
+            return run(batch)  # type: ignore[operator]
+
+        return call
+
+
+@pytest.mark.parametrize(("all_", "one", "kept"), [(3.0, 2.0, "one"), (2.0, 3.0, "all")])
+def test_a_small_network_settles_for_the_faster_number_of_threads(
+    model: ModelFile, monkeypatch: pytest.MonkeyPatch, all_: float, one: float, kept: str
+) -> None:
+    network = Network(model, threads=4)
+    paced = _Paced(network, monkeypatch, all_=all_, one=one)
+    for _ in range(40):
+        network.run(CROPS)
+    assert paced.ways[:4] == ["all"] * 4  # a few photos never pay for finding out
+    assert set(paced.ways[-20:]) == {kept}
+    network.run(CROPS[:2])
+    assert paced.ways[-1] == "all"  # another shape is another question
+
+
+def test_the_number_of_threads_changes_no_number(model: ModelFile) -> None:
+    network = Network(model, threads=3)
+    first = network.run(CROPS)[0]
+    for _ in range(30):
+        np.testing.assert_array_equal(network.run(CROPS)[0], first)
+
+
+def test_many_shapes_need_no_more_memory(model: ModelFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facewise.network._SHAPES", 2)
+    network = Network(model, threads=2)
+    for count in (1, 2, 3, 4, 5):
+        network.run(CROPS[:count])
+    assert len(network._choice._calls) == 2

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -24,6 +26,15 @@ PROVIDERS = {
     "rocm": "ROCMExecutionProvider",
 }
 """Names users give, and what ONNX Runtime calls them."""
+
+_SMALL = 32 << 20
+"""Bytes up to which a network is opened twice, to find out whether more threads within a call pay."""
+
+_UNTIMED, _TRIED = 4, 3
+"""Calls of an input shape before that is tried, which few photos never reach, and how often each way is."""
+
+_SHAPES = 256
+"""Input shapes that are told apart: photos come in any size."""
 
 
 def default_threads() -> int:
@@ -60,9 +71,15 @@ class Network:
         self.threads = default_threads() if threads is None else threads
         self._session = _open_session(model, provider, self.threads)
         self._input = self._session.get_inputs()[0].name
+        chooses = provider == "cpu" and self.threads > 1 and len(model.network) <= _SMALL
+        self._choice = _Choice() if chooses else None
 
     def run(self, batch: NDArray[Any]) -> list[NDArray[np.float32]]:
         """Run one batch.
+
+        More threads do not always pay: those of a network of small layers wait for each other. A small network
+        that is called again and again with one shape is timed with all its threads and with one, and then run
+        the faster way.
 
         Args:
             batch: The network's input, (N, …).
@@ -73,6 +90,15 @@ class Network:
         Raises:
             ModelError: The network does not take this input, or fails on it.
         """
+        if self._choice is None:
+            return self._run(batch)
+        network = self.single if self._choice.takes_one(batch.shape) else self
+        began = time.perf_counter()
+        outputs = network._run(batch)
+        self._choice.took(batch.shape, time.perf_counter() - began, one=network is not self)
+        return outputs
+
+    def _run(self, batch: NDArray[Any]) -> list[NDArray[np.float32]]:
         try:
             outputs: list[NDArray[np.float32]] = self._session.run(None, {self._input: batch})
         except Exception as error:  # ONNX Runtime's errors share no public base class
@@ -116,6 +142,34 @@ class Network:
         network = self.single
         with ThreadPoolExecutor(workers) as pool:
             return list(pool.map(lambda i: network.run(make(i)), range(count)))
+
+
+class _Choice:
+    """All threads or one, by which of them was faster on calls of the same shape."""
+
+    def __init__(self) -> None:
+        self._calls: dict[tuple[int, ...], int] = {}
+        self._best: dict[tuple[tuple[int, ...], bool], float] = {}
+
+    def takes_one(self, shape: tuple[int, ...]) -> bool:
+        """Whether the next call is to be on one thread."""
+        done = self._calls.get(shape, 0)
+        if done < _UNTIMED:
+            return False
+        # The first of each way, which may have to open or warm up something, is not timed.
+        if done < _UNTIMED + 2 * (_TRIED + 1):
+            return done % 2 == 1
+        # Calls side by side may have left a way untimed: all threads then.
+        return self._best.get((shape, True), math.inf) < self._best.get((shape, False), math.inf)
+
+    def took(self, shape: tuple[int, ...], seconds: float, *, one: bool) -> None:
+        """Remember a call."""
+        done = self._calls.get(shape, 0)
+        if not done and len(self._calls) >= _SHAPES:
+            return
+        self._calls[shape] = done + 1
+        if done >= _UNTIMED + 2:
+            self._best[shape, one] = min(seconds, self._best.get((shape, one), seconds))
 
 
 def _reopen(model: ModelFile, provider: str) -> Network:
