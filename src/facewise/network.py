@@ -77,9 +77,9 @@ class Network:
     def run(self, batch: NDArray[Any]) -> list[NDArray[np.float32]]:
         """Run one batch.
 
-        More threads do not always pay: those of a network of small layers wait for each other. A small network
-        that is called again and again with one shape is timed with all its threads and with one, and then run
-        the faster way.
+        More threads do not always pay: those of a network of small layers wait for each other. A small
+        network that is called again and again with one shape is timed with all its threads and with one, and
+        then run the faster way.
 
         Args:
             batch: The network's input, (N, …).
