@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from facewise.embedding import Embedder
-from facewise.geometry import align
 from facewise.image import decode, load, source_name
 from facewise.network import PROVIDERS, default_threads
 from facewise.pipeline import Pipeline, Steps
@@ -65,11 +64,11 @@ def stages(pipeline: Pipeline, photos: Sequence[Path], *, calls: int = 50) -> li
     names = [source_name(path) for path in photos[:calls]]
     images = [decode(item, name=name) for item, name in zip(data, names, strict=True)] or [_noise()]
     marks = np.tile(np.array([[30, 40], [60, 40], [45, 58], [33, 75], [57, 75]], dtype=np.float32), (1, 1, 1))
-    size = pipeline.embedder.crop_size
-    crops = [align(image, marks, size) for image in images]
+    boxes, cut = [[20, 15, 70, 90]], pipeline.cut
+    crops = [cut.of(image, boxes, marks) for image in images]
     work: list[tuple[str, Callable[[int], object]]] = [
         ("detect", lambda i: pipeline.detector.detect(images[i % len(images)], threads=1)),
-        ("align", lambda i: align(images[i % len(images)], marks, size)),
+        ("align", lambda i: cut.of(images[i % len(images)], boxes, marks)),
         ("embed", lambda i: pipeline.embedder.embed(crops[i % len(crops)], threads=1)),
     ]
     if data:

@@ -1,4 +1,4 @@
-"""Aligned crops to unit vectors."""
+"""Crops of faces to unit vectors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEAST_LENGTH = 1e-12
 
 
 class Embedder:
-    """Batches of aligned crops to unit embeddings.
+    """Batches of crops, cut as its `cut` says, to unit embeddings.
 
     Args:
         model: A model file of kind `"embedder"`.
@@ -46,10 +46,12 @@ class Embedder:
         if batch_size < 1:
             raise SettingError(f"The batch size must be at least 1, not {batch_size}.")
         card = model.card
-        if card.kind != "embedder" or card.embedding_size is None or card.preprocess.size is None:
+        whole = card.preprocess.size is None or card.preprocess.alignment == "none"
+        if card.kind != "embedder" or card.embedding_size is None or whole:
             raise ModelError(f"{model.path} is not an embedder with a fixed crop size.")
         self.model = model
-        self.crop_size: int = card.preprocess.size
+        self.cut = card.preprocess.cut
+        self.crop_size: int = self.cut.size
         self.embedding_size: int = card.embedding_size
         self.flip = bool(card.calibration and card.calibration.flip) if flip is None else flip
         self.batch_size = batch_size

@@ -1,9 +1,12 @@
-"""Five landmarks to an aligned crop: the template, the similarity transform, the warp.
+"""From a face to its crop: the 5-point template, the similarity transform, the warp; or the box and a margin.
 
 The one place in Facewise that knows where eyes, nose and mouth belong in a crop.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -105,6 +108,126 @@ def align(image: Image, landmarks: ArrayLike, size: int = 112) -> Image:
             image, matrix, (size, size), dst=crop, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
         )
     return crops[0] if points.ndim == 2 else crops
+
+
+Alignment: TypeAlias = Literal["5-point", "box", "square"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How a face becomes a crop; it belongs to a model, as the rest of its preprocessing does.
+
+    - `"5-point"`: `align`, as InsightFace and most networks since ArcFace want it.
+    - `"box"`: the detector's box, each side longer by `margin` of itself (half of that at each end), cut off
+      at the photo's edge and stretched to a square: `extract_face` of facenet-pytorch, whose `margin` of m
+      pixels of a crop of S is the share m / (S − m) here.
+    - `"square"`: a square about the middle of the box, its side 1 + `margin` of the box's shorter side, black
+      outside the photo. That is the evaluation of VGGFace2 (Cao et al. 2018, 1710.08092, sec. 4: box extended
+      by 0.3, shorter side resized to 256, 224×224 from the middle; so 1.3 · 224/256 of the shorter side).
+
+    Attributes:
+        size: Side of the crop in pixels.
+        alignment: Which of these.
+        margin: What is added to the sides of a box, as a share of them; negative takes away.
+
+    Examples:
+        >>> Cut(160, "box", 14 / 146).of(np.zeros((200, 300, 3), np.uint8), [[90, 20, 170, 120]], None).shape
+        (1, 160, 160, 3)
+    """
+
+    size: int
+    alignment: Alignment = "5-point"
+    margin: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or self.alignment not in ("5-point", "box", "square") or not -1 < self.margin <= 10:
+            raise SettingError(
+                f"Faces cannot be cut to {self.size} pixels by {self.alignment!r}, margin {self.margin}."
+            )
+
+    @property
+    def key(self) -> str:
+        """What tells it from other cuts, in caches: of 5-point ones just the size."""
+        return (
+            f"{self.size}"
+            if self.alignment == "5-point"
+            else f"{self.size} {self.alignment} {self.margin:.6g}"
+        )
+
+    def of(self, image: Image, boxes: ArrayLike, landmarks: ArrayLike | None) -> NDArray[np.uint8]:
+        """Cut faces from a photo.
+
+        Args:
+            image: (H, W, 3) RGB uint8.
+            boxes: (F, 4) pixels of the photo; not looked at by `5-point`.
+            landmarks: (F, 5, 2) pixels of the photo; not looked at by the others.
+
+        Returns:
+            (F, S, S, 3) RGB uint8.
+
+        Raises:
+            SettingError: A face cannot be cut, see `fits`.
+        """
+        if self.alignment == "5-point":
+            points = np.asarray(landmarks, dtype=np.float64)
+            return align(image, points.reshape(-1, 5, 2) if points.size == 0 else points, self.size)
+        corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+        crops = np.zeros((len(corners), self.size, self.size, 3), dtype=np.uint8)
+        for crop, box in zip(crops, corners, strict=True):
+            window = self._window(box, image.shape[0], image.shape[1])
+            if window is None:
+                raise SettingError(f"The box {box.round(1).tolist()} shows nothing of the photo.")
+            _fill(crop, image, window)
+        return crops
+
+    def fits(self, height: int, width: int, box: FloatArray, landmarks: FloatArray) -> bool:
+        """Whether a face of a photo of that size can be cut: its landmarks, or its box, have an extent.
+
+        Args:
+            height: Of the photo in pixels.
+            width: Of the photo in pixels.
+            box: (4,).
+            landmarks: (5, 2).
+        """
+        if self.alignment == "5-point":
+            return bool(np.ptp(landmarks, axis=0).max() > 1e-3)
+        return self._window(np.asarray(box, np.float64), height, width) is not None
+
+    def _window(self, box: NDArray[np.float64], height: int, width: int) -> tuple[int, int, int, int] | None:
+        """x1, y1, x2, y2 in whole pixels of what is cut, or None where that shows nothing of the photo."""
+        if not (np.isfinite(box).all() and np.abs(box).max() < _FARTHEST):
+            return None
+        low, high, sides = box[:2], box[2:], box[2:] - box[:2]
+        if self.alignment == "box":
+            grown = sides * self.margin / 2
+            # Towards zero, as published.
+            start = np.maximum(low - grown, 0).astype(int)
+            end = np.minimum(high + grown, (width, height)).astype(int)
+        else:
+            side = round(float(sides.min()) * (1 + self.margin))
+            start = np.rint((low + high) / 2 - side / 2).astype(int)
+            end = start + side
+        inside = (end > start).all() and (end > 0).all() and (start < (width, height)).all()
+        return (int(start[0]), int(start[1]), int(end[0]), int(end[1])) if inside else None
+
+
+_FARTHEST = 1e7
+"""Pixels; a box farther out is no box."""
+
+
+def _fill(crop: Image, image: Image, window: tuple[int, int, int, int]) -> None:
+    """Write what a window shows of a photo into a crop, stretched; outside the photo it stays black."""
+    x1, y1, x2, y2 = window
+    size = len(crop)
+    seen = image[max(y1, 0) : y2, max(x1, 0) : x2]
+    x_scale, y_scale = size / (x2 - x1), size / (y2 - y1)
+    left, top = round((max(x1, 0) - x1) * x_scale), round((max(y1, 0) - y1) * y_scale)
+    right, bottom = left + round(seen.shape[1] * x_scale), top + round(seen.shape[0] * y_scale)
+    right, bottom = min(right, size), min(bottom, size)
+    if right > left and bottom > top:
+        shrinks = right - left <= seen.shape[1] and bottom - top <= seen.shape[0]
+        way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        crop[top:bottom, left:right] = cv2.resize(seen, (right - left, bottom - top), interpolation=way)
 
 
 def pose(landmarks: FloatArray) -> tuple[float, float, float]:

@@ -57,6 +57,8 @@ class Network:
         model: The model file.
         provider: The provider in use, as asked for.
         threads: CPU threads one `run` may use.
+        input_shape: What the network says it takes, None for a length that varies.
+        output_shapes: Likewise what it gives; an empty shape for one that is not told.
 
     Raises:
         SettingError: An unknown provider, or a thread count below 1.
@@ -71,6 +73,8 @@ class Network:
         self.threads = default_threads() if threads is None else threads
         self._session = _open_session(model, provider, self.threads)
         self._input = self._session.get_inputs()[0].name
+        self.input_shape = _shape(self._session.get_inputs()[0])
+        self.output_shapes = tuple(_shape(output) for output in self._session.get_outputs())
         chooses = provider == "cpu" and self.threads > 1 and len(model.network) <= _SMALL
         self._choice = _Choice() if chooses else None
 
@@ -170,6 +174,11 @@ class _Choice:
         self._calls[shape] = done + 1
         if done >= _UNTIMED + 2:
             self._best[shape, one] = min(seconds, self._best.get((shape, one), seconds))
+
+
+def _shape(value: Any) -> tuple[int | None, ...]:
+    """Of an input or output; lengths that vary have a name, or a number below 1."""
+    return tuple(length if type(length) is int and length > 0 else None for length in value.shape or ())
 
 
 def _reopen(model: ModelFile, provider: str) -> Network:

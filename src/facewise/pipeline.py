@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewise.concurrency import in_processes, side_by_side
-from facewise.detection import Detector, DetectorSettings, OnnxDetector
+from facewise.detection import Detector, DetectorSettings, ModelDetector, load_detector
 from facewise.embedding import Embedder
 from facewise.errors import FacewiseError, ImageError, SettingError
-from facewise.geometry import align, pose, sharpness
+from facewise.geometry import Cut, pose, sharpness
 from facewise.image import ImageSource, content_hash, decode, load, read_image, source_name
 from facewise.models import find_model
 from facewise.network import default_threads
@@ -33,7 +33,7 @@ class PhotoFaces:
         sha256: Of the file's bytes, of the pixels for an array; empty if the file could not be read.
         size: (height, width), or (0, 0) if unreadable.
         faces: The main face first, then the most confident; embedded unless only detection was asked for.
-        crops: (F, S, S, 3) aligned crops of `faces`, or None unless asked for.
+        crops: (F, S, S, 3) crops of `faces`, or None unless asked for.
         error: Why the photo could not be read, or None.
     """
 
@@ -77,7 +77,8 @@ class Pipeline:
     Args:
         detector: Finds faces.
         embedder: Embeds them; None for a pipeline that only detects and aligns.
-        crop_size: Side of the crops where there is no embedder to say it.
+        crop_size: Side of the crops where there is neither an embedder nor a `cut` to say it.
+        cut: How faces are cut where there is no embedder to say it; None cuts them by their landmarks.
         threads: Photos read side by side by `read_many`; None is all CPUs of this process.
 
     Examples:
@@ -92,13 +93,15 @@ class Pipeline:
         embedder: Embedder | None,
         *,
         crop_size: int = 112,
+        cut: Cut | None = None,
         threads: int | None = None,
     ) -> None:
         if threads is not None and threads < 1:
             raise SettingError(f"The number of threads must be at least 1, not {threads}.")
         self.detector = detector
         self._embedder = embedder
-        self.crop_size = embedder.crop_size if embedder else crop_size
+        self.cut = embedder.cut if embedder else cut or Cut(crop_size)
+        self.crop_size = self.cut.size
         self.threads = threads or default_threads()
 
     @classmethod
@@ -128,7 +131,7 @@ class Pipeline:
             ModelError: A model is missing or unusable, or the provider is not to be had.
             SettingError: A setting is out of range.
         """
-        found = OnnxDetector(
+        found = load_detector(
             find_model(detector, kind="detector"), settings=settings, provider=provider, threads=threads
         )
         embedder = None
@@ -190,7 +193,7 @@ class Pipeline:
     def _pickles(self) -> bool:
         """Whether other processes can open the same networks: on the CPU, and of a kind that knows how."""
         on_cpu = self._embedder is None or self._embedder.provider == "cpu"
-        return on_cpu and isinstance(self.detector, OnnxDetector) and self.detector.provider == "cpu"
+        return on_cpu and isinstance(self.detector, ModelDetector) and self.detector.provider == "cpu"
 
     def _read_or_tell(self, photo: ImageSource, steps: Steps) -> PhotoFaces:
         try:
@@ -214,8 +217,9 @@ class Pipeline:
         faces = found.faces[:1] if steps.main_only else found.faces
         if not steps.align:
             return replace(found, faces=faces)
-        faces = tuple(face for face in faces if _has_extent(face))
-        crops = align(image, _landmarks(faces), self.crop_size)
+        height, width = found.size
+        faces = tuple(face for face in faces if self.cut.fits(height, width, face.box, face.landmarks))
+        crops = self.cut.of(image, [face.box for face in faces], _landmarks(faces))
         faces = tuple(
             replace(face, quality=face_quality(face, crop)) for face, crop in zip(faces, crops, strict=True)
         )
@@ -241,11 +245,6 @@ def face_quality(face: Face, crop: Image) -> Quality:
     yaw, pitch, roll = pose(face.landmarks)
     eyes = face.landmarks[1] - face.landmarks[0]
     return Quality(face.score, float(np.hypot(eyes[0], eyes[1])), sharpness(crop), yaw, pitch, roll)
-
-
-def _has_extent(face: Face) -> bool:
-    """Whether a similarity transform can be found for its landmarks."""
-    return bool(np.ptp(face.landmarks, axis=0).max() > 1e-3)
 
 
 def _landmarks(faces: tuple[Face, ...]) -> NDArray[np.float32]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from facewise.models import bundled, read_model
+from facewise.models import bundled, read_model, write_model
+from facewise.models.score_map import ScoreMap
+from facewise.models.trained_on import TrainedOn
 
 NAMES = [
     "calibrated", "facewise-detect-s", "facewise-embed-s", "mobilefacenet-foamliu", "other",
@@ -70,6 +73,50 @@ def test_show(facewise):
     assert "No calibration" in facewise("models", "show", "other").out
     assert "models list" in facewise("models", "show", "nope", code=3).err
     assert "nope.onnx" in facewise("models", "show", "./nope.onnx", code=3).err
+
+
+def test_show_of_a_full_calibration(facewise, own_store):
+    model = read_model(own_store / "calibrated.onnx")
+    points = tuple(
+        replace(point, fmr_interval=(point.fmr / 2, point.fmr * 2), fmr_elsewhere=(0.0, point.fmr * 3))
+        for point in model.card.calibration.thresholds
+    )
+    scale = ScoreMap(slope=20.0, offset=-10.0, low=-7.0, high=9.0, prior=0.5)
+    calibration = replace(model.card.calibration, thresholds=points, score_map=scale)
+    record = TrainedOn.of(3, ["ann", "bob"], ["ab" * 32] * 3, [])
+    card = replace(model.card, calibration=calibration, trained_on=record)
+    path = own_store / "full.onnx"
+    write_model(path, model.network, card)
+    text = " ".join(facewise("models", "show", "full").out.split())
+    for told in ("true FMR", "another group's", "0.005 to 0.02", "0 to 0.03", "100 same pairs"):
+        assert told in text
+    assert "where half of the pairs are: 0.01 at similarity 0.270, 0.5 at similarity 0.500, 0.99 at" in text
+    for told, place in ((0.01, 0.270), (0.5, 0.5), (0.99, 0.730)):
+        assert calibration.probability_at(place) == pytest.approx(told, abs=2e-3)
+    assert "none below 0.00091 or above 1 - 0.00012" in text
+    assert "3 photos, 2 people by name; kept as hashes" in text
+    told = facewise("models", "show", "full", "--json").json
+    assert told["trained_on"] == {"photos": 3, "people": 2, "listed": True}
+    assert told["calibration"]["score_map"]["slope"] == 20
+    # Half of the pairs need not be of one person, and not every probability need be within reach.
+    rare = replace(calibration, score_map=replace(scale, prior=0.01, low=-2.0, high=5.0))
+    many = TrainedOn.of(3, ["ann"], [], [], most=2)
+    write_model(path, model.network, replace(card, calibration=rare, trained_on=many))
+    text = " ".join(facewise("models", "show", "full").out.split())
+    assert "where 0.01 of the pairs are: 0.01 at similarity 0.500, 0.5 at similarity 0.730." in text
+    assert rare.probability_at(0.73) == pytest.approx(0.5, abs=2e-2)
+    assert "3 photos, 1 person by name; too many to list" in text
+
+
+def test_show_says_what_a_file_has_not(facewise):
+    text = " ".join(facewise("models", "show", "calibrated").out.split())
+    assert "not recorded, so a test set cannot be checked" in text
+    assert "No probabilities" in text
+    assert text.count("not recorded") == 1 + 2 * 3  # three points without two intervals
+    assert facewise("models", "show", "calibrated", "--json").json["trained_on"] is None
+    detector = facewise("models", "show", "retinaface-mobilenet025").out
+    assert "retinaface" in detector
+    assert "decisions" not in detector
 
 
 def test_verify(facewise, own_store):

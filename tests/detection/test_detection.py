@@ -509,3 +509,17 @@ def test_landmarks_are_in_the_order_of_the_contract(detector: OnnxDetector, draw
     assert x[3] < x[4]
     assert max(y[0], y[1]) < y[2] < min(y[3], y[4])
     np.testing.assert_allclose((face.landmarks - (150, 120)) / 100, LANDMARKS, atol=0.01)
+
+
+def test_probabilities_of_no_face_and_of_a_face() -> None:
+    """yakhyo's exports of RetinaFace give both."""
+    rng = np.random.default_rng(3)
+    count = anchors_of((64, 96))
+    offsets, points = (rng.normal(0, 1, (2, count, n)).astype(np.float32) for n in (4, 10))
+    scores = rng.uniform(0, 1, (2, count)).astype(np.float32)
+    decode = make_decoder(OPTIONS).decode
+    both = decode([offsets, np.stack([1 - scores, scores], axis=-1), points], (64, 96), 0.6)
+    for one, other in zip(decode([offsets, scores, points], (64, 96), 0.6), both, strict=True):
+        np.testing.assert_array_equal(one.scores, other.scores)
+        np.testing.assert_array_equal(one.boxes, other.boxes)
+        np.testing.assert_array_equal(one.landmarks, other.landmarks)

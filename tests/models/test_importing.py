@@ -125,7 +125,9 @@ def test_a_detector_checkpoint_from_data_parallel(tmp_path: Path, detector_state
             np.testing.assert_allclose(got, want.numpy(), atol=2e-4 * scale)
 
 
-@pytest.mark.parametrize("wrapper", ["state_dict", "net_state_dict", "model_state_dict", "model"])
+@pytest.mark.parametrize(
+    "wrapper", ["state_dict", "net_state_dict", "model_state_dict", "state_dict_backbone", "model"]
+)
 def test_checkpoints_that_wrap_their_weights(
     tmp_path: Path, embedder_state: dict[str, Tensor], wrapper: str
 ) -> None:
@@ -418,13 +420,4 @@ def test_the_public_checkpoints(real_models: SimpleNamespace) -> None:
         "mobilefacenet-foamliu",
         "Apache-2.0",
     )
-    assert set(FAMILIES) == {detector.name, embedder.name}
-
-
-@pytest.mark.real
-def test_a_checkpoint_of_another_network_is_refused_with_its_keys_named(shared: Path, tmp_path: Path) -> None:
-    checkpoint = shared / "models" / "mobilefacenet_xiaoccer_068.ckpt"
-    if not checkpoint.is_file():
-        pytest.skip(f"real data: FACEWISE_TEST_DATA {checkpoint} not found")
-    with pytest.raises(ModelError, match=r"no family|does not fit the network"):
-        import_checkpoint(checkpoint, tmp_path)
+    assert {detector.name, embedder.name} <= set(FAMILIES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from contextlib import nullcontext
@@ -17,6 +16,7 @@ from facewise.cli.evaluate_leaks import OnLeaks, TrainedOnRuns, find_leaks, leak
 from facewise.cli.evaluate_models import Cache, about_run, tell_unreadable
 from facewise.cli.options import Detector, Flip, Json, Provider, Threads, given_path, load_pipeline
 from facewise.cli.output import check_output_file, count, print_json, progress_bar, say, table, tell
+from facewise.cli.show_model import ANOTHER_GROUP, POINTS, interval, probability_text
 
 if TYPE_CHECKING:
     from facewise.evaluation.calibrate_model import ModelCalibration
@@ -185,33 +185,18 @@ def _print(result: ModelCalibration, pipeline: Pipeline, seconds: float) -> None
             f"{point.fmr:g}",
             f"{point.threshold:.4f}",
             f"{point.measured_fmr:.3g}",
-            _two(rates.fmr.interval),
-            _two(rates.fmr.elsewhere),
+            interval(rates.fmr.interval),
+            interval(rates.fmr.elsewhere),
             f"{point.fnmr:.4f}",
-            _two(rates.fnmr.interval),
+            interval(rates.fnmr.interval),
         )
         for point, rates in zip(measured.thresholds, measured.rates, strict=True)
     ]
-    names = ("FMR", "threshold", "measured", "true FMR", "another group's", "FNMR", "true FNMR")
-    table("", names, rows, right=range(7))
+    table("", POINTS, rows, right=range(len(POINTS)))
     for unset in measured.unset:
         say(f"No threshold at FMR {unset.fmr:g}: {unset.reason}.")
-    scale = measured.score_map
-    at = [(math.log(p / (1 - p)), p) for p in (0.01, 0.5, 0.99)]
-    told = ", ".join(
-        f"{p:g} at similarity {(logit - scale.offset) / scale.slope:.3f}"
-        for logit, p in at
-        if scale.low <= logit <= scale.high
-    )
-    say(f"Probability of one person, where half of the pairs are: {told}.")
-    say(
-        f"95% intervals resample {result.resampled}. Another group's: the FMR measured on as many other "
-        "people lies there."
-    )
-
-
-def _two(limits: tuple[float, float]) -> str:
-    return f"{limits[0]:.3g} to {limits[1]:.3g}"
+    say(probability_text(measured.score_map))
+    say(f"95% intervals resample {result.resampled}. {ANOTHER_GROUP}")
 
 
 def _tell_faceless(photos: tuple[str, ...]) -> None:

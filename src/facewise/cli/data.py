@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from facewise.data.source import Source
     from facewise.data.split import Split
     from facewise.data.suspects import Suspects
+    from facewise.geometry import Cut
 
 app = typer.Typer(help="Make, inspect, split and align datasets.", no_args_is_help=True)
 
@@ -139,7 +140,14 @@ def split(
 def prepare(
     dataset: Dataset,
     out: Annotated[Path, typer.Option("--out", help="Folder for the crops, OUT/PERSON/PHOTO.png.")],
-    size: Annotated[int, typer.Option("--size", min=16, max=1024, help="Side of a crop in pixels.")] = 112,
+    size: Annotated[
+        int | None,
+        typer.Option("--size", min=16, max=1024, help="Side of a crop in pixels. (default: 112)"),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--for", help="An embedder: faces are cut as it wants them.", metavar="MODEL"),
+    ] = None,
     format: Annotated[  # noqa: A002  the word for it
         str, typer.Option("--format", help="png, or jpg for a quarter of the size.")
     ] = "png",
@@ -151,6 +159,7 @@ def prepare(
 ) -> None:
     """Cut the main face of every photo, aligned; stopped, it goes on where it was."""
     from facewise.data.prepare import prepare as cut
+    from facewise.geometry import Cut
 
     if format not in ("png", "jpg"):
         usage_error(f"--format is png or jpg, not {format}.")
@@ -158,17 +167,26 @@ def prepare(
         usage_error(
             f"--out {out} lies inside {dataset}, where the crops would count as photos: name another."
         )
+    if model is not None and size is not None:
+        usage_error("--for gives the size as well: leave --size out.")
     source = _open(dataset)
     pipeline = load_pipeline(
         detector=detector, embed=False, provider=provider, threads=threads, min_face=min_face
     )
+    how = _cut_of(model) if model is not None else Cut(size or 112)
     with progress_bar("Preparing", len(source.keys)) as done:
-        made = cut(source, pipeline, size, out, done, format=format, processes=True)  # type: ignore[arg-type]
+        made = cut(source, pipeline, how, out, done, format=format, processes=True)  # type: ignore[arg-type]
     bad = BadItems("photo")
     for photo in made.of("unreadable"):
         bad.add(photo.key, photo.error)
     _print_prepared(made, json=json, bad=bad.items)
     bad.finish(len(made.photos) - len(bad.items))
+
+
+def _cut_of(model: str) -> Cut:
+    from facewise.models import find_model
+
+    return find_model(model, kind="embedder").card.preprocess.cut
 
 
 def _open(path: Path) -> Source:

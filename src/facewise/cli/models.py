@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from facewise.cli.import_models import import_model
 from facewise.cli.options import Json
 from facewise.cli.output import count, err, print_json, say, table, tell
 from facewise.cli.quantize import quantize
+from facewise.cli.show_model import show
 
 app = typer.Typer(help="Look after the models.", no_args_is_help=True)
 app.command()(quantize)
+app.command()(show)
+app.command("import")(import_model)
 
 
 @app.command("list")
@@ -50,98 +53,6 @@ def list_models(
         tell(f"facewise: {error}")
     if broken:
         raise typer.Exit(3)
-
-
-@app.command()
-def show(
-    name: Annotated[str, typer.Argument(help="A name in the store, or a model file.")], json: Json = False
-) -> None:
-    """All that a model file says of itself."""
-    model = _find(name)
-    if json:
-        print_json(_describe(model))
-        return
-    card, rows = model.card, []
-    for key, value in _describe(model).items():
-        if key not in ("calibration", "training"):
-            rows.append((key, value))
-    rows += [(f"training: {key}", value) for key, value in card.training.items()]
-    table("", ("", ""), rows)
-    if card.calibration is None:
-        say("No calibration: this model gives similarities, but no decisions.")
-        return
-    calibration = card.calibration
-    say(f"Calibrated on {calibration.dataset} {calibration.protocol} with {calibration.detector}, "
-        f"{'with' if calibration.flip else 'without'} flip averaging:")  # fmt: skip
-    points = [
-        (
-            f"{p.fmr:g}",
-            f"{p.threshold:.4f}",
-            f"{p.fnmr:.4f}",
-            f"{p.fnmr_interval[0]:.4f} to {p.fnmr_interval[1]:.4f}",
-        )
-        for p in calibration.thresholds
-    ]
-    table("", ("FMR", "threshold", "FNMR", "95% interval"), points, right=(0, 1, 2, 3))
-
-
-@app.command("import")
-def import_model(
-    checkpoints: Annotated[
-        list[Path],
-        typer.Argument(help="Public PyTorch checkpoints (.pt, .pth, .ckpt).", metavar="CHECKPOINT…"),
-    ],
-    name: Annotated[
-        str | None, typer.Option("--name", help="Name in the store. (default: the family's)")
-    ] = None,
-    to: Annotated[
-        Path | None, typer.Option("--to", help="Folder for the model files. (default: the store)")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Turn public PyTorch checkpoints into model files, with the proof that both give the same numbers."""
-    from facewise.cli.output import BadItems, usage_error
-    from facewise.errors import FacewiseError, ModelError
-    from facewise.models.home import models_folder
-
-    if name is not None and len(checkpoints) > 1:
-        usage_error("--name goes with a single checkpoint.")
-    try:
-        from facewise.models.importing import import_checkpoint
-    except ModuleNotFoundError as error:
-        raise ModelError(
-            f"Importing PyTorch checkpoints needs {error.name}: `pip install facewise[train]`."
-        ) from error
-    bad, done = BadItems("checkpoint"), []
-    for path in checkpoints:
-        try:
-            with err.status(f"Importing {path.name} …"):
-                done.append(import_checkpoint(path, to or models_folder(), name=name))
-        except FacewiseError as error:
-            bad.add(str(path), error)
-    if json:
-        print_json(
-            {
-                "imported": [
-                    {**_describe(i.model), "known_checkpoint": i.known,
-                     "parity": {"max_difference": i.parity.difference, "of_rms": i.parity.relative,
-                                "inputs": i.parity.inputs}}
-                    for i in done
-                ],
-                "bad": bad.items,
-            }
-        )  # fmt: skip
-    for imported in [] if json else done:
-        parity = imported.parity
-        say(f"{imported.model.card.name} ({imported.model.card.kind}) → {imported.model.path}")
-        say(
-            f"  parity with PyTorch on {len(parity.inputs)} inputs: "
-            f"largest difference {parity.difference:.1e}, "
-            f"{parity.relative:.1e} of the output's RMS"
-        )
-        if not imported.known:
-            say("  the file is not one Facewise knows the origin of: its keys fit, its training is unknown")
-    bad.finish(len(done))
 
 
 @app.command()
@@ -223,11 +134,11 @@ def _probe(model: Any) -> None:
     """Load a model and run it once on a grey picture."""
     import numpy as np
 
-    from facewise.detection import OnnxDetector
+    from facewise.detection import load_detector
     from facewise.embedding import Embedder
 
     if model.card.kind == "detector":
-        OnnxDetector(model).detect(np.full((96, 128, 3), 127, dtype=np.uint8))
+        load_detector(model).detect(np.full((96, 128, 3), 127, dtype=np.uint8))
         return
     embedder = Embedder(model)
     embedder.embed(np.full((1, embedder.crop_size, embedder.crop_size, 3), 127, dtype=np.uint8))
@@ -251,6 +162,7 @@ def _find(name: str) -> Any:
 
 def _describe(model: Any) -> dict[str, Any]:
     card = model.card
+    trained = card.trained_on
     return {
         "name": card.name,
         "kind": card.kind,
@@ -265,6 +177,13 @@ def _describe(model: Any) -> dict[str, Any]:
         "embedding_size": card.embedding_size,
         "decoder": card.decoder,
         "training": dict(card.training),
+        "trained_on": None
+        if trained is None
+        else {
+            "photos": trained.photos,
+            "people": trained.people,
+            "listed": trained.listed,
+        },
         "calibration": None if card.calibration is None else card.calibration.to_dict(),
     }
 

@@ -77,6 +77,11 @@ def quantize(
     sample = _sample(original, photos, used + _CHECKED, seed, without, detector)
     held = min(_CHECKED, max(len(sample.images) - used, len(sample.images) // 4))
     checked, calibrated = sample.images[:held], sample.images[held : held + used]
+    if original.card.kind == "detector":
+        from facewise.detection import load_detector
+
+        detecting = load_detector(original)
+        calibrated = [detecting.network_input(photo) for photo in calibrated]
     verdict: list[tuple[Agreement, list[Pace]]] = []
 
     def check(made: ModelFile) -> None:
@@ -108,10 +113,10 @@ def _sample(
                 source, wanted, longest=longest, seed=seed, without=people, progress=done
             )  # fmt: skip
         else:
-            size = original.card.preprocess.size or 112
+            cut = original.card.preprocess.cut
             make: Callable[[], Pipeline] = lambda: Pipeline.load(detector, embed=False)  # noqa: E731
             sample = sample_crops(
-                source, wanted, size, pipeline=make, seed=seed, without=people, progress=done
+                source, wanted, cut, pipeline=make, seed=seed, without=people, progress=done
             )
     reasons = [error for _, error in sample.unreadable]
     reasons += [f"no face was found in {key}." for key in sample.without_face]
@@ -135,14 +140,14 @@ def _compare(original: ModelFile, made: ModelFile, images: list[Image]) -> tuple
     """
     import numpy as np
 
-    from facewise.detection import OnnxDetector
+    from facewise.detection import load_detector
     from facewise.embedding import Embedder
     from facewise.evaluation.agreement import check_agreement, compare_detectors, compare_embedders
     from facewise.evaluation.pace import paces
 
     agreement: Agreement
     if original.card.kind == "detector":
-        agreement = compare_detectors(OnnxDetector(original), OnnxDetector(made), images)
+        agreement = compare_detectors(load_detector(original), load_detector(made), images)
     else:
         before, after = Embedder(original, flip=False), Embedder(made, flip=False)
         agreement = compare_embedders(before, after, np.stack(images))

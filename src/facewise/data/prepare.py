@@ -26,6 +26,7 @@ from facewise.data.prepared import (
 from facewise.data.source import Source
 from facewise.errors import DatasetError, FacewiseError, SettingError
 from facewise.files import one_at_a_time
+from facewise.geometry import Cut
 from facewise.image import source_name
 from facewise.pipeline import PhotoFaces, Pipeline, Steps
 from facewise.types import Image
@@ -74,14 +75,14 @@ class Prepared:
 def prepare(
     source: Source,
     pipeline: Pipeline,
-    size: int,
+    cut: Cut | int,
     out: str | os.PathLike[str],
     progress: Progress = lambda _: None,
     *,
     format: Format = "png",  # noqa: A002  the word for it
     processes: bool = False,
 ) -> Prepared:
-    """Cut the main face of every photo, aligned, into `out/PERSON/PHOTO.png`.
+    """Cut the main face of every photo into `out/PERSON/PHOTO.png`.
 
     What was done is kept in a manifest as it is done: started again after it was stopped, the work goes on
     where it was and ends the same. Photos that were unreadable are tried again.
@@ -89,7 +90,7 @@ def prepare(
     Args:
         source: The photos.
         pipeline: Its detector is used, and its threads.
-        size: Side of a crop in pixels.
+        cut: How faces are cut, such as `Preprocess.cut` of a model; a number is the side of 5-point crops.
         out: A new or empty folder, or one of this work not finished.
         progress: Told as photos are done; those of an earlier run at once.
         format: `png`, without loss, or `jpg` at quality 95, a quarter of the size.
@@ -100,18 +101,21 @@ def prepare(
         FacewiseError: It cannot be written to.
         SettingError: Size or format make no sense.
     """
-    if not 16 <= size <= 1024 or format not in ("png", "jpg"):
+    cut = Cut(cut) if isinstance(cut, int) and cut > 0 else cut
+    size = cut if isinstance(cut, int) else cut.size
+    if isinstance(cut, int) or not 16 <= size <= 1024 or format not in ("png", "jpg"):
         raise SettingError(f"Crops are 16 to 1024 pixels, png or jpg, not {size} and {format}.")
     folder = Path(out)
     detector = pipeline.detector
-    making = Making(size, format, detector.fingerprint, asdict(detector.settings))
+    settings = asdict(detector.settings)
+    making = Making(size, format, detector.fingerprint, settings, cut.alignment, cut.margin)
     _begin(folder, making, source)
     busy = DatasetError(f"{source_name(folder)} is being prepared already; wait for it to end.")
     try:
         with one_at_a_time(folder / ".prepare.lock", busy):
             run = _Run(source, folder, making)
             progress(len(source.keys) - len(run.left))
-            run.work(Pipeline(detector, None, crop_size=size, threads=pipeline.threads), progress, processes)
+            run.work(Pipeline(detector, None, cut=cut, threads=pipeline.threads), progress, processes)
             photos = tuple(run.done[key] for key in source.keys)
             write_manifest(folder, making, len(photos), photos)
     except OSError as error:
@@ -153,7 +157,7 @@ class _Run:
         name = source_name(self.folder)
         if found != self.making:
             raise DatasetError(
-                f"The crops in {name} were made otherwise ({found.size} pixels, {found.format}, "
+                f"The crops in {name} were made otherwise ({found.cut.key} pixels, {found.format}, "
                 f"detector {found.detector[:12]}): name another folder, or delete this one."
             )
         people = dict(zip(self.source.keys, self.source.labels.tolist(), strict=True))

@@ -16,8 +16,9 @@ from typing import Any, Literal
 import numpy as np
 
 from facewise.data.source import FileSource
-from facewise.errors import DatasetError
+from facewise.errors import DatasetError, SettingError
 from facewise.files import write_bytes
+from facewise.geometry import Alignment, Cut
 from facewise.image import source_name
 
 MANIFEST = "manifest.jsonl"
@@ -64,12 +65,32 @@ class Making:
         format: `png` or `jpg`.
         detector: Fingerprint of the detector.
         settings: Of the detector.
+        alignment: How faces were cut, see `facewise.geometry.Cut`.
+        margin: See there.
     """
 
     size: int
     format: str
     detector: str
     settings: dict[str, Any]
+    alignment: Alignment = "5-point"
+    margin: float = 0.0
+
+    @property
+    def cut(self) -> Cut:
+        """How faces were cut.
+
+        Raises:
+            SettingError: There is no such cut.
+        """
+        return Cut(self.size, self.alignment, self.margin)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form; alignment and margin are left out where crops are the plain 5-point ones."""
+        plain = asdict(self)
+        if self.alignment == "5-point":
+            del plain["alignment"], plain["margin"]
+        return plain
 
 
 class PreparedSource(FileSource):
@@ -77,6 +98,7 @@ class PreparedSource(FileSource):
 
     Attributes:
         size: Side of the crops in pixels.
+        cut: How faces were cut.
         without: Keys of the photos that have no crop, for want of a face or because they are unreadable.
     """
 
@@ -91,7 +113,7 @@ class PreparedSource(FileSource):
         labels = np.array([number[photo.person] for photo in cut], np.int64)
         super().__init__(source_name(folder), folder, [photo.key for photo in cut], labels, people)
         self.files = tuple(photo.crop for photo in cut)
-        self.size = making.size
+        self.size, self.cut = making.size, making.cut
         self.without = frozenset(photo.key for photo in photos if not photo.crop)
 
     def path(self, index: int) -> Path:
@@ -144,10 +166,11 @@ def read_manifest(folder: Path) -> tuple[Making, int, list[PreparedPhoto]]:
             raise DatasetError(f"{name} is of another version of Facewise: prepare the photos again.")
         total = int(header.pop("photos"))
         making = Making(**header)
+        _ = making.cut  # it has to make sense
         photos = []
         for number, line in enumerate(lines[1:], start=2):  # noqa: B007  named in the error
             photos.append(_parse(line))
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, SettingError) as error:
         raise DatasetError(f"Line {number} of {name} is damaged: prepare the photos again.") from error
     return making, total, photos
 
@@ -158,7 +181,7 @@ def write_manifest(folder: Path, making: Making, total: int, photos: Iterable[Pr
     Raises:
         FacewiseError: It cannot be written.
     """
-    header = json.dumps({"facewise_prepared": _VERSION, "photos": total, **asdict(making)})
+    header = json.dumps({"facewise_prepared": _VERSION, "photos": total, **making.to_dict()})
     write_bytes(folder / MANIFEST, "".join([header + "\n", *map(manifest_line, photos)]).encode())
 
 

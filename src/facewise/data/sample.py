@@ -18,6 +18,7 @@ from facewise.data.recordsource import RecordSource
 from facewise.data.source import Source
 from facewise.data.store import CropStore
 from facewise.errors import DatasetError, ImageError
+from facewise.geometry import Cut
 from facewise.image import source_name
 from facewise.photos import find_photos
 from facewise.pipeline import Pipeline, Steps
@@ -98,7 +99,7 @@ def sample_photos(
 def sample_crops(
     source: Source,
     count: int,
-    size: int,
+    cut: Cut | int,
     *,
     pipeline: Callable[[], Pipeline],
     seed: int = 0,
@@ -110,19 +111,20 @@ def sample_crops(
     Args:
         source: Photos, or crops already: crops that were prepared, record files, or pictures of that size.
         count: How many; there may be fewer.
-        size: Side of a crop in pixels.
+        cut: How faces are cut; a number is the side of 5-point crops in pixels.
         pipeline: Makes the detector that finds the faces; not called for crops.
         seed: As in `sample_photos`.
         without: As in `sample_photos`.
         progress: As in `sample_photos`.
     """
-    order = _order(source, seed, without)
+    cut = Cut(cut) if isinstance(cut, int) else cut
+    size, order = cut.size, _order(source, seed, without)
     if _are_crops(source, order, size):
         sample = sample_photos(source, count, longest=1 << 30, seed=seed, without=without, progress=progress)
         sample.images = [_of_size(crop, size) for crop in sample.images]
         return sample
     sample, loaded = Sample(), pipeline()
-    finder = Pipeline(loaded.detector, None, crop_size=size, threads=loaded.threads)
+    finder = Pipeline(loaded.detector, None, cut=cut, threads=loaded.threads)
     while order and len(sample.images) < count:
         now, order = order[: count - len(sample.images)], order[count - len(sample.images) :]
         _align(source, now, finder, sample, progress)

@@ -72,7 +72,7 @@ def embed_source(
     """The embedding of every photo's main face.
 
     Args:
-        source: The photos. Crops that are already aligned to the embedder's size are embedded as they are.
+        source: The photos. Crops that were cut as the embedder wants them are embedded as they are.
         pipeline: Detector and embedder.
         progress: Told as photos are done.
         processes: See `Pipeline.read_many`.
@@ -81,7 +81,7 @@ def embed_source(
         (N, D) float32 of unit length; NaN where there is no face or the photo cannot be read.
     """
     vectors = np.full((len(source.keys), pipeline.embedder.embedding_size), np.nan, np.float32)
-    if isinstance(source, PreparedSource) and source.size == pipeline.crop_size:
+    if isinstance(source, PreparedSource) and source.cut == pipeline.cut:
         for start in range(0, len(vectors), _BLOCK):
             _embed_crops(source, pipeline, vectors, range(start, min(start + _BLOCK, len(vectors))))
             progress(min(_BLOCK, len(vectors) - start))

@@ -9,8 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from facewise.boxes import intersection_over_union
 from facewise.errors import ModelError, SettingError
 from facewise.types import Face, FloatArray, Image
+
+Shape = tuple[int | None, ...]
+"""Of an array, None for a length that varies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +93,29 @@ class Detector(Protocol):
 class Decoder(Protocol):
     """Turns one network's outputs into faces."""
 
+    @property
+    def multiple(self) -> int:
+        """Height and width of the network's input are multiples of this."""
+        ...
+
+    def takes_batches(self, outputs: Sequence[Shape]) -> bool:
+        """Whether several photos can share a call, by the outputs a network says it has.
+
+        Args:
+            outputs: Their shapes, None for a length that varies, an empty shape for one not told.
+
+        Raises:
+            ModelError: They cannot be those of this family.
+        """
+        ...
+
     def decode(
         self, outputs: Sequence[NDArray[np.float32]], size: tuple[int, int], score_threshold: float
     ) -> list[RawFaces]:
         """Outputs of a batch → faces above the threshold for each image.
 
         Args:
-            outputs: The network's outputs, (N, …) each.
+            outputs: The network's outputs, (N, …) each, or without N where `takes_batches` says no.
             size: (height, width) of the network's input in pixels.
             score_threshold: Least confidence.
         """
@@ -126,7 +146,8 @@ def make_decoder(options: Mapping[str, Any]) -> Decoder:
     name = str(options.get("name"))
     if name not in _DECODERS:
         raise ModelError(
-            f"Unknown detector family {name!r}; this Facewise knows {', '.join(sorted(_DECODERS))}."
+            f"Unknown detector family {name!r}; on ONNX Runtime this Facewise knows "
+            f"{', '.join(sorted(_DECODERS))}."
         )
     try:
         return _DECODERS[name](options)
@@ -171,14 +192,9 @@ def non_maximum_suppression(
     if first is not None:
         order = np.concatenate([[first], order[order != first]])
     boxes = boxes.astype(np.float64)
-    area = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
     kept = []
     while order.size:
         best, rest = order[0], order[1:]
         kept.append(best)
-        low = np.maximum(boxes[best, :2], boxes[rest, :2])
-        high = np.minimum(boxes[best, 2:], boxes[rest, 2:])
-        shared = np.prod(np.maximum(high - low, 0), axis=1)
-        union = np.maximum(area[best] + area[rest] - shared, 1e-9)
-        order = rest[shared / union <= threshold]
+        order = rest[intersection_over_union(boxes[best], boxes[rest]) <= threshold]
     return np.asarray(kept, dtype=np.intp)

@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
-from facewise.detection.base import (
-    DetectorSettings,
-    RawFaces,
-    main_candidate,
-    make_decoder,
-    non_maximum_suppression,
-)
-from facewise.errors import ModelError
+from facewise.detection.base import DetectorSettings, RawFaces, make_decoder
+from facewise.detection.model_detector import BATCH, ModelDetector, input_of, laid, shrink
 from facewise.models.file import ModelFile
 from facewise.network import Network
-from facewise.types import Face, Image
-
-_BATCH = 8
-"""Photos a network call at most: it bounds memory."""
-
-_CANDIDATES = 5000
-"""Anchors kept for suppression at most, the most confident ones."""
-
-_SECOND_LOOK = 320
-"""Where nothing is found, photos larger than this are looked at once more at this size: a face that fills a
-large photo is beyond the largest anchor, and within it at 320."""
+from facewise.types import Image
 
 
-class OnnxDetector:
-    """Scales photos down to the working size, runs the network, decodes, suppresses, maps back.
+class OnnxDetector(ModelDetector):
+    """Runs the network and decodes what it gives.
+
+    Photos are laid into the upper left of a black canvas where the network needs other sizes than theirs: a
+    multiple of its strides, or the one size that its file fixes. It gets as many photos a call as it takes.
 
     Args:
         model: A model file of kind `"detector"`.
@@ -41,7 +27,8 @@ class OnnxDetector:
         threads: CPU threads to use; None is all CPUs of this process.
 
     Raises:
-        ModelError: The model is no detector, of an unknown family, or does not load.
+        ModelError: The model is no detector, of an unknown family, not of the family it says, or does not
+            load.
     """
 
     def __init__(
@@ -52,97 +39,45 @@ class OnnxDetector:
         provider: str = "cpu",
         threads: int | None = None,
     ) -> None:
-        if model.card.kind != "detector" or model.card.decoder is None:
-            raise ModelError(f"{model.path} is not a detector.")
-        self.model = model
-        self.settings = settings or DetectorSettings()
-        self.decoder = make_decoder(model.card.decoder)
+        super().__init__(model, settings)
+        self.decoder = make_decoder(model.card.decoder or {})
         self.network = Network(model, provider=provider, threads=threads)
+        self.provider = provider
+        self._photos, self._height, self._width = input_of(model, self.network.input_shape)
+        batches = self.decoder.takes_batches(self.network.output_shapes)
+        self._batch = (self._photos or BATCH) if batches else 1
 
     @property
-    def name(self) -> str:
-        """Name of the model."""
-        return self.model.card.name
+    def batch(self) -> int:
+        """See `ModelDetector.batch`."""
+        return self._batch
 
     @property
-    def fingerprint(self) -> str:
-        """Which model found a face."""
-        return self.model.fingerprint
+    def within(self) -> tuple[int | None, int | None]:
+        """See `ModelDetector.within`: the size that the file fixes."""
+        return self._height, self._width
 
-    @property
-    def provider(self) -> str:
-        """The provider in use."""
-        return self.network.provider
-
-    def detect(self, image: Image, *, threads: int | None = None) -> list[Face]:
-        """See `Detector.detect`."""
-        return self.detect_batch([image], threads=threads)[0]
-
-    def detect_batch(self, images: Sequence[Image], *, threads: int | None = None) -> list[list[Face]]:
-        """See `Detector.detect_batch`."""
-        found = self._look(images, self.settings.max_size, threads)
-        again = [
-            i
-            for i, faces in enumerate(found)
-            if not faces and min(max(images[i].shape[:2]), self.settings.max_size) > _SECOND_LOOK
-        ]
-        if again:
-            for i, faces in zip(
-                again, self._look([images[i] for i in again], _SECOND_LOOK, threads), strict=True
-            ):
-                found[i] = faces
-        return found
-
-    def _look(self, images: Sequence[Image], max_size: int, threads: int | None) -> list[list[Face]]:
-        working = [_shrink(image, max_size) for image in images]
-        groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        for i, image in enumerate(working):
-            groups[image.shape].append(i)
-        found: list[list[Face]] = [[] for _ in images]
-        for members in groups.values():
-            for start in range(0, len(members), _BATCH):
-                chunk = members[start : start + _BATCH]
-                for i, raw in zip(chunk, self._run([working[i] for i in chunk], threads), strict=True):
-                    found[i] = self._finish(raw, images[i].shape[:2], working[i].shape[:2])
-        return found
+    def network_input(self, photo: Image) -> Image:
+        """See `ModelDetector.network_input`."""
+        working = shrink(photo, self.settings.max_size, self.within)
+        return laid(working, *self._size(working))
 
     def _run(self, images: Sequence[Image], threads: int | None) -> list[RawFaces]:
         network = self.network.single if threads == 1 else self.network
-        outputs = network.run(self.model.card.preprocess(np.stack(images)))
-        height, width = images[0].shape[:2]
-        return self.decoder.decode(outputs, (height, width), self.settings.score_threshold)
+        canvas = self._canvas(images)
+        outputs = network.run(self.model.card.preprocess(canvas))
+        size = (canvas.shape[1], canvas.shape[2])
+        return self.decoder.decode(outputs, size, self.settings.score_threshold)[: len(images)]
 
-    def _finish(self, raw: RawFaces, photo: tuple[int, ...], working: tuple[int, ...]) -> list[Face]:
-        """Drop what is too small or not finite, choose the main face, suppress doubles, in photo pixels."""
-        scale = np.array([photo[1] / working[1], photo[0] / working[0]], dtype=np.float32)
-        boxes, landmarks = raw.boxes * np.tile(scale, 2), raw.landmarks * scale
-        sides = (boxes[:, 2:] - boxes[:, :2]).min(axis=1)
-        usable = np.flatnonzero(
-            np.isfinite(boxes).all(axis=1)
-            & np.isfinite(landmarks).all(axis=(1, 2))
-            & (sides > 0)
-            & (sides >= self.settings.min_face)
-        )
-        # A photo of noise can pass thousands of anchors; suppression is quadratic in them.
-        usable = usable[np.argsort(-raw.scores[usable], kind="stable")[:_CANDIDATES]]
-        if not usable.size:
-            return []
-        boxes, scores, landmarks = boxes[usable], raw.scores[usable], landmarks[usable]
-        # The main face is chosen before suppression and leads it: its landmarks are then those of the
-        # candidate nearest the middle of the face, not of whichever neighbour scored a thousandth more.
-        main = main_candidate(boxes, scores, photo)
-        kept = non_maximum_suppression(boxes, scores, self.settings.nms_threshold, first=main)
-        return [
-            Face(box=boxes[k], score=float(scores[k]), landmarks=landmarks[k])
-            for k in kept[: self.settings.max_faces]
-        ]
+    def _canvas(self, images: Sequence[Image]) -> Image:
+        """(N, H, W, 3) of the numbers the network takes; what is no photo is black."""
+        size = self._size(images[0])
+        laid_out = [laid(image, *size) for image in images]
+        missing = (self._photos or len(images)) - len(images)
+        return np.stack(laid_out + [np.zeros_like(laid_out[0])] * missing)
 
-
-def _shrink(image: Image, max_size: int) -> Image:
-    """The photo itself, or scaled down so that its longer side is `max_size`."""
-    height, width = image.shape[:2]
-    longer = max(height, width)
-    if longer <= max_size:
-        return image
-    size = (max(1, round(width * max_size / longer)), max(1, round(height * max_size / longer)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    def _size(self, image: Image) -> tuple[int, int]:
+        """(height, width) of the network's input for a photo of working size."""
+        step = self.decoder.multiple
+        rows, columns = (math.ceil(side / step) * step for side in image.shape[:2])
+        return self._height or rows, self._width or columns

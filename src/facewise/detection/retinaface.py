@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facewise.detection.base import RawFaces, register_decoder
+from facewise.detection.base import RawFaces, Shape, register_decoder
 from facewise.errors import ModelError
 from facewise.types import FloatArray
 
@@ -21,6 +21,8 @@ from facewise.types import FloatArray
 @register_decoder("retinaface")
 class RetinaFaceDecoder:
     """Outputs: box offsets (N, A, 4), face probability (N, A), landmark offsets (N, A, 10).
+
+    The probabilities may also be (N, A, 2), of no face and of a face, as in yakhyo's exports.
 
     Args:
         options: `strides` (S,), `min_sizes` (S lists of anchor sides in pixels), `variances` (2,).
@@ -35,11 +37,22 @@ class RetinaFaceDecoder:
         if not all(s > 0 for s in self.strides):
             raise ValueError("a stride is not positive")
 
+    @property
+    def multiple(self) -> int:
+        """See `Decoder.multiple`: any size will do, anchors are laid past the edge."""
+        return 1
+
+    def takes_batches(self, outputs: Sequence[Shape]) -> bool:  # noqa: ARG002  all that are known do
+        """See `Decoder.takes_batches`."""
+        return True
+
     def decode(
         self, outputs: Sequence[NDArray[np.float32]], size: tuple[int, int], score_threshold: float
     ) -> list[RawFaces]:
         """See `Decoder.decode`."""
         anchors = anchors_of(size, self.strides, self.min_sizes)
+        if len(outputs) == 3 and outputs[1].shape[2:] == (2,):
+            outputs = [outputs[0], outputs[1][..., 1], outputs[2]]
         expected = [(len(anchors), 4), (len(anchors),), (len(anchors), 10)]
         if [out.shape[1:] for out in outputs] != expected:
             raise ModelError(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewise.boxes import intersection_over_union
-from facewise.detection import OnnxDetector
+from facewise.detection import Detector
 from facewise.embedding import Embedder
 from facewise.errors import DatasetError, ModelError
 from facewise.types import Face, Image
@@ -126,9 +126,7 @@ def compare_embedders(original: Embedder, other: Embedder, crops: NDArray[np.uin
     return EmbeddingAgreement(len(crops), float(cosines.mean()), low, float(cosines.min()))
 
 
-def compare_detectors(
-    original: OnnxDetector, other: OnnxDetector, photos: Sequence[Image]
-) -> DetectionAgreement:
+def compare_detectors(original: Detector, other: Detector, photos: Sequence[Image]) -> DetectionAgreement:
     """Look for faces in the same photos with both, at the same settings.
 
     Raises:

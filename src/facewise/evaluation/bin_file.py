@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from facewise.data.bin import BinPairs
 from facewise.data.lfw import Pair
 from facewise.embedding import Embedder
-from facewise.errors import DatasetError
+from facewise.errors import DatasetError, SettingError
 from facewise.evaluation.cache import FaceCache
 from facewise.evaluation.crops import embed_crops
 from facewise.evaluation.embedded import Progress
@@ -127,7 +127,13 @@ def evaluate_bin(
 
     Raises:
         DatasetError: The file's pairs leave one kind out.
+        SettingError: The model cuts faces by their box, and these are 5-point crops.
     """
+    if embedder.cut.alignment != "5-point":
+        raise SettingError(
+            f"The model {embedder.name} cuts faces by the detector's box, and {data.name} holds 5-point "
+            "crops; measure it on photos, with `facewise eval lfw` or `eval pairs`."
+        )
     keys, unique = _names(data), list(images_of_bin(data).values())
     names = [f"image {i} of {data.name}" for i in unique]
     done = embed_crops(embedder, [data.contents[i] for i in unique], names, cache=cache, progress=progress)

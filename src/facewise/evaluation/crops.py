@@ -12,7 +12,7 @@ from facewise.embedding import Embedder
 from facewise.errors import FacewiseError, ImageError
 from facewise.evaluation.cache import FaceCache
 from facewise.evaluation.embedded import EmbeddedPhoto, Progress, embed_photos, embedder_key
-from facewise.geometry import align, template
+from facewise.geometry import Cut, align, template
 from facewise.image import content_hash, decode, load
 from facewise.network import default_threads
 from facewise.pipeline import Pipeline
@@ -52,7 +52,8 @@ def embed_crops(
 ) -> list[EmbeddedPhoto]:
     """The embedding of every crop; the same content is embedded once.
 
-    Crops of another size than the embedder's are brought to it by the landmarks their own size has.
+    Crops of another size than the embedder's are brought to it: 5-point ones by the landmarks their own size
+    has, those of the box by resizing them.
 
     Args:
         embedder: Its flip setting is used.
@@ -105,15 +106,15 @@ def _hash(crop: Path | bytes) -> tuple[str, FacewiseError | None]:
 def _read(crops: Sequence[tuple[Path | bytes, str]], embedder: Embedder) -> Iterator[Image | FacewiseError]:
     def read(crop: tuple[Path | bytes, str]) -> Image | FacewiseError:
         try:
-            return _of_size(decode(load(crop[0]), name=crop[1]), embedder.crop_size, crop[1])
+            return _of_size(decode(load(crop[0]), name=crop[1]), embedder.cut, crop[1])
         except ImageError as error:
             return error
 
     return side_by_side(read, crops, default_threads())
 
 
-def _of_size(image: Image, size: int, name: str) -> Image:
-    """The crop in the size asked for.
+def _of_size(image: Image, cut: Cut, name: str) -> Image:
+    """The crop in the size of the cut it was made by.
 
     Raises:
         ImageError: It is not square, so it is no aligned crop.
@@ -121,4 +122,8 @@ def _of_size(image: Image, size: int, name: str) -> Image:
     height, width = image.shape[:2]
     if height != width:
         raise ImageError(f"{name} is {width}×{height} pixels, no square crop; align it first.")
-    return image if height == size else align(image, template(height), size)
+    if height == cut.size:
+        return image
+    if cut.alignment == "5-point":
+        return align(image, template(height), cut.size)
+    return np.asarray(Cut(cut.size, "box").of(image, [[0, 0, width, height]], None)[0])

@@ -155,9 +155,9 @@ def _hash(path: Path) -> tuple[str, FacewiseError | None]:
 
 
 def detector_key(pipeline: Pipeline) -> str:
-    """What decides a crop: the detector, its settings, and the size of the crop."""
+    """What decides a crop: the detector, its settings, and the cut."""
     settings = json.dumps(asdict(pipeline.detector.settings), sort_keys=True)
-    text = f"{pipeline.detector.fingerprint} {settings} {pipeline.crop_size}"
+    text = f"{pipeline.detector.fingerprint} {settings} {pipeline.cut.key}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -70,7 +70,14 @@ def embed_landmarked(
 
     Raises:
         ModelError: A network fails, or gives a vector that has no direction.
+        SettingError: A model cuts faces by their box, which is not given.
     """
+    for embedder in embedders:
+        if embedder.cut.alignment != "5-point":
+            raise SettingError(
+                f"The model {embedder.name} cuts faces by the detector's box, and here only landmarks are "
+                "given; name a model for 5-point crops."
+            )
     read = list(side_by_side(_load, photos, threads))
     keys = [_key(photo.digest, marks) for photo, marks in zip(read, landmarks, strict=True)]
     errors = {i: photo.error for i, photo in enumerate(read) if photo.error is not None}

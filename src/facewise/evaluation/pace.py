@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facewise.detection import OnnxDetector
+from facewise.detection import load_detector
 from facewise.embedding import Embedder
 from facewise.models.file import ModelFile
 from facewise.network import default_threads
@@ -42,7 +42,7 @@ def paces(
     rounds: int = 5,
     threads: Sequence[int] | None = None,
 ) -> list[Pace]:
-    """Time two models of one kind, through `Embedder.embed` or `OnnxDetector.detect`.
+    """Time two models of one kind, through `Embedder.embed` or `Detector.detect`.
 
     Args:
         original: A model.
@@ -88,5 +88,5 @@ def _work(model: ModelFile, images: Sequence[Image], threads: int) -> Callable[[
     if model.card.kind == "embedder":
         embedder, crops = Embedder(model, flip=False, threads=threads), np.stack(list(images))
         return lambda: embedder.embed(crops)
-    detector = OnnxDetector(model, threads=threads)
+    detector = load_detector(model, threads=threads)
     return lambda: [detector.detect(photo) for photo in images]

@@ -60,7 +60,8 @@ def quantize(
         path: Where the new model goes; its name is the file's, without `.onnx`.
         to: A key of `FORMATS`.
         photos: What int8 is calibrated on, (H, W, 3) RGB uint8: aligned crops for an embedder, whole photos
-            for a detector. A hundred of many people and all sorts of light are plenty.
+            for a detector, of a size it takes (`ModelDetector.network_input`). A hundred of many people and
+            all sorts of light are plenty.
         check: Called with the new model before it takes its place; what it raises, keeps it from there.
 
     Raises:
@@ -96,6 +97,11 @@ def refuse(original: ModelFile, path: Path, to: str) -> None:
         )
     if is_reduced(original.network):
         raise ModelError(f"{card.name} is quantised already: quantise the float32 model it was made from.")
+    if (card.decoder or {}).get("name") == "yunet" and to != "fp16":
+        raise ModelError(
+            f"{card.name} runs in OpenCV, which cannot run a YuNet in {to}: fp16 is what it can be "
+            "quantised to."
+        )
     if path.resolve() == original.path.resolve():
         raise SettingError(f"{path} is the model itself: name another file for the quantised one.")
 

@@ -57,6 +57,11 @@ class Teacher(Protocol):
         ...
 
     @property
+    def preprocess(self) -> Preprocess:
+        """How crops become its input."""
+        ...
+
+    @property
     def facts(self) -> dict[str, str]:
         """Its name, and what tells it from others of that name."""
         ...
@@ -84,14 +89,14 @@ class CheckpointTeacher:
         self, path: Path, device: torch.device, hints: Sequence[str] = (), precision: str = "bf16"
     ) -> None:
         state = load_state(path)
-        name = recognise(state)
-        card = FAMILIES[name].card
+        family = FAMILIES[recognise(state)]
+        card = family.card
         if card.kind != "embedder" or card.embedding_size is None:
             raise ModelError(f"{path} is a {card.kind}; a teacher has to be an embedder.")
-        network = FAMILIES[name].build()
-        load_strictly(network, state)
+        network = family.build()
+        load_strictly(network, family.take(state))
         self.embedding_size: int = card.embedding_size
-        self.facts = {"name": name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        self.facts = {"name": family.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
         self.device, self.precision, self.preprocess = device, precision, card.preprocess
         self.network = network.to(device).eval().requires_grad_(requires_grad=False)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -129,6 +134,7 @@ class ModelTeacher:
     def __init__(self, name: str, device: torch.device, *, flip: bool = False, provider: str = "cpu") -> None:
         self.embedder = Embedder(find_model(name, kind="embedder"), flip=flip, provider=provider)
         self.embedding_size = self.embedder.embedding_size
+        self.preprocess = self.embedder.model.card.preprocess
         self.facts = {"name": self.embedder.name, "sha256": self.embedder.fingerprint}
         self.device = device
 
@@ -143,6 +149,7 @@ class _Flipped:
 
     def __init__(self, teacher: Teacher) -> None:
         self.teacher, self.embedding_size, self.facts = teacher, teacher.embedding_size, teacher.facts
+        self.preprocess = teacher.preprocess
 
     def __call__(self, crops: NDArray[np.uint8]) -> Answer:
         mirrored = self.teacher(np.ascontiguousarray(crops[:, :, ::-1])).embeddings
@@ -160,23 +167,33 @@ class Distiller:
             of nobody until it is set.
     """
 
-    def __init__(self, config: Distillation, device: torch.device, precision: str = "bf16") -> None:
+    def __init__(
+        self,
+        config: Distillation,
+        device: torch.device,
+        precision: str = "bf16",
+        preprocess: Preprocess | None = None,
+    ) -> None:
         """Open the teachers.
 
         Args:
             config: Which, and how.
             device: Where the student runs.
             precision: Of teachers that are checkpoints.
+            preprocess: The student's; None is that of a network trained from scratch.
 
         Raises:
             ModelError: A teacher cannot be used.
-            SettingError: A hint is of no module, or no teacher can give hints.
+            SettingError: A hint is of no module, no teacher can give hints, or a teacher takes other crops.
         """
         self.config, self.class_of = config, np.empty(0, np.int64)
         self.teachers = [
             _open(name, config, device, tuple(config.hints.values()) if i == 0 else (), precision)
             for i, name in enumerate(config.teachers)
         ]
+        if preprocess is not None:
+            for teacher in self.teachers:
+                _refuse_other_crops(teacher, preprocess)
         self.embedding_size = sum(teacher.embedding_size for teacher in self.teachers)
         self._own: dict[str, Tensor] = {}
         self._forced: dict[str, Tensor] = {}
@@ -193,10 +210,11 @@ class Distiller:
             SettingError: It has no module of such a name, or embeddings of another size than the teachers'.
         """
         size = int(student.embedding_size)  # type: ignore[arg-type]  # what every backbone has
-        if size != self.embedding_size:
+        if self.config.embedding and size != self.embedding_size:
             raise SettingError(
                 f"The student's embeddings have {size} numbers and the teachers' {self.embedding_size} "
-                f"together; set backbone.embedding_size={self.embedding_size}."
+                f"together; set backbone.embedding_size={self.embedding_size}, or with a student that is "
+                "fine-tuned distill.embedding=0 distill.relations=1, which compares what both say of pairs."
             )
         for name in self.config.hints:
             find_module(student, name, "the student").register_forward_hook(self._watches(name))
@@ -276,7 +294,9 @@ class Distiller:
         """
         config, target = self.config, answer.embeddings
         student = F.normalize(embeddings.float(), dim=1)
-        loss = config.embedding * (1.0 - (student * target).sum(1)).mean()
+        loss = student.new_zeros(())
+        if config.embedding:
+            loss = config.embedding * (1.0 - (student * target).sum(1)).mean()
         if config.relations:
             loss = loss + config.relations * F.mse_loss(student @ student.T, target @ target.T)
         if config.hints and config.hint:
@@ -333,6 +353,17 @@ def _open(
             f"distill.hints need a PyTorch checkpoint as the first teacher; {name} is a model file."
         )
     return ModelTeacher(name, device, flip=config.flip)
+
+
+def _refuse_other_crops(teacher: Teacher, student: Preprocess) -> None:
+    """A teacher of faces cut otherwise would be shown what it does not know; another size is resized."""
+    own, theirs = student.cut, teacher.preprocess.cut
+    if (own.alignment, own.margin) != (theirs.alignment, theirs.margin):
+        raise SettingError(
+            f"The teacher {teacher.facts['name']} takes faces cut by {theirs.alignment}, margin "
+            f"{theirs.margin:.3g}, and the student by {own.alignment}, margin {own.margin:.3g}: a "
+            "teacher has to see the same crops."
+        )
 
 
 def _relative_error(own: Tensor, theirs: Tensor) -> Tensor:

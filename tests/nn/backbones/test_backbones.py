@@ -15,6 +15,9 @@ from facewise.models.export import check_parity, export_onnx
 from facewise.nn.backbones import BACKBONES, BackboneInfo, info
 
 NAMES = (
+    "adaface-ir101",
+    "adaface-ir18",
+    "adaface-ir50",
     "inception-resnet-v1",
     "ir50",
     "iresnet100",
@@ -42,6 +45,8 @@ LIGHT = {"mobilefacenet", "resnet18", "vit-tiny"}
 
 
 DEEP = {
+    "adaface-ir50",
+    "adaface-ir101",
     "iresnet34",
     "iresnet50",
     "iresnet100",
@@ -92,7 +97,7 @@ def trained_for_a_while(name: str, side: int, **options: object) -> nn.Module:
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1, generator=generator)
             module.running_var.uniform_(0.5, 1.5, generator=generator)
-            if module.weight.requires_grad:
+            if module.affine and module.weight.requires_grad:
                 module.weight.data.uniform_(0.5, 1, generator=generator)
     return network.eval()
 

@@ -1,0 +1,102 @@
+"""`facewise models show`, and how a calibration is told."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from facewise.cli.options import Json
+from facewise.cli.output import count, print_json, say, table
+
+if TYPE_CHECKING:
+    from facewise.models import Calibration
+    from facewise.models.calibration import Limits
+    from facewise.models.score_map import ScoreMap
+    from facewise.models.trained_on import TrainedOn
+
+POINTS = ("FMR", "threshold", "measured", "true FMR", "another group's", "FNMR", "true FNMR")
+"""Columns of a table of operating points."""
+
+ANOTHER_GROUP = "Another group's: the FMR measured on as many other people lies there."
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="A name in the store, or a model file.")], json: Json = False
+) -> None:
+    """All that a model file says of itself."""
+    from facewise.cli.models import _describe, _find
+
+    model = _find(name)
+    facts = _describe(model)
+    if json:
+        print_json(facts)
+        return
+    card = model.card
+    rows = [(k, v) for k, v in facts.items() if k not in ("calibration", "training", "trained_on")]
+    rows += [(f"training: {key}", value) for key, value in card.training.items()]
+    rows.append(("trained on", _trained_on(card.trained_on)))
+    table("", ("", ""), rows)
+    if card.calibration is not None:
+        _print_calibration(card.calibration)
+    elif card.kind == "embedder":
+        say("No calibration: this model gives similarities, but no decisions.")
+
+
+def interval(limits: Limits | None) -> str:
+    """Both ends of an interval; one that a file of an older Facewise has not is said to be missing."""
+    return "not recorded" if limits is None else f"{limits[0]:.3g} to {limits[1]:.3g}"
+
+
+def probability_text(scale: ScoreMap) -> str:
+    """At which similarities a pair is of one person with a probability of 0.01, 0.5 and 0.99."""
+    prior = math.log(scale.prior) - math.log1p(-scale.prior)
+    at = [(math.log(p / (1 - p)) - prior, p) for p in (0.01, 0.5, 0.99)]
+    told = ", ".join(
+        f"{p:g} at similarity {(ratio - scale.offset) / scale.slope:.3f}"
+        for ratio, p in at
+        if scale.low <= ratio <= scale.high
+    )
+    share = "half" if scale.prior == 0.5 else f"{scale.prior:g}"
+    return f"Probability of one person, where {share} of the pairs are: {told or 'none of 0.01, 0.5, 0.99'}."
+
+
+def _trained_on(record: TrainedOn | None) -> str:
+    if record is None:
+        return "not recorded, so a test set cannot be checked for it"
+    # People without a name, as those a data set only numbers, are in the photos and not in this count.
+    people = count(record.people, "person by name", "people by name")
+    what = f"{count(record.photos, 'photo')}, {people}"
+    if not record.listed:
+        return f"{what}; too many to list, so test sets are checked for the names alone"
+    return f"{what}; kept as hashes, which test sets are checked for"
+
+
+def _print_calibration(calibration: Calibration) -> None:
+    say(
+        f"Calibrated on {calibration.dataset} {calibration.protocol} with {calibration.detector}, "
+        f"{'with' if calibration.flip else 'without'} flip averaging; {calibration.genuine:,} same pairs and "
+        f"{calibration.impostors:,} different ones:"
+    )
+    rows = [
+        (
+            f"{point.fmr:g}",
+            f"{point.threshold:.4f}",
+            f"{point.measured_fmr:.3g}",
+            interval(point.fmr_interval),
+            interval(point.fmr_elsewhere),
+            f"{point.fnmr:.4f}",
+            interval(point.fnmr_interval),
+        )
+        for point in calibration.thresholds
+    ]
+    table("", POINTS, rows, right=range(len(POINTS)))
+    say(f"95% intervals. {ANOTHER_GROUP}")
+    scale = calibration.score_map
+    if scale is None:
+        say("No probabilities: this calibration has thresholds alone.")
+        return
+    say(probability_text(scale))
+    least, most = scale.probability(-math.inf), scale.probability(math.inf)
+    say(f"Its data can support none below {least:.2g} or above 1 - {1 - most:.2g}.")
