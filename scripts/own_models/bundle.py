@@ -8,6 +8,7 @@ from facewise.errors import ModelError
 from facewise.files import write_bytes
 from facewise.models.bundled import BUNDLED_MODELS
 from facewise.models.file import read_model
+from facewise.models.weights import weights_beside
 
 MOST = 7_000_000
 """Bytes of all bundled models together: the package is to stay small."""
@@ -29,10 +30,14 @@ def bundle(work: Path, root: Path) -> None:
             raise ModelError(
                 f"{model.card.name} was not measured, so it has no thresholds; run the step measure."
             )
-    size = sum(model.path.stat().st_size for model in models)
+    files = [model.path for model in models]
+    # What the embedder learned, for others to go on training from; of the detector nobody does.
+    files += [weights for model in models if (weights := weights_beside(model.path)).is_file()]
+    size = sum(file.stat().st_size for file in files)
     if size > MOST:
         raise ModelError(f"The models have {size:,} bytes together, more than the {MOST:,} of the package.")
+    for file in files:
+        write_bytes(root / "src/facewise/models/bundled" / file.name, file.read_bytes())
     for model in models:
-        write_bytes(root / "src/facewise/models/bundled" / model.path.name, model.path.read_bytes())
         for page in (work / "cards").glob(f"{model.card.name}.*"):
             write_bytes(root / "docs/models" / page.name, page.read_bytes())

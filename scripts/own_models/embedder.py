@@ -12,7 +12,9 @@ import torch
 from facewise.data.csvfile import csv_source
 from facewise.data.sample import sample_crops
 from facewise.models.file import ModelFile, read_model, write_model
+from facewise.models.pretrained import read_pretrained
 from facewise.models.quantize import quantize
+from facewise.models.weights import weights_beside, write_weights
 from facewise.pipeline import Pipeline
 from facewise.training import train
 from facewise.training.checkpoint import LAST, exists, folder_of
@@ -55,12 +57,24 @@ def train_embedder(listing: Path, checkpoint: Path, work: Path) -> ModelFile:
 
 
 def quantize_embedder(listing: Path, work: Path) -> ModelFile:
-    """The model in int8, at WORK/NAME.onnx: calibrated on crops it was trained on, nobody of View 2."""
+    """The model in int8, at WORK/NAME.onnx: calibrated on crops it was trained on, nobody of View 2.
+
+    Beside it are its weights in 16 bits, for others to go on training from.
+    """
     original, done = read_model(work / f"{NAME}-fp32.onnx"), work / f"{NAME}.onnx"
     if done.is_file():
-        return read_model(done)
+        return _with_weights(read_model(done), work)
     size = original.card.preprocess.size
     assert size is not None  # an embedder has one
     # The listing names crops, so nothing is aligned and no detector is asked for.
     crops = sample_crops(csv_source(listing), CALIBRATED, size, pipeline=Pipeline.load, seed=0)
-    return quantize(original, done, photos=crops.images).model
+    return _with_weights(quantize(original, done, photos=crops.images).model, work)
+
+
+def _with_weights(model: ModelFile, work: Path) -> ModelFile:
+    weights = weights_beside(model.path)
+    if not weights.is_file():
+        learned = read_pretrained(work / "embed-run")
+        card = replace(learned.card(model.fingerprint), name=NAME, licence=LICENCE)
+        write_weights(weights, learned.state, card, half=True)
+    return model

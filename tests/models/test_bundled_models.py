@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from facewise.boxes import intersection_over_union
 from facewise.data.synthetic import Person, SyntheticSource, scene
+from facewise.embedding import Embedder
 from facewise.models import DEFAULT_FMR, default_name, find_model, installed_models
-from facewise.models.bundled import BUNDLED_MODELS, bundled_paths
+from facewise.models.bundled import BUNDLED_MODELS, FOLDER, bundled_paths
+from facewise.models.pretrained import read_pretrained
 from facewise.pipeline import Pipeline
 
 DOCS = Path(__file__).parents[2] / "docs" / "models"
@@ -39,7 +42,9 @@ def test_they_are_the_default_and_small():
     for kind, name in BUNDLED_MODELS.items():
         assert default_name(kind) == name
         assert find_model(None, kind=kind).card.name == name
-    assert sum(path.stat().st_size for path in bundled_paths()) <= 7_000_000
+    files = [path for path in FOLDER.iterdir() if path.is_file() and not path.name.startswith(".")]
+    assert set(bundled_paths()) < set(files)
+    assert sum(path.stat().st_size for path in files) <= 7_000_000
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -50,6 +55,18 @@ def test_they_say_what_they_are(kind):
     card = (DOCS / f"{model.card.name}.md").read_text(encoding="utf-8")
     assert model.fingerprint in card, "the card is that of another model"
     assert (DOCS / f"{model.card.name}.jsonl").stat().st_size > 0
+
+
+def test_a_training_can_go_on_from_the_embedder():
+    """Its weights are those of the int8 model: both take two crops for as much alike."""
+    embedder = Embedder(find_model(None, kind="embedder"))
+    learned = read_pretrained(BUNDLED_MODELS["embedder"])
+    assert learned.preprocess == embedder.model.card.preprocess
+    assert learned.licence == embedder.model.card.licence
+    crops = np.stack([SyntheticSource(4, 2, seed=5, size=112).read(i) for i in range(8)])
+    with torch.inference_mode():
+        ours = learned.build(unit=True).eval()(torch.from_numpy(learned.preprocess(crops))).numpy()
+    np.testing.assert_allclose((ours * embedder.embed(crops)).sum(axis=1), 1.0, atol=0.05)
 
 
 def test_the_embedder_decides_with_the_bundled_detector():
