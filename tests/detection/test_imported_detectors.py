@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planted_detectors import same, scrfd, scrfd_faces, yunet, yunet_faces
 
 from facewise.detection import DetectorSettings, load_detector
 from facewise.models.importing import import_checkpoint
 from facewise.models.zoo import find
+from planted_detectors import same, scrfd, scrfd_faces, yunet, yunet_faces
 
 PHOTO = np.zeros((64, 96, 3), np.uint8)
 PHOTO[16, 32] = (255, 0, 0)

@@ -18,6 +18,7 @@ from facewise.cli import (
     STOPPED,
     bench,
     calibrate,
+    classify,
     cluster,
     compare,
     data,
@@ -118,5 +119,6 @@ app.command("recipes")(train.recipes)
 app.add_typer(evaluate.app, name="eval")
 app.command("calibrate")(calibrate.calibrate)
 app.command("report")(report.report)
+app.add_typer(classify.app, name="classify")
 app.add_typer(models.app, name="models")
 app.command("bench")(bench.bench)
