@@ -32,7 +32,7 @@ from facewise.training.config import make_config
 from facewise.training.distributed import World
 from facewise.training.learner import Learner
 from facewise.training.memory import kept_memory
-from facewise.training.run import MEAN, STD, build
+from facewise.training.run import build, own_preprocess
 
 PEOPLE, PHOTOS, BATCH = 158, 6, 64
 STEPS = 4
@@ -90,7 +90,7 @@ class Ours:
         store = build_store(Noise(), folder)
         torch.manual_seed(0)
         network, head = build(config, PEOPLE)
-        self.learner = Learner(config, network, head, World(), MEAN, STD)
+        self.learner = Learner(config, network, head, World(), own_preprocess(config.data.size))
         self.batches = Batches(store, Shuffle(store.labels, BATCH, 0), augmentation("medium"), threads=2)
         self.learner.train()
         self.epoch = 0

@@ -20,7 +20,7 @@ from facewise.training.run import build
         ({"data": {"batchsize": 3}}, r"no setting data\.batchsize; did you mean batch_size"),
         ({"early_stopping": {"patienc": 3}}, r"no setting early_stopping\.patienc; did you mean patience"),
         ({"epochs": 0}, "epochs: .*greater than or equal to 1.*given 0"),
-        ({"optimizer": {"name": "sdg"}}, r"optimizer\.name: .*'sgd' or 'adamw'"),
+        ({"optimizer": {"name": "sdg"}}, r"optimizer\.name: .*'sgd', 'adam' or 'adamw'"),
         ({"ema": 1.0}, "ema: .*less than 1"),
         ({"data": {"sampler": "people", "batch_size": 63}}, "63 is no multiple of photos_per_person 4"),
         ({"accumulate": 64}, "fewer than 2 photos"),

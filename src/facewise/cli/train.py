@@ -29,6 +29,15 @@ def train(
         str | None,
         typer.Option("--recipe", help="A recipe's name, or a YAML file. (default: arcface-mobilefacenet)"),
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="Fine-tune this model: a name in the store, a checkpoint, a run's folder. --recipe is then "
+            "the one made for its architecture.",
+            metavar="MODEL",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="New folder for the run. (default: runs/RECIPE)")
     ] = None,
@@ -42,6 +51,7 @@ def train(
 ) -> None:
     """Train a recogniser: `facewise train photos --recipe arcface-mobilefacenet epochs=20`.
 
+    Fine-tune a model on your people: `facewise train photos --from MODEL --recipe finetune-mobilefacenet`.
     Under torchrun, several processes train together. `facewise recipes` lists the recipes.
     """
     need_training()
@@ -62,6 +72,7 @@ def train(
         run = run_training(
             data,
             recipe,
+            start=start,
             out=out,
             resume=resume,
             settings=parse_overrides(words),

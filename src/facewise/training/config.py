@@ -11,164 +11,34 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from facewise.errors import SettingError, nearest_known
+from facewise.training.settings import (
+    Data,
+    Distillation,
+    EarlyStopping,
+    Optimizer,
+    Part,
+    Schedule,
+    Settings,
+    Start,
+)
 
-
-class Settings(BaseModel):
-    """A group of settings: frozen, and unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Part(BaseModel):
-    """A named part and its options, `{name: arcface, margin: 0.4}`; the part checks them."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    name: str
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """All but the name."""
-        return dict(self.model_extra or {})
-
-
-class Data(Settings):
-    """Whose photos, and how they come in batches.
-
-    Attributes:
-        size: Side of the aligned crops in pixels.
-        min_photos: People with fewer photos are left out.
-        only_people: File of the people to use: an LFW pair file or a name a line; relative to the dataset.
-        without_people: The same, for people to leave out: those a later test needs.
-        split: A CSV of `facewise data split` that says which photo is for what (parts `train`, `val`); it
-            takes the place of the two fractions.
-        held_out_photos: Fraction of each person's photos kept for measuring accuracy, stratified.
-        held_out_people: Fraction of the people kept for measuring verification on people never seen.
-        split_seed: Of what is held out; None is the run's seed. With one for all, runs of several seeds are
-            measured on the same photos.
-        pairs: File of pairs to learn from, as LFW's; relative to the dataset. For the `pairs` sampler.
-        sampler: `shuffle`, every photo once an epoch; `people`, P people × K photos a batch, which losses on
-            pairs need; or `pairs`, those of a file, for contrastive with `negatives: given`.
-        batch_size: Photos a batch, over all processes.
-        photos_per_person: K, for the `people` sampler.
-        augmentation: A preset, or its settings with `preset` among them.
-        threads: Threads that augment; one makes some 3,000 crops a second, and more only wait for each other.
-        record_photos: Keep hashes of the photos and people learned from in the run and the model file, so
-            that a test on them is noticed. Whoever has a photo can tell by them whether it was among these.
-    """
-
-    size: int = Field(112, ge=16, le=512)
-    min_photos: int = Field(1, ge=1)
-    only_people: str | None = None
-    without_people: str | None = None
-    split: str | None = None
-    held_out_photos: float = Field(0.0, ge=0.0, lt=1.0)
-    held_out_people: float = Field(0.0, ge=0.0, lt=1.0)
-    split_seed: int | None = Field(None, ge=0)
-    pairs: str | None = None
-    sampler: Literal["shuffle", "people", "pairs"] = "shuffle"
-    batch_size: int = Field(64, ge=2)
-    photos_per_person: int = Field(4, ge=2)
-    augmentation: str | dict[str, Any] = "light"
-    threads: int = Field(1, ge=1)
-    record_photos: bool = True
-
-
-class Optimizer(Settings):
-    """How weights move.
-
-    Attributes:
-        name: `sgd` (momentum) or `adamw`.
-        rate: Learning rate at the schedule's top.
-        head_rate: That of the loss's own weights; None is the same.
-        weight_decay: Not on norms, biases and slopes.
-        head_weight_decay: That of the loss's own weights; None is the same.
-        momentum: Of sgd.
-        nesterov: For sgd, Nesterov's momentum.
-        betas: Of adamw.
-    """
-
-    name: Literal["sgd", "adamw"] = "sgd"
-    rate: float = Field(0.1, gt=0)
-    head_rate: float | None = Field(None, gt=0)
-    weight_decay: float = Field(5e-4, ge=0)
-    head_weight_decay: float | None = Field(None, ge=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    nesterov: bool = False
-    betas: tuple[float, float] = (0.9, 0.999)
-
-
-class Schedule(Settings):
-    """How the learning rate goes; see `facewise.training.schedule`.
-
-    Attributes:
-        name: `cosine`, `poly`, `one-cycle`, `step` or `constant`.
-        warmup_epochs: Linear from nothing, before the rest.
-        final: Fraction of the rate at the end, for cosine, poly and one-cycle.
-        power: Of poly.
-        milestones: Epochs after which step multiplies the rate by `factor`.
-        factor: See milestones.
-        peak: Fraction of all steps after which one-cycle is at its top.
-    """
-
-    name: Literal["cosine", "poly", "one-cycle", "step", "constant"] = "cosine"
-    warmup_epochs: float = Field(1.0, ge=0)
-    final: float = Field(0.0, ge=0, le=1)
-    power: float = Field(2.0, gt=0)
-    milestones: tuple[float, ...] = ()
-    factor: float = Field(0.1, gt=0, le=1)
-    peak: float = Field(0.3, gt=0, lt=1)
-
-
-class EarlyStopping(Settings):
-    """Stop when nothing gets better.
-
-    Attributes:
-        patience: Validations without a better value of `Config.best_by` before the run stops.
-        least: What counts as better.
-    """
-
-    patience: int = Field(5, ge=1)
-    least: float = Field(0.0, ge=0)
-
-
-class Distillation(Settings):
-    """Learning from other models' answers; see `facewise.training.distill`.
-
-    Attributes:
-        teachers: Public PyTorch checkpoints (`.pt`, `.pth`, `.ckpt`), model files, or names in the model
-            store. Their embeddings side by side are what is learned.
-        flip: Average the teachers over each crop and its mirror image: twice their time.
-        embedding: Weight of 1 − cosine between the student's embedding and the teachers'.
-        relations: Weight of the squared differences between the cosines of the batch's faces to each other.
-        hints: Modules of the student and the modules of the first teacher whose outputs they learn.
-        hint: Weight of that.
-        forcing_epochs: Over so many epochs the chance falls from 1 to 0 that every part of the student is
-            given the teacher's answer of the part before in place of the student's own; needs hints.
-        mix: Chance that a batch's faces are blended with each other.
-        loss: Weight of `Config.loss` on the names of people with two photos or more; 0 ignores names.
-    """
-
-    teachers: tuple[str, ...] = Field(min_length=1)
-    flip: bool = False
-    embedding: float = Field(1.0, ge=0)
-    relations: float = Field(0.0, ge=0)
-    hints: dict[str, str] = {}
-    hint: float = Field(1.0, ge=0)
-    forcing_epochs: float = Field(0.0, ge=0)
-    mix: float = Field(0.0, ge=0, le=1)
-    loss: float = Field(0.0, ge=0)
-
-    @model_validator(mode="after")
-    def _fits(self) -> Distillation:
-        if self.forcing_epochs and not self.hints:
-            raise ValueError("forcing_epochs needs hints")
-        if not (self.embedding or self.relations or (self.hints and self.hint)):
-            raise ValueError("embedding, relations and hint are all 0, so nothing would be learned")
-        return self
+__all__ = [
+    "Config",
+    "Data",
+    "Distillation",
+    "EarlyStopping",
+    "Optimizer",
+    "Part",
+    "Schedule",
+    "Settings",
+    "Start",
+    "make_config",
+    "parse_overrides",
+    "read_config",
+]
 
 
 class Config(Settings):
@@ -193,8 +63,10 @@ class Config(Settings):
         save_minutes: Time between checkpoints within an epoch; there is one after each epoch anyway.
         best_by: What the best checkpoint is chosen by: `accuracy`, `loss` or `verification` (AUC); None is
             accuracy where photos are held out, verification where people are, else the last is the best.
+            `last` takes the weights after the last epoch, chosen by nothing that was held out.
         early_stopping: Or None.
         distill: Learn from other models' answers, with or without `loss`; or None.
+        start: Begin with a model's weights, which is fine-tuning; or None.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -215,16 +87,18 @@ class Config(Settings):
     ema: float = Field(0.0, ge=0, lt=1)
     validate_every: int = Field(1, ge=1)
     save_minutes: float = Field(5.0, gt=0)
-    best_by: Literal["accuracy", "loss", "verification"] | None = None
+    best_by: Literal["accuracy", "loss", "verification", "last"] | None = None
     early_stopping: EarlyStopping | None = None
     distill: Distillation | None = None
+    start: Start | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Config:
         data = self.data
-        if self.distill is not None and (data.held_out_photos or data.split):
+        if self.distill is not None and not self.distill.loss and (data.held_out_photos or data.split):
             raise ValueError(
-                "distill is measured on people, not photos: set data.held_out_photos=0, no data.split"
+                "distill without names is measured on people, not photos: set distill.loss above 0, or "
+                "data.held_out_photos=0 and no data.split"
             )
         if self.distill is not None and self.distill.hints and self.compile:
             raise ValueError("compile does not go with distill.hints")

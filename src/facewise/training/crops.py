@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from facewise.data.lfw import read_pairs
 from facewise.data.open import open_source
-from facewise.data.people import read_people
 from facewise.data.prepare import prepare
 from facewise.data.prepared import PreparedSource
 from facewise.data.recordsource import RecordSource
@@ -20,9 +19,11 @@ from facewise.data.source import Source
 from facewise.data.split import load_split, split
 from facewise.data.store import CropStore
 from facewise.data.store_build import cached_store, identity
-from facewise.errors import DatasetError, ImageError, SettingError
+from facewise.errors import DatasetError, ImageError
+from facewise.geometry import Cut
 from facewise.models.home import cache_folder
 from facewise.pipeline import Pipeline
+from facewise.training.choosing import choose_photos, find_file
 from facewise.training.config import Data
 from facewise.training.engine import TrainingData
 
@@ -56,7 +57,7 @@ class Crops:
 
 def load_crops(
     data: str | Path | Source,
-    size: int,
+    cut: Cut | int,
     *,
     pipeline: Callable[[], Pipeline] | None = None,
     say: Say = lambda _: None,
@@ -66,7 +67,7 @@ def load_crops(
 
     Args:
         data: A path that `open_source` knows, or a source.
-        size: Side of the crops in pixels.
+        cut: How faces become crops; a number is the side of 5-point crops in pixels.
         pipeline: Makes the detector, for photos that are not aligned yet.
         say: Told in one line each what was done and what was left out.
         progress: Told of long work.
@@ -74,13 +75,16 @@ def load_crops(
     Raises:
         DatasetError: Nothing of it can be used.
     """
+    cut = Cut(cut) if isinstance(cut, int) else cut
+    size = cut.size
     if isinstance(data, str | Path):
         source, root = open_source(data, tell=say), Path(data)
         root = root if root.is_dir() else root.parent
     else:
         source, root = data, Path()
+    _refuse_other(source, cut)
     if not _are_crops(source, size):
-        source = _align(source, size, pipeline or _detector, say, progress)
+        source = _align(source, cut, pipeline or _detector, say, progress)
     store = cached_store(source, size, progress=lambda done, total: progress("reading crops", done, total))
     if store.dropped:
         first = store.dropped[0]
@@ -102,9 +106,9 @@ def divide(crops: Crops, config: Data, seed: int) -> TrainingData:
         DatasetError: Fewer than two people are left, or a part would be empty.
     """
     seed = seed if config.split_seed is None else config.split_seed
-    store = crops.store.subset(_wanted(crops, config))
+    store = crops.store.subset(choose_photos(crops.store, crops.root, config, seed))
     if config.split is not None:
-        return _by_file(store, _find(crops.root, config.split))
+        return _by_file(store, find_file(crops.root, config.split))
     unknown = None
     if config.held_out_people:
         parts = split(
@@ -132,6 +136,16 @@ def _detector() -> Pipeline:
     return Pipeline.load(embed=False)
 
 
+def _refuse_other(source: Source, cut: Cut) -> None:
+    """Crops of faces cut otherwise cannot be made into what the network takes, photos can."""
+    made = source.cut if isinstance(source, PreparedSource) else cut
+    if (made.alignment, made.margin) != (cut.alignment, cut.margin):
+        raise DatasetError(
+            f"The crops in {source.name} were cut by {made.alignment}, margin {made.margin:.3g}; the "
+            f"network takes them by {cut.alignment}, margin {cut.margin:.3g}: name the photos themselves."
+        )
+
+
 def _are_crops(source: Source, size: int) -> bool:
     if isinstance(source, CropStore | PreparedSource | RecordSource):
         return True
@@ -147,11 +161,11 @@ def _are_crops(source: Source, size: int) -> bool:
 
 
 def _align(
-    source: Source, size: int, pipeline: Callable[[], Pipeline], say: Say, progress: Progress
+    source: Source, cut: Cut, pipeline: Callable[[], Pipeline], say: Say, progress: Progress
 ) -> PreparedSource:
     made = pipeline()
     known = identity(source) or f"{source.name} {source.keys}"
-    plain = f"{size} {made.detector.fingerprint} {made.detector.settings} {known}"
+    plain = f"{cut.key} {made.detector.fingerprint} {made.detector.settings} {known}"
     folder = cache_folder() / "prepared" / hashlib.sha256(plain.encode()).hexdigest()[:24]
     total, done = len(source.keys), 0
 
@@ -160,13 +174,15 @@ def _align(
         done += count
         progress("aligning", done, total)
 
-    prepared = prepare(source, made, size, folder, tell, processes=True)
+    prepared = prepare(source, made, cut, folder, tell, processes=True)
     several, left_out = prepared.of("several faces"), prepared.of("no face", "unreadable")
     used = total - len(left_out)
     for photo in left_out[:_NAMED]:
         say(f"Left out: {photo.error or f'no face was found in {photo.key}.'}")
     if len(left_out) > _NAMED:
         say(f"… and {len(left_out) - _NAMED} more; `facewise data prepare` names them all.")
+    for photo in several[:_NAMED]:
+        say(f"{photo.key} shows {photo.faces} faces; the main one is taken.")
     if not used:
         raise DatasetError(f"No photo of {source.name} could be aligned: there is no face to learn from.")
     say(
@@ -177,24 +193,6 @@ def _align(
     found = prepared.source()
     found.name = source.name  # what the user calls it, not where the crops are kept
     return found
-
-
-def _wanted(crops: Crops, config: Data) -> NDArray[np.int64]:
-    store = crops.store
-    keep = np.ones(len(store), bool)
-    for file, inside in ((config.only_people, True), (config.without_people, False)):
-        if file is not None:
-            people = read_people(_find(crops.root, file))
-            named = np.array([name in people for name in store.names])
-            keep &= named[store.labels] == inside
-    counts = np.bincount(store.labels[keep], minlength=len(store.names))
-    keep &= counts[store.labels] >= config.min_photos
-    if not keep.any():
-        raise DatasetError(
-            f"Nobody of {store.name} is left: nobody has {config.min_photos} photos and is among the people "
-            "asked for; lower data.min_photos, or see data.only_people and data.without_people."
-        )
-    return np.flatnonzero(keep).astype(np.int64)
 
 
 def given_pairs(store: CropStore, root: Path, file: str) -> NDArray[np.int64]:
@@ -209,18 +207,11 @@ def given_pairs(store: CropStore, root: Path, file: str) -> NDArray[np.int64]:
         DatasetError: No pair is left, or the file is no pair file.
     """
     place = {key: i for i, key in enumerate(store.keys)}
-    pairs = read_pairs(_find(root, file))
+    pairs = read_pairs(find_file(root, file))
     found = [(place[pair.a], place[pair.b]) for pair in pairs if pair.a in place and pair.b in place]
     if not found:
         raise DatasetError(f"No pair of {file} has both photos among those to learn from in {store.name}.")
     return np.array(found, np.int64)
-
-
-def _find(root: Path, file: str) -> Path:
-    for path in (root / file, Path(file)):
-        if path.is_file():
-            return path
-    raise SettingError(f"There is no file {file}, neither in {root} nor in the current folder.")
 
 
 def _by_file(store: CropStore, path: Path) -> TrainingData:

@@ -206,23 +206,42 @@ def compare_pairs(
 def _test(metric: str, first: str, second: str, difference: Floats, drawn: Floats, units: int) -> Difference:
     """Args: difference: (S,) by seed. drawn: (B, S), of resamples."""
     seeds, estimate = len(difference), float(difference.mean())
+    error, terms = mean_error(difference, drawn, units)
+    if error == 0:
+        p, half = (1.0 if estimate == 0 else 0.0), 0.0
+    else:
+        p, half = _tail(abs(estimate) / error, terms), error * critical(1 - LEVEL, terms)
+    return Difference(metric, first, second, estimate, estimate - half, estimate + half, p, p, seeds, units)
+
+
+def mean_error(values: Floats, drawn: Floats, units: int) -> tuple[float, list[tuple[float, int]]]:
+    """The standard error of a mean over seeds that share what they are measured on: √(A + C), see above.
+
+    Args:
+        values: (S,) by seed.
+        drawn: (B, S), of the same resamples of the units for all seeds.
+        units: U, photos or people resampled.
+
+    Returns:
+        The error, and for `critical` (share of the variance, degrees of freedom) of A and of C; nothing
+        where the error is 0.
+    """
+    seeds = len(values)
     shares = np.atleast_2d(np.cov(drawn, rowvar=False))
     trainings, photos = 0.0, 0.0  # with one seed, nothing is known but of these two trained networks
     if seeds > 1:
-        trainings = float(difference.var(ddof=1)) / seeds
+        trainings = float(values.var(ddof=1)) / seeds
         photos = float((shares.sum() - shares.trace()) / (seeds * (seeds - 1)))
     # Seeds that agree by chance must not make the sum less than what the photos alone do to these networks.
     photos = max(photos, float(shares.mean()) - trainings, 0.0)
     error = math.sqrt(trainings + photos)
     if error == 0:
-        p, half = (1.0 if estimate == 0 else 0.0), 0.0
-    else:
-        terms = [(part / error**2, n - 1) for part, n in ((trainings, seeds), (photos, units)) if part]
-        p, half = _tail(abs(estimate) / error, terms), error * _critical(1 - LEVEL, terms)
-    return Difference(metric, first, second, estimate, estimate - half, estimate + half, p, p, seeds, units)
+        return 0.0, []
+    parts = ((trainings, seeds), (photos, units))
+    return error, [(part / error**2, n - 1) for part, n in parts if part]
 
 
-def _critical(p: float, terms: Sequence[tuple[float, int]]) -> float:
+def critical(p: float, terms: Sequence[tuple[float, int]]) -> float:
     """Cochran's t: the mean of Student's, by (weight, degrees of freedom)."""
     return sum(weight * student_quantile(p, freedom) for weight, freedom in terms)
 
@@ -233,7 +252,7 @@ def _tail(t: float, terms: Sequence[tuple[float, int]]) -> float:
     low, high = min(tails), max(tails)
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (middle, high) if _critical(middle, terms) > t else (low, middle)
+        low, high = (middle, high) if critical(middle, terms) > t else (low, middle)
     return high
 
 

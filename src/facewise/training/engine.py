@@ -255,6 +255,8 @@ class Trainer:
     def _value(self, found: dict[str, float]) -> float | None:
         """What to choose the best by, higher is better."""
         by = self.best_by
+        if by == "last":
+            return None
         if by == "loss":
             return -found["loss"] if "loss" in found else None
         return found.get("auc" if by == "verification" else "accuracy") if by else None

@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from facewise.data.batches import Batch
+from facewise.errors import SettingError
 from facewise.nn import collectives
 from facewise.nn.losses.base import Head
 from facewise.nn.losses.sharded import ShardedHead
+from facewise.preprocess import Preprocess
 from facewise.training.clipping import clip_gradients
 from facewise.training.config import Config
 from facewise.training.distill import Distiller
 from facewise.training.distributed import World
 from facewise.training.ema import Ema
+from facewise.training.freezing import Freezing
 from facewise.training.optimizer import load_optimizer, make_optimizer, optimizer_tensors, set_rate
 from facewise.training.row_optim import RowAdamW, RowSGD
-
-Triple = tuple[float, float, float]
 
 
 class Learner:
@@ -34,6 +35,8 @@ class Learner:
         split: The loss's matrix is split over the processes, which changes how it is saved and averaged.
         ema: The average of both, or None.
         distiller: The teachers, or None.
+        preprocess: How crops become the network's input.
+        freezing: What of the network learns when, or None: all of it always.
     """
 
     def __init__(
@@ -42,9 +45,9 @@ class Learner:
         network: nn.Module,
         head: Head,
         world: World,
-        mean: Triple,
-        std: Triple,
+        preprocess: Preprocess,
         distiller: Distiller | None = None,
+        freezing: Freezing | None = None,
     ) -> None:
         """Prepare for training.
 
@@ -53,10 +56,11 @@ class Learner:
             network: (N, 3, S, S) → (N, D), not of unit length.
             head: The loss.
             world: The processes; within its context.
-            mean: Of the pixels, RGB in grey levels; they become (pixel − mean) / std.
-            std: See mean.
+            preprocess: How crops become the network's input.
             distiller: Opened teachers, if there are to be any.
+            freezing: Of a pretrained `network`.
         """
+        self.preprocess, self.freezing = preprocess, freezing
         self.config, self.world, self.device = config, world, world.device
         self.memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
         self.network: nn.Module = network.to(self.device)
@@ -76,8 +80,8 @@ class Learner:
         self.distiller = distiller
         if distiller is not None:  # after the average was copied, which nobody watches
             distiller.attach(self.network)
-        self._mean = torch.tensor(mean, device=self.device).view(1, 3, 1, 1)
-        self._std = torch.tensor(std, device=self.device).view(1, 3, 1, 1)
+        self._mean = torch.tensor(preprocess.mean, device=self.device).view(1, 3, 1, 1)
+        self._std = torch.tensor(preprocess.std, device=self.device).view(1, 3, 1, 1)
         self._names: dict[Tensor, str] = {p: f"network.{n}" for n, p in self.network.named_parameters()}
         self._names |= {p: f"head.{n}" for n, p in self.head.named_parameters()}
 
@@ -116,6 +120,8 @@ class Learner:
         for optimizer in self._all_optimizers():
             set_rate(optimizer, rate)
             optimizer.zero_grad(set_to_none=True)
+        if self.freezing is not None:
+            self.freezing.apply(epoch)
         total, correct, count = 0.0, 0, 0
         parts = np.array_split(np.arange(len(batch.labels)), self.config.accumulate)
         for i, part in enumerate(parts):
@@ -196,8 +202,13 @@ class Learner:
         return features.float()
 
     def prepare(self, crops: NDArray[np.uint8]) -> Tensor:
-        """(B, S, S, 3) uint8 RGB to the network's (B, 3, S, S) input."""
+        """(B, S, S, 3) uint8 RGB to the network's (B, 3, S, W) input, as `preprocess` does it."""
         images = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device).permute(0, 3, 1, 2)
+        if self.preprocess.width is not None:
+            side = (images.shape[3] - self.preprocess.width) // 2
+            images = images[..., side : side + self.preprocess.width]
+        if self.preprocess.color == "BGR":
+            images = images.flip(1)
         return ((images.float() - self._mean) / self._std).contiguous(memory_format=self.memory_format)
 
     def _autocast(self) -> Any:
@@ -207,19 +218,25 @@ class Learner:
         return [self.optimizer, *([self.head_optimizer] if self.head_optimizer is not None else [])]
 
     def _optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer | None]:
-        config = self.config.optimizer
+        config, shares = self.config.optimizer, None
+        if self.freezing is not None:
+            shares = self.freezing.rates()
+            if self.freezing.never:
+                self.network.requires_grad_(requires_grad=False)
         if not self.split:
-            return make_optimizer(config, self.network, self.head), None
+            return make_optimizer(config, self.network, self.head, shares), None
         rate = config.rate if config.head_rate is None else config.head_rate
         decay = config.weight_decay if config.head_weight_decay is None else config.head_weight_decay
+        if config.name == "adam" and decay:
+            raise SettingError("partial-fc does not decay with adam: set optimizer.name=adamw.")
         rows: torch.optim.Optimizer = (
             RowAdamW(self.head.parameters(), lr=rate, betas=config.betas, weight_decay=decay)
-            if config.name == "adamw"
+            if config.name in ("adam", "adamw")  # the same where nothing decays
             else RowSGD(self.head.parameters(), lr=rate, momentum=config.momentum, weight_decay=decay)
         )
         for group in rows.param_groups:
             group["top_rate"] = rate
-        return make_optimizer(config, self.network, nn.Identity()), rows
+        return make_optimizer(config, self.network, nn.Identity(), shares), rows
 
     def state(self) -> dict[str, Tensor]:
         """All tensors of a checkpoint, but those of a split loss."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,29 +11,47 @@ from torch import Tensor, nn
 from facewise.training.config import Optimizer
 
 
-def make_optimizer(config: Optimizer, network: nn.Module, head: nn.Module) -> torch.optim.Optimizer:
-    """SGD or AdamW over a backbone and its loss.
+def make_optimizer(
+    config: Optimizer,
+    network: nn.Module,
+    head: nn.Module,
+    shares: Mapping[nn.Parameter, float] | None = None,
+) -> torch.optim.Optimizer:
+    """SGD, Adam or AdamW over what learns of a backbone and its loss.
 
     Norms, biases and slopes (all with one dimension) do not decay (He et al. 2019, 1812.01187, sec. 3.1).
-    Every group remembers its top rate as `top_rate`, for the schedule.
+    Adam adds the decay to the gradient (Kingma and Ba 2015, 1412.6980), AdamW takes it off the weight
+    (1711.05101). Every group remembers its top rate as `top_rate`, for the schedule.
+
+    Args:
+        config: Which, and its numbers.
+        network: The backbone.
+        head: The loss.
+        shares: Fractions of the rate that parameters of the backbone learn at; 1 for those not in it.
     """
     rate, decay = config.rate, config.weight_decay
     head_rate = rate if config.head_rate is None else config.head_rate
     head_decay = decay if config.head_weight_decay is None else config.head_weight_decay
-    groups = [*_groups(network, rate, decay), *_groups(head, head_rate, head_decay)]
+    groups = [*_groups(network, rate, decay, shares or {}), *_groups(head, head_rate, head_decay, {})]
     if config.name == "adamw":
         return torch.optim.AdamW(groups, lr=rate, betas=config.betas)
+    if config.name == "adam":
+        return torch.optim.Adam(groups, lr=rate, betas=config.betas)
     return torch.optim.SGD(groups, lr=rate, momentum=config.momentum, nesterov=config.nesterov)
 
 
-def _groups(module: nn.Module, rate: float, decay: float) -> list[dict[str, Any]]:
-    weights = [p for p in module.parameters() if p.requires_grad and p.ndim > 1]
-    others = [p for p in module.parameters() if p.requires_grad and p.ndim <= 1]
-    return [
-        {"params": params, "lr": rate, "top_rate": rate, "weight_decay": wd}
-        for params, wd in ((weights, decay), (others, 0.0))
-        if params
-    ]
+def _groups(
+    module: nn.Module, rate: float, decay: float, shares: Mapping[nn.Parameter, float]
+) -> list[dict[str, Any]]:
+    learning = [p for p in module.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = []
+    for share in dict.fromkeys(shares.get(p, 1.0) for p in learning):
+        own = [p for p in learning if shares.get(p, 1.0) == share]
+        for params, wd in (([p for p in own if p.ndim > 1], decay), ([p for p in own if p.ndim <= 1], 0.0)):
+            if params:
+                top = rate * share
+                groups.append({"params": params, "lr": top, "top_rate": top, "weight_decay": wd})
+    return groups
 
 
 def set_rate(optimizer: torch.optim.Optimizer, fraction: float) -> None:

@@ -12,17 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-import facewise
-from facewise.data.augment import augmentation
 from facewise.data.batches import Batches
-from facewise.data.samplers import PK, GivenPairs, Sampler, Shuffle
 from facewise.data.seen import PEOPLE, PHOTOS, read_seen, seen_photos, trained_on, write_seen
 from facewise.data.source import Source
 from facewise.data.store import CropStore
 from facewise.errors import DatasetError, SettingError
 from facewise.files import one_at_a_time, write_bytes
-from facewise.models.export import check_parity, export_onnx
-from facewise.models.file import ModelCard, ModelFile, read_model, write_model
+from facewise.models.file import ModelFile, read_model
+from facewise.models.pretrained import Pretrained
 from facewise.models.trained_on import TrainedOn
 from facewise.nn.backbones import BACKBONES
 from facewise.nn.fast import faster
@@ -30,26 +27,45 @@ from facewise.nn.losses import LOSSES
 from facewise.nn.losses.base import Head
 from facewise.pipeline import Pipeline
 from facewise.preprocess import Preprocess
-from facewise.recipes import recipe_settings
 from facewise.training import checkpoint
 from facewise.training.checkpoint import BEST, LAST, folder_of
-from facewise.training.config import Config, Data, make_config, read_config
-from facewise.training.crops import Crops, divide, given_pairs, load_crops
+from facewise.training.config import Config, read_config
+from facewise.training.crops import Crops, divide, load_crops
 from facewise.training.curves import draw_curves
 from facewise.training.display import Bar, Display, Quiet
 from facewise.training.distill import Distiller, NoHead, name_classes
 from facewise.training.distributed import World
 from facewise.training.engine import Trainer, TrainingData
-from facewise.training.environment import environment, git_hash
+from facewise.training.environment import environment
+from facewise.training.exporting import MODEL, export_run
+from facewise.training.freezing import Freezing, check_processes
+from facewise.training.head_start import start_head
 from facewise.training.heldout import HELD_OUT, measure_held_out, write_held_out
 from facewise.training.learner import Learner
 from facewise.training.log import read_metrics
 from facewise.training.memory import kept_memory
+from facewise.training.pretrained import Origin, begin
+from facewise.training.recipe import load_recipe
+from facewise.training.sampling import make_augmentation, make_sampler
+from facewise.training.small_data import notes
+from facewise.training.stages import stages_of
+
+__all__ = [
+    "CONFIG",
+    "ENVIRONMENT",
+    "MODEL",
+    "Run",
+    "build",
+    "load_recipe",
+    "own_preprocess",
+    "taken",
+    "train",
+]
 
 MEAN = STD = (127.5, 127.5, 127.5)
 """Grey levels to [-1, 1], RGB: what every network here is trained with from scratch."""
 
-CONFIG, ENVIRONMENT, MODEL = "config.yaml", "environment.json", "model.onnx"
+CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +94,7 @@ def train(
     data: str | Path | Source | None = None,
     recipe: str | Path | None = None,
     *,
+    start: str | Path | None = None,
     out: str | Path | None = None,
     resume: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -91,7 +108,10 @@ def train(
     Args:
         data: A dataset that `facewise.data.open.open_source` knows, or a source. Photos that are not aligned
             crops yet are aligned first, once. With `resume`, None is the one the run began with.
-        recipe: Name of a recipe, or a YAML file of settings; by default `arcface-mobilefacenet`.
+        recipe: Name of a recipe, or a YAML file of settings; by default `arcface-mobilefacenet`, and with
+            `start` the one made for that model's architecture.
+        start: A model to begin with, which is fine-tuning: see `facewise.training.settings.Start.model`. Its
+            backbone, crop size and preprocessing stand.
         out: A new folder for the run; by default `runs/<recipe>`, with a number if that is taken.
         resume: Folder of a run to go on with; its settings stand.
         settings: Dotted settings put over the recipe's, `{"optimizer.rate": 0.05}`.
@@ -105,6 +125,7 @@ def train(
 
     Raises:
         SettingError: A setting is wrong, or the folder is taken.
+        ModelError: The model to begin with, or a teacher, cannot be used.
         DatasetError: The data cannot be trained on.
         StoppedError: Somebody stopped the run; it is saved.
     """
@@ -112,24 +133,28 @@ def train(
     with World.from_environment(device) as world, kept_memory():
         shown: Display = display if world.is_main else Quiet()
         if resume is not None:
-            if recipe is not None or settings or overrides or out is not None:
+            if recipe is not None or settings or overrides or out is not None or start is not None:
                 raise SettingError(
-                    "A resumed run keeps its settings: name no recipe, settings or new folder."
+                    "A resumed run keeps its settings: name no recipe, model, settings or new folder."
                 )
             folder = Path(resume)
             config, named = _read_run(folder)
-            data = named if data is None else data
+            data, model = (named if data is None else data), None
+            origin = None if config.start is None else Origin.read(folder)
         else:
             if data is None:
                 raise SettingError("Name the data to train on.")
-            config = load_recipe(recipe or "arcface-mobilefacenet", {**(settings or {}), **overrides})
+            config, model = begin(recipe, {**(settings or {}), **overrides}, start)
+            origin = None if model is None else Origin.of(model)
             folder = Path(world.broadcast(str(_new_folder(out, config.name) if world.is_main else "")))
         with _alone_in(folder, world):
-            trainer = _trainer(config, data, folder, world, shown, pipeline, new=resume is None)
+            trainer = _trainer(
+                config, data, folder, world, shown, pipeline, new=resume is None, origin=origin, model=model
+            )
             if resume is not None:
                 trainer.load()
             trainer.fit()
-            return _finish(trainer, config, folder, world, shown)
+            return _finish(trainer, config, folder, world, shown, origin)
 
 
 def _alone_in(folder: Path, world: World) -> AbstractContextManager[None]:
@@ -138,22 +163,6 @@ def _alone_in(folder: Path, world: World) -> AbstractContextManager[None]:
         return nullcontext()
     busy = SettingError(f"Another process trains in {folder}; wait for it to end.")
     return one_at_a_time(folder / ".lock", busy)
-
-
-def load_recipe(recipe: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
-    """The settings of a recipe by name, or of a YAML file.
-
-    Raises:
-        SettingError: There is no such recipe or file, or a setting is wrong.
-    """
-    text = str(recipe)
-    if text.endswith((".yaml", ".yml")):
-        config = read_config(text, overrides)
-    else:
-        config = make_config(recipe_settings(text), overrides)
-    BACKBONES.get(config.backbone.name)  # before anything long is begun
-    LOSSES.get(config.loss.name)
-    return config
 
 
 def _read_run(folder: Path) -> tuple[Config, str]:
@@ -198,39 +207,56 @@ def _trainer(
     pipeline: Callable[[], Pipeline] | None,
     *,
     new: bool,
+    origin: Origin | None,
+    model: Pretrained | None,
 ) -> Trainer:
-    distiller = _distiller(config, world)  # a teacher that is not there is told before anything is aligned
+    preprocess = own_preprocess(config.data.size) if origin is None else origin.preprocess
+    # What cannot be is told before anything is aligned, such as a teacher that is not there.
+    distiller = _distiller(config, world, preprocess)
+    check_processes(config.start, world.size)
     # One process makes the crops, the others find them made.
     if not world.is_main:
         world.barrier()
-    crops = load_crops(data, config.data.size, pipeline=pipeline, say=display.say)
+    crops = load_crops(data, preprocess.cut, pipeline=pipeline, say=display.say)
     if world.is_main:
         world.barrier()
     parts = divide(crops, config.data, config.seed)
     display.say(_describe(parts))
+    for note in notes(parts, config) if config.start is not None else ():
+        display.say(note)
     torch.manual_seed(config.seed)
-    classes = len(parts.train.names) if distiller is None else _name(distiller, parts.train)
-    network, head = build(config, classes, world)
-    learner = Learner(config, network, head, world, MEAN, STD, distiller)
+    classes = len(parts.train.names) if distiller is None else _name(distiller, parts)
+    network, head = build(config, classes, world, None if model is None else model.build(unit=False))
+    freezing = None
+    if config.start is not None:
+        height, width = preprocess.input_shape
+        freezing = Freezing(config.start, network, stages_of(network, (3, height or 0, width or 0)))
+        if model is not None and config.start.head == "class-means":
+            start_head(head, network, parts.train, preprocess, distiller.class_of if distiller else None)
+    learner = Learner(config, network, head, world, preprocess, distiller, freezing)
     named = data.name if not isinstance(data, str | Path) else str(Path(data).absolute())
     facts = environment(data=named, data_hash=parts.train.data_hash, seed=config.seed, world_size=world.size)
     if new and world.is_main:
         write_bytes(folder / CONFIG, config.dump().encode())
         write_bytes(folder / ENVIRONMENT, json.dumps(facts, indent=2).encode())
         write_bytes(folder / PEOPLE, "".join(f"{name}\n" for name in parts.train.names).encode())
+        if origin is not None:
+            origin.write(folder)
         if config.data.record_photos:
             _record(crops, parts.train, folder)
     world.barrier()
     batches = Batches(
         parts.train,
-        _sampler(config.data, parts.train, crops.root, config.seed),
-        _augmentation(config.data),
+        make_sampler(config, parts.train, crops.root, world.size),
+        make_augmentation(config.data),
         config.seed,
         threads=config.data.threads,
         rank=world.rank,
         world=world.size,
     )
     identity = {"data": parts.train.data_hash, "configuration": config.fingerprint()}
+    if origin is not None:
+        identity["pretrained model"] = origin.sha256
     return Trainer(learner, parts, batches, folder, identity=identity, display=display)
 
 
@@ -252,16 +278,25 @@ def _recorded(config: Config, folder: Path, display: Display) -> TrainedOn | Non
         return None
 
 
-def _distiller(config: Config, world: World) -> Distiller | None:
+def own_preprocess(size: int) -> Preprocess:
+    """How crops of a side in pixels become the input of a network trained from scratch."""
+    return Preprocess(size, MEAN, STD, "RGB", "5-point")
+
+
+def _distiller(config: Config, world: World, preprocess: Preprocess) -> Distiller | None:
     if config.distill is None:
         return None
     if world.size > 1:
         raise SettingError("distill works in one process; start it without torchrun.")
-    return Distiller(config.distill, world.device, config.precision)
+    return Distiller(config.distill, world.device, config.precision, preprocess)
 
 
-def _name(distiller: Distiller, store: CropStore) -> int:
+def _name(distiller: Distiller, parts: TrainingData) -> int:
     """Tell the distiller the classes of the people, and how many there are."""
+    store = parts.train
+    if parts.known is not None:  # accuracy is measured, of everybody
+        distiller.class_of = np.arange(len(store.names), dtype=np.int64)
+        return len(store.names)
     distiller.class_of = name_classes(store.labels, len(store.names))
     classes = int(distiller.class_of.max()) + 1
     if distiller.config.loss and classes < 2:
@@ -272,20 +307,23 @@ def _name(distiller: Distiller, store: CropStore) -> int:
     return classes
 
 
-def build(config: Config, classes: int, world: World | None = None) -> tuple[torch.nn.Module, Head]:
+def build(
+    config: Config, classes: int, world: World | None = None, pretrained: torch.nn.Module | None = None
+) -> tuple[torch.nn.Module, Head]:
     """The network and the loss of a configuration, with their first weights from torch's random numbers.
 
     Args:
         config: Settings.
         classes: People.
         world: Where they will run.
+        pretrained: The network, where there is one already.
 
     Raises:
         SettingError: An option is unknown to its part.
     """
     options = dict(config.backbone.options)
     options.setdefault("input_size", config.data.size)
-    network = BACKBONES.build(config.backbone.name, unit=False, **options)
+    network = pretrained or BACKBONES.build(config.backbone.name, unit=False, **options)
     size = int(network.embedding_size)  # type: ignore[arg-type]  # what every backbone has
     if config.distill is not None and not config.distill.loss:
         head: Head = NoHead(size)
@@ -293,21 +331,6 @@ def build(config: Config, classes: int, world: World | None = None) -> tuple[tor
         head = LOSSES.build(config.loss.name, size, classes, **config.loss.options)
     on_cpu = world is None or world.device.type == "cpu"
     return faster(network) if config.fast_layers and on_cpu else network, head
-
-
-def _sampler(config: Data, store: CropStore, root: Path, seed: int) -> Sampler:
-    if config.pairs is not None:
-        return GivenPairs(given_pairs(store, root, config.pairs), config.batch_size, seed)
-    if config.sampler == "people":
-        return PK(store.labels, config.batch_size // config.photos_per_person, config.photos_per_person, seed)
-    return Shuffle(store.labels, config.batch_size, seed)
-
-
-def _augmentation(config: Data) -> Any:
-    if isinstance(config.augmentation, str):
-        return augmentation(config.augmentation)
-    changes = dict(config.augmentation)
-    return augmentation(str(changes.pop("preset", "none")), **changes)
 
 
 def _describe(parts: TrainingData) -> str:
@@ -319,7 +342,9 @@ def _describe(parts: TrainingData) -> str:
     return text + "."
 
 
-def _finish(trainer: Trainer, config: Config, folder: Path, world: World, display: Display) -> Run:
+def _finish(
+    trainer: Trainer, config: Config, folder: Path, world: World, display: Display, origin: Origin | None
+) -> Run:
     """Export the best weights, or the last, and measure them once more."""
     if checkpoint.exists(folder_of(folder, BEST)):
         progress = trainer.progress
@@ -329,48 +354,8 @@ def _finish(trainer: Trainer, config: Config, folder: Path, world: World, displa
     held_out = measure_held_out(trainer)
     if world.is_main:
         write_held_out(folder / HELD_OUT, held_out)
-        _export(trainer, config, folder, result, _recorded(config, folder, display))
+        export_run(trainer, folder, result, _recorded(config, folder, display), origin)
         draw_curves([folder], folder / "curves.png")
         display.say(f"The model is {folder / MODEL}; learning curves are {folder / 'curves.png'}.")
     world.barrier()
     return Run(folder, config, read_model(folder / MODEL), result)
-
-
-def _export(
-    trainer: Trainer, config: Config, folder: Path, result: Mapping[str, float], seen: TrainedOn | None
-) -> ModelFile:
-    size = config.data.size
-    network = trainer.learner.used_network.to("cpu").eval()
-    store = trainer.data.train
-    some = store.take(np.linspace(0, len(store) - 1, min(8, len(store))).astype(np.int64))
-    preprocess = Preprocess(size, MEAN, STD, "RGB", "5-point")
-    images = torch.from_numpy(preprocess(some))
-    plain = export_onnx(network, images[:2], dynamic={0: "batch"}, outputs=("embedding",))
-    parity = check_parity(network, plain, (images, images[:1]))
-    card = ModelCard(
-        kind="embedder",
-        name=config.name,
-        version="1",
-        licence="the user's own; mind the terms of the photos",
-        source=f"trained by Facewise {facewise.__version__}",
-        preprocess=preprocess,
-        embedding_size=int(network.embedding_size),  # type: ignore[arg-type]
-        training={
-            "recipe": config.name,
-            "backbone": config.backbone.model_dump(),
-            "loss": config.loss.model_dump(),
-            "git": git_hash(),
-            "data": Path(store.name).name,  # a model file travels: where it lay is nobody's business
-            "data_hash": store.data_hash,
-            "photos": len(store),
-            "people": len(store.names),
-            **({} if trainer.learner.distiller is None else trainer.learner.distiller.facts()),
-            "seed": config.seed,
-            "epochs": trainer.progress.epoch,
-            "seconds": round(trainer.progress.seconds, 1),
-            "held_out": dict(result),
-            "parity": parity.relative,
-        },
-        trained_on=seen,
-    )
-    return write_model(folder / MODEL, plain, card)
