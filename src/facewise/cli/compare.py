@@ -1,4 +1,4 @@
-"""`facewise compare`: the same budget for several losses or recipes, one table, and what of it is noise."""
+"""`facewise compare`: losses or recipes on one budget, or ways to name people; and what of it is noise."""
 
 from __future__ import annotations
 
@@ -30,13 +30,46 @@ def compare(
     recipes: Annotated[
         str | None, typer.Option("--recipes", help="Whole recipes to compare instead, names or YAML files.")
     ] = None,
-    seeds: Annotated[str, typer.Option("--seeds", help="Each is trained once with each of them.")] = "0,1,2",
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            "--methods",
+            help="Ways to name people to compare instead: one-shot, knn, svc, lda, logistic, finetune, "
+            "scratch, scratch-10x.",
+        ),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="With --methods: a model's name or file, a run or a checkpoint. (default: as for embed)",
+        ),
+    ] = None,
+    shots: Annotated[
+        str | None,
+        typer.Option(
+            "--shots",
+            help="With --methods: photos a person to learn from. (default: 1,2,5,10,20,full)",
+        ),
+    ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            "--seeds",
+            help="Each is trained once with each of them. (default: 0,1,2; with --methods 0,1,2,3,4)",
+        ),
+    ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", help="What all losses share. (default: arcface-mobilefacenet)"),
+        typer.Option(
+            "--recipe",
+            help="What all losses share; with --methods, of fine-tuning. (default: arcface-mobilefacenet; "
+            "finetune-mobilefacenet)",
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for all runs. (default: runs/compare-NAMES)")
+        Path | None,
+        typer.Option("--out", help="Folder for all runs. (default: runs/compare-NAMES, runs/methods-NAMES)"),
     ] = None,
     map_by: Annotated[
         str, typer.Option("--map", help="How embeddings are drawn: pca, or tsne (needs scikit-learn).")
@@ -46,9 +79,11 @@ def compare(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Train several losses alike and tell which differences are more than noise.
+    """Train several losses alike, or name people in several ways, and tell which differences are not noise.
 
-    `facewise compare photos --losses softmax,arcface epochs=20`. The same command again goes on where it was.
+    `facewise compare photos --losses softmax,arcface epochs=20` trains each loss on the same budget.
+    `facewise compare photos --methods one-shot,svc,finetune --from MODEL` lets each method learn 1, 2, 5 …
+    photos of each person. The same command again goes on where it was.
     """
     need_training()
     import torch
@@ -60,6 +95,10 @@ def compare(
 
     if losses is not None and recipes is not None:
         usage_error("Compare losses or recipes, not both.")
+    if methods is not None and (losses is not None or recipes is not None):
+        usage_error("Compare methods, or losses or recipes, not both.")
+    if methods is None and (start is not None or shots is not None):
+        usage_error("--from and --shots go with --methods.")
     if recipes is not None and recipe is not None:
         usage_error("--recipe is what losses share; --recipes has no use for it.")
     if map_by not in ("pca", "tsne"):
@@ -67,11 +106,31 @@ def compare(
     if threads is not None:
         torch.set_num_threads(threads)
     settings, own = _settings(changes or [])
+    if methods is not None:
+        from facewise.cli.compare_methods import compare_by_method
+        from facewise.methods.names import SHOTS
+
+        compare_by_method(
+            data,
+            _words(methods),
+            start=start,
+            shots=SHOTS if shots is None else _words(shots),
+            seeds=_numbers(seeds or "0,1,2,3,4"),
+            recipe=recipe,
+            settings=settings,
+            per_method=own,
+            out=out,
+            detector=detector,
+            threads=threads,
+            device=device,
+            json=json,
+        )
+        return
     try:
         found = run_comparison(
             data,
             _words(losses or "softmax,arcface"),
-            _numbers(seeds),
+            _numbers(seeds or "0,1,2"),
             recipes=_words(recipes or ""),
             recipe=recipe or RECIPE,
             settings=settings,
