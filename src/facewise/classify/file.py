@@ -223,7 +223,7 @@ def _check_signature(card: ClassifierCard, algebra: Algebra) -> None:
     """One column a person, and numbers that are probabilities on vectors as faces have them."""
     wide = {name: shape.dims for name, shape in algebra.shapes.items()}
     if set(wide) - {SIMILARITIES} != {PROBABILITIES}:
-        raise ModelError(f"its network gives {', '.join(wide)[:80]}, not {PROBABILITIES}.")
+        raise ModelError(f"its network gives {', '.join(wide)[:80]!r}, not {PROBABILITIES}.")
     if any(dims != (len(card.people),) for dims in wide.values()):
         raise ModelError(f"its network does not give one number for each of its {len(card.people)} people.")
     if card.unknown is not None and card.unknown.by == SIMILARITY and SIMILARITIES not in wide:

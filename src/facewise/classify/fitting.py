@@ -23,8 +23,9 @@ from facewise.evaluation.cache import FaceCache
 from facewise.evaluation.embedded import EmbeddedPhoto
 from facewise.metrics.classification import classify_metrics
 from facewise.metrics.classification_result import ClassificationResult
+from facewise.models.decisions import choose_decision
 from facewise.models.trained_on import TrainedOn
-from facewise.types import FloatArray
+from facewise.types import Decision, FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,11 +91,15 @@ def learn_people(
     usable = [i for i, one in enumerate(found) if one.embedding is not None]
     faces = _Faces.of(files, found, usable)
     notes = faces.notes(files)
+    # What tells two photos apart is the least that few people are told from strangers by.
+    least = choose_decision(_embedder(model).calibration)
     held_out, refused = None, None
     if test:
-        measured = _measure(faces, method, test, seed, fpir, notes)
+        measured = _measure(faces, method, test, seed, fpir, least, notes)
         held_out, refused = measured if measured is not None else (None, None)
-    fitted = fit_classifier(faces.vectors, faces.labels, faces.people, method=method, seed=seed, fpir=fpir)
+    fitted = fit_classifier(
+        faces.vectors, faces.labels, faces.people, method=method, seed=seed, fpir=fpir, least=least
+    )
     card = _card(files, faces, fitted, model, held_out, refused, test)
     if record_photos:
         card = _remember(card, faces)
@@ -136,7 +141,13 @@ class _Faces:
 
 
 def _measure(
-    faces: _Faces, method: str, test: float, seed: int, fpir: float | None, notes: list[str]
+    faces: _Faces,
+    method: str,
+    test: float,
+    seed: int,
+    fpir: float | None,
+    least: Decision | None,
+    notes: list[str],
 ) -> tuple[ClassificationResult, float | None] | None:
     """A classifier fitted on a part, on the photos it did not see; None where nobody has a photo to spare."""
     try:
@@ -146,7 +157,13 @@ def _measure(
         return None
     held = np.array([part == "test" for part in parts.parts])
     fitted = fit_classifier(
-        faces.vectors[~held], faces.labels[~held], faces.people, method=method, seed=seed, fpir=fpir
+        faces.vectors[~held],
+        faces.labels[~held],
+        faces.people,
+        method=method,
+        seed=seed,
+        fpir=fpir,
+        least=least,
     )
     vectors, labels = faces.vectors[held], faces.labels[held]
     chances = fitted.probabilities(vectors)
@@ -171,7 +188,7 @@ def _card(
     refused: float | None,
     test: float,
 ) -> ClassifierCard:
-    embedder = model if isinstance(model, Embedder) else model.embedder
+    embedder = _embedder(model)
     training: dict[str, Any] = {
         "data": files.name,
         "photos": len(faces.labels),
@@ -201,6 +218,10 @@ def _card(
         results=results,
         flip=embedder.flip,
     )
+
+
+def _embedder(model: Model) -> Embedder:
+    return model if isinstance(model, Embedder) else model.embedder
 
 
 def _remember(card: ClassifierCard, faces: _Faces) -> ClassifierCard:

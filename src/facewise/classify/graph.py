@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewise.errors import ModelError
-from facewise.models.onnxmeta import _fields, _varint
+from facewise.models.onnxmeta import fields, varint
 
 MOST_STEPS = 100
 """Steps of a network: ours have ten."""
@@ -131,7 +131,7 @@ _Spans = dict[int, list[tuple[int, int]]]
 def _message(data: bytes, start: int, end: int, known: Mapping[int, int], what: str) -> _Spans:
     """The fields of one message by number; one that is unknown, of another type or repeated is refused."""
     found: _Spans = {}
-    for count, (number, field, begin, stop) in enumerate(_fields(data, start, end)):
+    for count, (number, field, begin, stop) in enumerate(fields(data, start, end)):
         if count >= MOST_FIELDS:
             raise ModelError(f"its {what} has more than {MOST_FIELDS} fields.")
         if known.get(number) != data[field] & 7:
@@ -145,7 +145,7 @@ def _message(data: bytes, start: int, end: int, known: Mapping[int, int], what: 
 
 def _tensor(data: bytes, start: int, end: int) -> tuple[str, Constant]:
     fields = _message(data, start, end, _TENSOR, "tensor")
-    dims = [_varint(data, *span)[0] for span in fields.get(1, [])]
+    dims = [varint(data, *span)[0] for span in fields.get(1, [])]
     dtype = _DTYPES.get(_number(data, fields, 2))
     if dtype is None or len(dims) > 2 or 0 in dims or 9 not in fields:
         raise ModelError("a constant of its network is not a plain vector or table of numbers.")
@@ -169,14 +169,14 @@ def _step(data: bytes, start: int, end: int) -> Step:
         if name in options:
             raise ModelError("an option of its network comes twice.")
         if 8 in attribute:
-            options[name] = tuple(_signed(_varint(data, *one)[0]) for one in attribute[8])
+            options[name] = tuple(_signed(varint(data, *one)[0]) for one in attribute[8])
         else:
             options[name] = _signed(_number(data, attribute, 3))
     return Step(_text(data, fields, 4), inputs, outputs, options)
 
 
 def _number(data: bytes, fields: _Spans, number: int) -> int:
-    return _varint(data, *fields[number][0])[0] if number in fields else 0
+    return varint(data, *fields[number][0])[0] if number in fields else 0
 
 
 def _signed(value: int) -> int:

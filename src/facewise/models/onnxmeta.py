@@ -24,9 +24,9 @@ def metadata(data: bytes) -> dict[str, str]:
         ModelError: The bytes are not a protobuf message.
     """
     pairs: dict[str, str] = {}
-    for number, _, start, end in _fields(data, 0, len(data)):
+    for number, _, start, end in fields(data, 0, len(data)):
         if number == _METADATA_FIELD:
-            entry = {n: data[s:e] for n, _, s, e in _fields(data, start, end)}
+            entry = {n: data[s:e] for n, _, s, e in fields(data, start, end)}
             try:
                 pairs[entry.get(1, b"").decode()] = entry.get(2, b"").decode()
             except UnicodeDecodeError as error:
@@ -41,7 +41,7 @@ def replace_metadata(data: bytes, pairs: Mapping[str, str]) -> bytes:
         ModelError: The bytes are not a protobuf message.
     """
     kept = [
-        data[field:end] for number, field, _, end in _fields(data, 0, len(data)) if number != _METADATA_FIELD
+        data[field:end] for number, field, _, end in fields(data, 0, len(data)) if number != _METADATA_FIELD
     ]
     for key, value in pairs.items():
         entry = _delimited(1, key.encode()) + _delimited(2, value.encode())
@@ -57,23 +57,23 @@ def network_hash(data: bytes) -> str:
     """
     digest = hashlib.sha256()
     view = memoryview(data)
-    for number, field, _, end in _fields(data, 0, len(data)):
+    for number, field, _, end in fields(data, 0, len(data)):
         if number != _METADATA_FIELD:
             digest.update(view[field:end])
     return digest.hexdigest()
 
 
-def _fields(data: bytes, position: int, stop: int) -> Iterator[tuple[int, int, int, int]]:
+def fields(data: bytes, position: int, stop: int) -> Iterator[tuple[int, int, int, int]]:
     """(field number, where the field starts, where its payload starts, where it ends) at one level."""
     while position < stop:
         field = position
-        tag, position = _varint(data, position, stop)
+        tag, position = varint(data, position, stop)
         number, kind = tag >> 3, tag & 7
         if kind == 0:
             start = position
-            _, position = _varint(data, position, stop)
+            _, position = varint(data, position, stop)
         elif kind == _LENGTH_DELIMITED:
-            length, start = _varint(data, position, stop)
+            length, start = varint(data, position, stop)
             position = start + length
         elif kind in (1, 5):
             start = position
@@ -85,7 +85,8 @@ def _fields(data: bytes, position: int, stop: int) -> Iterator[tuple[int, int, i
         yield number, field, start, position
 
 
-def _varint(data: bytes, position: int, stop: int) -> tuple[int, int]:
+def varint(data: bytes, position: int, stop: int) -> tuple[int, int]:
+    """A number of protobuf at `position`, and where it ends."""
     value = shift = 0
     while True:
         if position >= stop or shift > 63:
