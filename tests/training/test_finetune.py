@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import textwrap
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +20,6 @@ from facewise.nn.backbones import BACKBONES
 from facewise.preprocess import Preprocess
 from facewise.training import train
 from facewise.training.display import Quiet
-from facewise.training.engine import StoppedError
 from facewise.training.freezing import check_processes
 from facewise.training.heldout import read_held_out
 from facewise.training.settings import Start
@@ -159,7 +152,7 @@ def test_a_frozen_backbone_stays_to_the_bit(drawn, model):
         assert read_pretrained(folder).state.keys() == read_pretrained(model).state.keys()
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_gradual_unfreezing_goes_from_the_top_down(drawn, model, optimizer):
     changes = {
         "start.freeze": "gradual",
@@ -170,7 +163,7 @@ def test_gradual_unfreezing_goes_from_the_top_down(drawn, model, optimizer):
     }
     begun = {f"network.{k}": v for k, v in read_pretrained(model).build(unit=False).state_dict().items()}
     stages = {0: "network.features.0", 1: "network.features.3", 2: "network.top"}
-    for epochs, frozen in ((1, {0, 1, 2}), (2, {0, 1}), (3, {0}), (4, {0}), (5, set())):
+    for epochs, frozen in ((1, {0, 1, 2}), (2, {0, 1}), (4, {0}), (5, set())):
         folder = f"gradual-{epochs}"
         run(drawn(), model, folder, epochs=epochs, **changes)
         now = part(folder, "network.")
@@ -210,94 +203,6 @@ def test_lower_stages_learn_slower(drawn, model):
         step, less = (now[f"network.{name}"] - begun[name] for now in (whole, shares))
         assert step.abs().max() > 0
         torch.testing.assert_close(less, share * step, rtol=1e-2, atol=1e-8)
-
-
-GRADUAL = {"start.freeze": "gradual", "start.unfreeze_epochs": 2.0, "start.layer_decay": 0.7, "ema": 0.9}
-
-
-@pytest.mark.parametrize("loss", ["softmax", "arcface"])
-def test_a_stopped_run_goes_on_to_the_same_numbers_without_the_model(drawn, model, loss):
-    """Stopped after every step, and the model is gone by then."""
-    whole = run(drawn(), model, "whole", loss=loss, **GRADUAL)
-    steps = whole.metrics[-1]["step"]
-
-    class Asks(Quiet):
-        def __init__(self, at):
-            self.left = at
-
-        def step(self, _):
-            self.left -= 1
-            if self.left == 0:
-                os.kill(os.getpid(), signal.SIGINT)
-
-    keep = Path("kept.safetensors")
-    for at in (1, 4, steps // 2, steps - 1):
-        folder = f"at-{at}"
-        with pytest.raises(StoppedError, match=f"at step {at} of {steps}"):
-            train(
-                drawn(), "softmax-mobilefacenet", start=model, out=folder, display=Asks(at), device="cpu",
-                settings=RECIPE | GRADUAL | {"loss": loss},
-            )  # fmt: skip
-        model.rename(keep)
-        resumed = train(drawn(), resume=folder, display=Quiet(), device="cpu")
-        keep.rename(model)
-        assert without_time(resumed.metrics) == without_time(whole.metrics)
-        assert same_tensors(weights("whole"), weights(folder))
-        assert read_model(f"{folder}/model.onnx").card.preprocess == PREPROCESS
-
-
-KILLED = """
-import sys; sys.path.insert(0, {tests!r})
-import torch; torch.set_num_threads(1)
-from drawn_people import DrawnPeople
-from facewise.training import train
-from facewise.training.display import Quiet
-import test_finetune
-class Tells(Quiet):
-    def step(self, values):
-        print("step", flush=True)
-train(DrawnPeople(), "softmax-mobilefacenet", start="start.safetensors", out="killed", display=Tells(),
-      device="cpu", settings=test_finetune.RECIPE | test_finetune.GRADUAL | {{"save_minutes": 1e-4}})
-"""
-
-
-def test_killed_in_the_middle_it_goes_on_to_identical_weights(drawn, model):
-    run(drawn(), model, "whole", **GRADUAL | {"save_minutes": 1e-4})
-    code = textwrap.dedent(KILLED.format(tests=str(Path(__file__).parent)))
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    for _ in range(7):
-        assert process.stdout.readline() == "step\n"
-    time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-    model.unlink()
-    train(drawn(), resume="killed", display=Quiet(), device="cpu")
-    assert same_tensors(weights("whole"), weights("killed"))
-
-
-def test_what_the_model_was_is_part_of_the_run(drawn, model):
-    class Stops(Quiet):
-        def step(self, _):
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with pytest.raises(StoppedError):
-        train(
-            drawn(), "softmax-mobilefacenet", start=model, out="run", display=Stops(), device="cpu",
-            settings=RECIPE,
-        )  # fmt: skip
-    path = Path("run/pretrained.json")
-    whole = path.read_text()
-    path.write_text(whole.replace(json.loads(whole)["sha256"], "0" * 64))
-    with pytest.raises(SettingError, match="another pretrained model"):
-        train(drawn(), resume="run", display=Quiet(), device="cpu")
-    for damaged in ("{", "[]", '{"preprocess": 1}', whole.replace('"size": 32', '"size": -1')):
-        path.write_text(damaged)
-        with pytest.raises(SettingError, match=r"pretrained\.json.* is missing or damaged"):
-            train(drawn(), resume="run", display=Quiet(), device="cpu")
-    path.unlink()
-    with pytest.raises(SettingError, match=r"pretrained\.json.* is missing or damaged"):
-        train(drawn(), resume="run", display=Quiet(), device="cpu")
 
 
 def test_a_run_begins_with_what_another_run_made(drawn, model):
