@@ -13,7 +13,7 @@ from torch import nn
 
 from facewise.nn.backbones import BACKBONES
 
-NAME = "methods-tiny-of-commands"
+NAME = "test-methods-tiny-of-commands"
 
 
 @BACKBONES.register(NAME)

@@ -61,7 +61,7 @@ def test_the_tables_name_every_loss_and_backbone_there_is_and_no_other():
         table = BODY.split(f"| in Facewise ({heading})")[1].split("\n\n")[0]
         cells = " ".join(row.split("|")[1] for row in table.splitlines()[2:])
         named = set(re.findall(r"`([a-z0-9-]+)`", cells))
-        assert named == set(registry.names())
+        assert named == {name for name in registry.names() if not name.startswith("test-")}
 
 
 ZOO_ROWS = [

@@ -12,7 +12,7 @@ from facewise.nn.backbones import BACKBONES
 torch.set_num_threads(1)
 
 
-@BACKBONES.register("methods-tiny")
+@BACKBONES.register("test-methods-tiny")
 class Tiny(nn.Sequential):
     """One convolution and one linear layer: trained in a moment."""
 

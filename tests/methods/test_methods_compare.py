@@ -25,7 +25,7 @@ from facewise.training.display import Quiet
 from facewise.training.engine import StoppedError
 from facewise.training.run import train
 
-TINY = {"backbone": "methods-tiny", "epochs": 2, "precision": "fp32", "data.augmentation": "none"}
+TINY = {"backbone": "test-methods-tiny", "epochs": 2, "precision": "fp32", "data.augmentation": "none"}
 
 
 def scratch(**changes):
@@ -178,7 +178,7 @@ def test_a_run_is_gone_on_from_its_own_weights(run):
     assert any(
         "was trained on photos that are tested on here, 10 that look the same" in note for note in found.notes
     )
-    with pytest.raises(SettingError, match="No recipe is made for methods-tiny"):
+    with pytest.raises(SettingError, match="No recipe is made for test-methods-tiny"):
         run(data, ("finetune",), start="begun", out="other")
 
 

@@ -187,8 +187,7 @@ def write_classifier(path: str | os.PathLike[str], network: bytes, card: Classif
         ModelError: It would be refused when it is read.
         FacewiseError: The file cannot be written.
     """
-    if Path(path).suffix != ".onnx":
-        raise FacewiseError(f"A classifier file is an ONNX file: name it {Path(path).stem}.onnx, not {path}.")
+    check_name(path)
     _check(card)
     try:
         pairs = {METADATA_KEY: card.to_json()}
@@ -204,6 +203,16 @@ def write_classifier(path: str | os.PathLike[str], network: bytes, card: Classif
     with atomic_write(path, private=True) as temporary:
         temporary.write_bytes(data)
     return read_classifier(path)
+
+
+def check_name(path: str | os.PathLike[str]) -> None:
+    """Refuse, before any work is done for it, a name that a classifier file cannot have.
+
+    Raises:
+        FacewiseError: It does not end in `.onnx`.
+    """
+    if Path(path).suffix != ".onnx":
+        raise FacewiseError(f"A classifier file is an ONNX file: name it {Path(path).stem}.onnx, not {path}.")
 
 
 def _parse(data: bytes) -> tuple[ClassifierCard, Algebra]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewise._version import __version__
-from facewise.classify.file import ClassifierCard, ClassifierFile, write_classifier
+from facewise.classify.file import ClassifierCard, ClassifierFile, check_name, write_classifier
 from facewise.classify.fit import Fitted, fit_classifier
 from facewise.classify.unknown import DEFAULT_FPIR, person_means
 from facewise.classify.vectors import Model, Progress, files_of, vectors_of
@@ -86,6 +86,7 @@ def learn_people(
     """
     if not 0.0 <= test < 1.0:
         raise SettingError(f"The share held out lies between 0 and 1, not at {test}.")
+    check_name(out)
     files = files_of(source)
     found = vectors_of(model, [files.path(i) for i in range(len(files.keys))], cache=cache, progress=progress)
     usable = [i for i, one in enumerate(found) if one.embedding is not None]
