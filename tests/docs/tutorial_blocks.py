@@ -19,12 +19,14 @@ class Step:
         command: For bash.
         shown: The lines the page shows under it.
         slow: Whether it belongs to a block that takes long, or needs one that does.
+        varies: Whether what it prints hangs on a training, which ends alike on one machine only.
         shared: Whether it needs the public checkpoints of the shared folder.
     """
 
     command: str
     shown: tuple[str, ...]
     slow: bool
+    varies: bool
     shared: bool
 
 
@@ -35,7 +37,8 @@ def steps(text: str | None = None) -> list[Step]:
         marks = (block["mark"] or "").replace(",", " ").split()
         for part in re.split(r"^\$ ", block["body"], flags=re.MULTILINE)[1:]:
             command, *shown = part.rstrip("\n").split("\n")
-            found.append(Step(command, tuple(shown), "slow" in marks, "shared" in marks))
+            kinds = ("slow" in marks, "varies" in marks, "shared" in marks)
+            found.append(Step(command, tuple(shown), *kinds))
     return found
 
 
@@ -44,6 +47,11 @@ def same_but_for_numbers(line: str) -> str:
     line = re.sub(r"[━─]+", "─", line)
     line = re.sub(r"\d[\d.,:TZe+-]*", "#", line)
     return re.sub(r"\s+", " ", line).strip()
+
+
+def framework(shown: tuple[str, ...]) -> tuple[str, ...]:
+    """Of what a training's results hang on, the lines that are there whatever the results."""
+    return tuple(line for line in shown if not re.match(r"│|epoch|Missed|With |facewise: |- |  ", line))
 
 
 def first_not_printed(shown: tuple[str, ...], printed: str) -> str | None:
