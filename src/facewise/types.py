@@ -56,7 +56,7 @@ class Face:
     box: FloatArray
     score: float
     landmarks: FloatArray
-    embedding: FloatArray | None = None
+    embedding: FloatArray | None = field(default=None, repr=False)
     quality: Quality | None = None
 
     @property

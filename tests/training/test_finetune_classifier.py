@@ -12,6 +12,7 @@ from test_finetune import PREPROCESS, RECIPE, Tells, weights_file
 from facewise.classify.classifier import Classifier
 from facewise.classify.file import read_classifier
 from facewise.embedding import Embedder
+from facewise.errors import FacewiseError
 from facewise.models import read_model
 from facewise.training import train
 from facewise.training.checkpoint import LAST, folder_of, load
@@ -93,3 +94,18 @@ def test_without_a_closed_set_there_is_none(drawn, model):
     assert not Path("scratch/classifier.onnx").exists()
     assert read_model("scratch/model.onnx").card.preprocess != PREPROCESS
     assert Path("scratch/model.safetensors").is_file()
+
+
+def test_a_classifier_that_cannot_be_made_does_not_lose_the_training(drawn, model, monkeypatch):
+    def fails(*_):
+        raise FacewiseError("the disk is full.")
+
+    monkeypatch.setattr("facewise.training.exporting.export_classifier", fails)
+    told = Tells()
+    done = train(
+        drawn(), "softmax-mobilefacenet", start=model, out="run", display=told, device="cpu",
+        settings=RECIPE | {"loss": "softmax", "epochs": 1},
+    )  # fmt: skip
+    assert done.model.path.is_file()
+    assert not Path("run/classifier.onnx").exists()
+    assert any("the disk is full" in line for line in told.told)

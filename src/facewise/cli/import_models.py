@@ -123,12 +123,12 @@ def _list_families(*, json: bool) -> None:
         )  # fmt: skip
         return
     rows = (
-        (card.name, form, *_pixels(card.preprocess), card.embedding_size or "", card.licence, note)
+        (card.name, form, *_pixels(card.preprocess), card.embedding_size or "", note)
         for card, form, note in cards
     )
-    columns = ("family", "file", "crop", "colour", "mean", "std", "D", "licence", "note")
+    columns = ("family", "file", "crop", "colour", "mean", "std", "D", "note")
     table("", columns, rows, right=(6,))
-    say("More on each, with its source: docs/models/importing.md.")
+    say("More on each, with its source and licence: docs/models/importing.md, and in `--json`.")
 
 
 def _pixels(preprocess: Preprocess) -> tuple[str, str, str, str]:

@@ -155,7 +155,7 @@ class Comparison:
 _HEADS = {
     "accuracy": "accuracy, known people",
     "auc": "AUC, unknown people",
-    "tar@fmr=0.01": "TAR at FMR 1%, unknown people",
+    "tar@fmr=0.01": "TAR at FMR 0.01, unknown people",
     "seconds": "training, s",
     "images/s": "images/s",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 import facewise
+from facewise.errors import FacewiseError
 from facewise.models.export import check_parity, export_onnx
 from facewise.models.file import ModelCard, ModelFile, write_model
 from facewise.models.trained_on import TrainedOn
@@ -23,7 +24,12 @@ MODEL = "model.onnx"
 
 
 def export_run(
-    trainer: Trainer, folder: Path, result: Mapping[str, float], seen: TrainedOn | None, origin: Origin | None
+    trainer: Trainer,
+    folder: Path,
+    result: Mapping[str, float],
+    seen: TrainedOn | None,
+    origin: Origin | None,
+    say: Callable[[str], None],
 ) -> ModelFile:
     """Write the model file of the weights a trainer has, and beside it the weights and the classifier.
 
@@ -33,6 +39,7 @@ def export_run(
         result: What was measured on held-out photos.
         seen: What it was trained on, if that was recorded.
         origin: The model it began with, or None.
+        say: Told why there is no classifier, if it cannot be made: the training is not lost for that.
     """
     network = trainer.learner.used_network.to("cpu").eval()
     store = trainer.data.train
@@ -55,7 +62,10 @@ def export_run(
     model = write_model(folder / MODEL, plain, card)
     _write_weights(trainer, network, model)
     if names_people(trainer):
-        export_classifier(trainer, folder, model, result, seen)
+        try:
+            export_classifier(trainer, folder, model, result, seen)
+        except FacewiseError as error:
+            say(f"No classifier was written: {error}")
     return model
 
 

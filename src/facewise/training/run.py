@@ -354,7 +354,7 @@ def _finish(
     held_out = measure_held_out(trainer)
     if world.is_main:
         write_held_out(folder / HELD_OUT, held_out)
-        export_run(trainer, folder, result, _recorded(config, folder, display), origin)
+        export_run(trainer, folder, result, _recorded(config, folder, display), origin, display.say)
         draw_curves([folder], folder / "curves.png")
         display.say(f"The model is {folder / MODEL}; learning curves are {folder / 'curves.png'}.")
     world.barrier()
