@@ -50,8 +50,13 @@ def same_but_for_numbers(line: str) -> str:
 
 
 def framework(shown: tuple[str, ...]) -> tuple[str, ...]:
-    """Of what a training's results hang on, the lines that are there whatever the results."""
-    return tuple(line for line in shown if not re.match(r"│|epoch|Missed|With |facewise: |- |  ", line))
+    """Of what a training's results hang on, the lines that are there whatever the results.
+
+    Tables are not: how long a training took decides how wide a column is, and so where its heading is broken.
+    """
+    return tuple(
+        line for line in shown if not re.match(r"[│┃┏┡└┗]|epoch|Missed|With |facewise: |- |  ", line)
+    )
 
 
 def first_not_printed(shown: tuple[str, ...], printed: str) -> str | None:
