@@ -29,6 +29,18 @@ class GalleryError(FacewiseError):
     """A gallery is missing, damaged, or refuses what it was asked to do."""
 
 
+class UnknownPersonError(GalleryError):
+    """A gallery has nobody of that name or number, or no such sample."""
+
+
+class NameTakenError(GalleryError):
+    """A gallery has somebody of that name already."""
+
+
+class StorageFullError(GalleryError):
+    """There is no room to store what was asked for; what was stored before is as it was."""
+
+
 class DatasetError(FacewiseError):
     """A dataset or protocol file is missing, incomplete or malformed."""
 

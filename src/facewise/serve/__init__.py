@@ -1,0 +1,1 @@
+"""The service: recognition over HTTP, for other programs and for a page."""

@@ -1,0 +1,1 @@
+"""Embedding a large photo store on several processes or machines."""

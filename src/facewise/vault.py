@@ -1,0 +1,1 @@
+"""Encryption at rest: what a gallery keeps, unreadable without its key."""
