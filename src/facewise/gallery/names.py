@@ -6,7 +6,7 @@ import difflib
 import unicodedata
 from collections.abc import Iterable
 
-from facewise.errors import GalleryError
+from facewise.errors import GalleryError, UnknownPersonError
 
 MAX_NAME = 200
 """Longest name, in characters."""
@@ -35,11 +35,11 @@ def clean_name(name: str) -> str:
     return clean
 
 
-def unknown_name(name: str, known: Iterable[str], gallery: str) -> GalleryError:
+def unknown_name(name: str, known: Iterable[str], gallery: str) -> UnknownPersonError:
     """The error for a name that nobody in the gallery has: it names the nearest one that somebody has."""
     names = list(known)
     by_folded = {n.casefold(): n for n in names}
     near = difflib.get_close_matches(name.casefold(), by_folded, n=1)
     if near:
-        return GalleryError(f"There is no {name!r} in {gallery}; did you mean {by_folded[near[0]]!r}?")
-    return GalleryError(f"There is no {name!r} in {gallery}, which holds {len(names)} people.")
+        return UnknownPersonError(f"There is no {name!r} in {gallery}; did you mean {by_folded[near[0]]!r}?")
+    return UnknownPersonError(f"There is no {name!r} in {gallery}, which holds {len(names)} people.")

@@ -34,6 +34,7 @@ class Sample:
         source_hash: sha256 (hex) of the photo, or empty: then an identical embedding is the duplicate.
         quality: How usable the face was, or None if nobody measured it.
         created: ISO 8601 time in UTC, or empty for now.
+        photo: JPEG to keep with it, or None.
     """
 
     embedding: FloatArray
@@ -41,6 +42,7 @@ class Sample:
     source_hash: str = ""
     quality: Quality | None = None
     created: str = ""
+    photo: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +57,7 @@ class StoredSample:
         fingerprint: Of the model that made it.
         quality: How usable the face was, or None if nobody measured it.
         created: ISO 8601 time in UTC.
+        has_photo: Whether a photo is kept with it.
     """
 
     id: int
@@ -64,6 +67,7 @@ class StoredSample:
     fingerprint: str
     quality: Quality | None
     created: str
+    has_photo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +78,26 @@ class Person:
         name: Unique in the gallery.
         samples: How many samples are kept.
         created: ISO 8601 time in UTC of the first enrolment.
+        id: Their number in the gallery, never used again after removal.
+        groups: What they belong to, in order; a search can be limited to some.
     """
 
     name: str
     samples: int
     created: str
+    id: int
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PersonDetail:
-    """One person with all samples, oldest first."""
+    """One person with all samples, oldest first; fields as of `Person`."""
 
     name: str
     created: str
     samples: tuple[StoredSample, ...]
+    id: int
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

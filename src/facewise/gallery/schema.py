@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from facewise.errors import GalleryError
+from facewise.errors import GalleryError, StorageFullError
 
 APPLICATION_ID = 0x46574731
 """`FWG1` in the file's header: what makes a SQLite file a Facewise gallery."""
@@ -47,6 +47,25 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX samples_person ON samples(person_id);
     CREATE INDEX samples_source_hash ON samples(source_hash);
     """,
+    """
+    ALTER TABLE meta ADD COLUMN gallery TEXT; -- random: tells this gallery from all others
+    ALTER TABLE meta ADD COLUMN wrapped_key BLOB; -- the data key under the user's key; NULL: not encrypted
+    ALTER TABLE meta ADD COLUMN state TEXT; -- random, new with every change
+    UPDATE meta SET gallery = lower(hex(randomblob(16))), state = lower(hex(randomblob(16)));
+    CREATE TABLE states ( -- what `state` once was
+      number INTEGER PRIMARY KEY AUTOINCREMENT,
+      token TEXT NOT NULL UNIQUE
+    );
+    CREATE TABLE groups (
+      person_id INTEGER NOT NULL REFERENCES people(id) ON DELETE CASCADE,
+      name TEXT NOT NULL,
+      PRIMARY KEY (person_id, name)
+    ) WITHOUT ROWID;
+    CREATE TABLE photos (
+      sample_id INTEGER PRIMARY KEY REFERENCES samples(id) ON DELETE CASCADE,
+      jpeg BLOB NOT NULL CHECK (typeof(jpeg) = 'blob')
+    );
+    """,
 )
 """Statement scripts that take a file from version i to i + 1; `user_version` says how many have run."""
 
@@ -62,12 +81,17 @@ def told(location: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise GalleryError(_sentence(location, error)) from error
+        kind = StorageFullError if _code(error) == sqlite3.SQLITE_FULL else GalleryError
+        raise kind(_sentence(location, error)) from error
+
+
+def _code(error: sqlite3.Error) -> int | None:
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else int(code) & 0xFF
 
 
 def _sentence(location: str, error: sqlite3.Error) -> str:
-    code = getattr(error, "sqlite_errorcode", None)
-    match None if code is None else code & 0xFF:
+    match _code(error):
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return f"The gallery {location} is kept busy by another process: try again when that is done."
         case sqlite3.SQLITE_FULL:
@@ -148,7 +172,11 @@ def _prepare(db: sqlite3.Connection, location: str) -> None:
             db.execute(f"PRAGMA user_version = {i}")
         if version == 0:
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            db.execute("INSERT INTO meta (id, created) VALUES (1, ?)", (now(),))
+            db.execute(
+                "INSERT INTO meta (id, created, gallery, state) "
+                "VALUES (1, ?, lower(hex(randomblob(16))), lower(hex(randomblob(16))))",
+                (now(),),
+            )
     except BaseException:
         db.execute("ROLLBACK")
         raise

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,13 +25,40 @@ class Loaded:
         version: The moment; see `Store.version`.
         names: Person id to name, of everybody.
         people: `(N,)` the person of each row.
-        rows: `(N, D)` float32 unit vectors.
+        rows: `(N, D)` float32 unit vectors, by person, then by sample.
+        samples: `(N,)` the sample id of each row.
+        groups: Person id to groups, of those who are in any.
     """
 
     version: Hashable
     names: dict[int, str]
     people: NDArray[np.int64]
     rows: FloatArray
+    samples: NDArray[np.int64]
+    groups: dict[int, frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Keys:
+    """Everything of `Loaded` but the vectors: what a saved index is compared with.
+
+    Attributes:
+        version: The moment; see `Store.version`.
+        state: The content's token; see `Store.state`.
+        names: Person id to name, of everybody.
+        groups: Person id to groups, of those who are in any.
+        people: `(N,)` the person of each sample.
+        samples: `(N,)` ids, by person, then by sample.
+        size: Length D of an embedding, 0 before the first enrolment.
+    """
+
+    version: Hashable
+    state: str | None
+    names: dict[int, str]
+    groups: dict[int, frozenset[str]]
+    people: NDArray[np.int64]
+    samples: NDArray[np.int64]
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +70,31 @@ class Added:
         stored: Stored samples.
         duplicates: Samples the person already has.
         taken: Samples that another person has: index and that person's name.
+        samples: Ids of `stored`, in the same order.
     """
 
     person: int | None
     stored: tuple[int, ...]
     duplicates: tuple[int, ...]
     taken: tuple[tuple[int, str], ...]
+    samples: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The store's versions just before and just after a call's own change, and what was added."""
+    """The store's versions just before and just after a call's own change, and what it did.
+
+    Attributes:
+        before: Version before.
+        after: Version after.
+        added: What `add` stored, one a batch.
+        gone: Ids of the samples that went.
+    """
 
     before: Hashable
     after: Hashable
-    added: tuple[Added, ...]
+    added: tuple[Added, ...] = ()
+    gone: tuple[int, ...] = ()
 
 
 class Store(Protocol):
@@ -81,8 +118,35 @@ class Store(Protocol):
         """All samples, consistent with each other."""
         ...
 
-    def add(self, batches: Sequence[tuple[str, Sequence[Sample]]], space: Space) -> Change:
-        """Stores samples under names, all in one transaction; the first ones bind the gallery to `space`."""
+    def keys(self) -> Keys:
+        """All samples but their vectors, consistent with each other; a fraction of what `load` takes."""
+        ...
+
+    def vectors(self, samples: NDArray[np.int64]) -> FloatArray:
+        """`(n, D)` the vectors of these samples, in this order."""
+        ...
+
+    def state(self) -> str | None:
+        """A random token that every change makes anew, in its own transaction: same token, same content.
+
+        None where the database cannot tell.
+        """
+        ...
+
+    def descends_from(self, state: str) -> bool:
+        """Whether the content came from that state by changes: then equal sample ids are equal samples."""
+        ...
+
+    def add(
+        self,
+        batches: Sequence[tuple[str, Sequence[Sample]]],
+        space: Space,
+        groups: Mapping[str, Iterable[str]] | None = None,
+    ) -> Change:
+        """Stores samples under names, all in one transaction; the first ones bind the gallery to `space`.
+
+        People of `groups` with anything stored are put in those groups as well, beside what they are in.
+        """
         ...
 
     def people(self) -> list[Person]:
@@ -93,24 +157,39 @@ class Store(Protocol):
         """One person with all samples."""
         ...
 
+    def person_by_id(self, person: int) -> PersonDetail:
+        """One person with all samples, by number."""
+        ...
+
+    def photo(self, sample: int) -> bytes | None:
+        """The JPEG kept with a sample, or None."""
+        ...
+
     def samples(self) -> list[tuple[StoredSample, FloatArray]]:
         """Every sample with its embedding, by person's name."""
         ...
 
-    def remove(self, name: str) -> int:
-        """Deletes a person and says how many samples went; no byte of them stays."""
+    def remove(self, name: str) -> Change:
+        """Deletes a person; `gone` are the samples that went, and no byte of them stays."""
         ...
 
-    def rename(self, old: str, new: str) -> None:
+    def rename(self, old: str, new: str) -> Change:
         """Gives a person another name that nobody has."""
         ...
 
-    def merge(self, into: str, from_: str) -> int:
-        """Moves `from_`'s samples to `into`, says how many, and deletes `from_`."""
+    def merge(self, into: str, from_: str) -> tuple[int, Change]:
+        """Moves `from_`'s samples to `into`, says how many, and deletes `from_`.
+
+        Samples that `into` has already go; `into` gets `from_`'s groups as well.
+        """
         ...
 
-    def remove_sample(self, sample: int) -> None:
+    def remove_sample(self, sample: int) -> Change:
         """Deletes one sample, not a person's last; no byte of it stays."""
+        ...
+
+    def set_groups(self, name: str, groups: Iterable[str]) -> Change:
+        """Puts a person in these groups and no others."""
         ...
 
     def check(self) -> list[str]:

@@ -144,7 +144,7 @@ class VectorGallery:
 
     def remove(self, name: str) -> int:
         """Deletes a person and every byte of their embeddings; says how many samples went."""
-        return self._store.remove(clean_name(name))
+        return len(self._store.remove(clean_name(name)).gone)
 
     def rename(self, old: str, new: str) -> None:
         """Gives a person another name; one that somebody has is refused with a `GalleryError`."""
@@ -152,7 +152,8 @@ class VectorGallery:
 
     def merge(self, into: str, from_: str) -> int:
         """Moves all samples of `from_` to `into`, says how many, and deletes `from_`."""
-        return self._store.merge(clean_name(into), clean_name(from_))
+        moved, _ = self._store.merge(clean_name(into), clean_name(from_))
+        return moved
 
     def remove_sample(self, sample: int) -> None:
         """Deletes one sample by its id and every byte of its embedding; a person's last one is refused."""
