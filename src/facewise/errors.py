@@ -17,6 +17,10 @@ class ImageError(FacewiseError):
     """A photo cannot be read: not an image, truncated, too large, missing."""
 
 
+class PhotoTooLargeError(ImageError):
+    """A photo has more bytes or pixels than are taken."""
+
+
 class FaceNotFoundError(FacewiseError):
     """A photo was read, but the face that was asked for is not in it."""
 

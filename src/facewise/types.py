@@ -115,10 +115,11 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One person of a gallery and how alike a probe is to them."""
+    """One person of a gallery, how alike a probe is to them, and their number there, or None."""
 
     name: str
     similarity: float
+    person: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

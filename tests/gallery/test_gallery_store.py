@@ -117,6 +117,7 @@ def test_a_damaged_file_is_told_in_a_sentence(path, seed):
     store = SqliteStore(path)
     for i in range(60):
         put(store, f"person {i}", 1, 2)
+    before = store.load().rows, store.people()
     store.close()
     rng = np.random.default_rng(seed)
     data = bytearray(path.read_bytes())
@@ -130,7 +131,9 @@ def test_a_damaged_file_is_told_in_a_sentence(path, seed):
         store = SqliteStore(path)
     except GalleryError:
         return
-    assert store.check()
+    if not store.check():  # it has hit the unused part of a page: then nothing is lost
+        assert np.array_equal(store.load().rows, before[0])
+        assert store.people() == before[1]
     for use in (store.load, store.people, store.samples, lambda: put(store, "late", 1)):
         with contextlib.suppress(GalleryError):  # and nothing else is raised
             use()
@@ -225,13 +228,13 @@ def test_a_reader_that_keeps_deleted_bytes_alive_is_told(path, store):
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (("UPDATE samples SET embedding = zeroblob(128) WHERE id = 1",), "Sample 1 is not of unit length"),
+        (("UPDATE vectors SET data = zeroblob(128) WHERE id = 1",), "Sample 1 is not of unit length"),
         (
-            ("UPDATE samples SET embedding = x'0011' WHERE id = 2",),
+            ("UPDATE vectors SET data = x'0011' WHERE id = 2",),
             "Sample 2 has 2 bytes where 128 are needed",
         ),
         (
-            ("UPDATE samples SET embedding = ? WHERE id = 3", (np.full(SIZE, np.nan, "<f4").tobytes(),)),
+            ("UPDATE vectors SET data = ? WHERE id = 3", (np.full(SIZE, np.nan, "<f4").tobytes(),)),
             "Sample 3 is not",
         ),
         (("UPDATE samples SET fingerprint = 'ff' WHERE id = 1",), "Sample 1 is of the model ff"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from facewise.cli import gallery_keys
 from facewise.cli.options import (
     DEFAULT_GALLERY,
     Detector,
@@ -16,6 +18,7 @@ from facewise.cli.options import (
     Fmr,
     GalleryPath,
     Json,
+    KeyFile,
     Model,
     Provider,
     Threads,
@@ -31,6 +34,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look after a gallery of people.", no_args_is_help=True)
 
+
+class KeepChoice(StrEnum):
+    """What `--keep` takes; see `facewise.gallery.photos.Keep`."""
+
+    none = "none"
+    face = "face"
+    photo = "photo"
+
+
 Name = Annotated[str, typer.Argument(help="A person of the gallery.")]
 
 
@@ -44,6 +56,14 @@ def enroll(
         typer.Option("--folder", help="Instead: a folder with one sub-folder of photos a person."),
     ] = None,
     gallery: GalleryPath = DEFAULT_GALLERY,
+    key_file: KeyFile = None,
+    keep: Annotated[
+        KeepChoice,
+        typer.Option("--keep", help="Keep a portrait of each face, or the photo, beside the embedding."),
+    ] = KeepChoice.none,
+    groups: Annotated[
+        str, typer.Option("--groups", help="Groups to put everybody enrolled into, separated by commas.")
+    ] = "",
     fmr: Fmr = None,
     threshold: ThresholdOption = None,
     detector: Detector = None,
@@ -60,18 +80,26 @@ def enroll(
         usage_error("give NAME PHOTO…, or --folder DIR.")
     if name is not None and not photos:
         usage_error(f"give at least one photo of {name}.")
-    bad, done = BadItems("photo"), []
+    bad, done, of = BadItems("photo"), [], [group for group in groups.split(",") if group.strip()]
     with open_gallery(
-        gallery, create=True, detector=detector, model=model, flip=flip, provider=provider, threads=threads
+        gallery,
+        create=True,
+        key_file=key_file,
+        detector=detector,
+        model=model,
+        flip=flip,
+        provider=provider,
+        threads=threads,
     ) as opened:
         if folder is not None:
             count = sum(1 for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else 0
-            people = opened.enroll_folder(folder, fmr=fmr, threshold=threshold)
+            people = opened.enroll_folder(folder, fmr=fmr, threshold=threshold, keep=keep.value, groups=of)
             for enrollment in with_progress("Enrolling people", people, count):
                 done.append(enrollment)
                 _tell(enrollment, bad)
         elif name is not None:
-            done.append(opened.enroll(name, photos_in(photos or []), fmr=fmr, threshold=threshold))
+            given = photos_in(photos or [])
+            done.append(opened.enroll(name, given, fmr=fmr, threshold=threshold, keep=keep.value, groups=of))
             _tell(done[0], bad)
     if json:
         print_json({"gallery": str(gallery), "enrolled": [asdict(e) for e in done], "bad": bad.items})
@@ -81,9 +109,9 @@ def enroll(
 
 
 @app.command("list")
-def list_people(gallery: GalleryPath = DEFAULT_GALLERY, json: Json = False) -> None:
+def list_people(gallery: GalleryPath = DEFAULT_GALLERY, key_file: KeyFile = None, json: Json = False) -> None:
     """Everybody in the gallery."""
-    with open_gallery(gallery) as opened:
+    with open_gallery(gallery, key_file=key_file) as opened:
         people, space = opened.people(), opened.space
     if json:
         print_json(
@@ -95,32 +123,91 @@ def list_people(gallery: GalleryPath = DEFAULT_GALLERY, json: Json = False) -> N
             }
         )
         return
-    table("", ("name", "photos", "since"), ((p.name, p.samples, p.created) for p in people), right=(1,))
+    rows = ((p.name, p.samples, p.created, ", ".join(p.groups)) for p in people)
+    columns = ("name", "photos", "since", "groups")
+    shown = len(columns) if any(p.groups for p in people) else 3
+    table("", columns[:shown], (row[:shown] for row in rows), right=(1,))
     of = "no model yet" if space is None else f"{space.model}, {space.fingerprint[:12]}"
     say(f"{_census(people)} ({of}).")
 
 
 @app.command()
-def show(name: Name, gallery: GalleryPath = DEFAULT_GALLERY, json: Json = False) -> None:
+def show(
+    name: Name, gallery: GalleryPath = DEFAULT_GALLERY, key_file: KeyFile = None, json: Json = False
+) -> None:
     """One person's samples, with their quality."""
-    with open_gallery(gallery) as opened:
+    with open_gallery(gallery, key_file=key_file) as opened:
         person = opened.show(name)
     if json:
         samples = [
             {
                 "id": s.id, "source": s.source, "source_sha256": s.source_hash, "fingerprint": s.fingerprint,
                 "created": s.created, "quality": None if s.quality is None else asdict(s.quality),
+                "has_photo": s.has_photo,
             }
             for s in person.samples
         ]  # fmt: skip
-        print_json({"name": person.name, "created": person.created, "samples": samples})
+        print_json(
+            {
+                "id": person.id,
+                "name": person.name,
+                "created": person.created,
+                "groups": person.groups,
+                "samples": samples,
+            }
+        )
         return
     rows = (
-        (s.id, s.source, s.created) + (("", "", "", "") if s.quality is None else _quality_cells(s.quality))
+        (s.id, s.source, s.created)
+        + (("", "", "", "") if s.quality is None else _quality_cells(s.quality))
+        + ("yes" if s.has_photo else "",)
         for s in person.samples
     )
-    columns = ("id", "photo", "enrolled", "score", "eyes px", "sharpness", "yaw°")
-    table(person.name, columns, rows, right=(0, 3, 4, 5, 6))
+    columns = ("id", "photo", "enrolled", "score", "eyes px", "sharpness", "yaw°", "kept")
+    shown = len(columns) if any(s.has_photo for s in person.samples) else len(columns) - 1
+    of = f" ({', '.join(person.groups)})" if person.groups else ""
+    table(f"{person.name}{of}", columns[:shown], (row[:shown] for row in rows), right=(0, 3, 4, 5, 6))
+
+
+@app.command()
+def groups(
+    name: Name,
+    group: Annotated[list[str] | None, typer.Argument(help="The groups.", metavar="GROUP…")] = None,
+    none: Annotated[bool, typer.Option("--none", help="Out of all groups.")] = False,
+    gallery: GalleryPath = DEFAULT_GALLERY,
+    key_file: KeyFile = None,
+    json: Json = False,
+) -> None:
+    """Put a person into these groups and no others: searches can be limited to some."""
+    if bool(group) == none:
+        usage_error("give the groups, or --none.")
+    with open_gallery(gallery, key_file=key_file) as opened:
+        opened.set_groups(name, group or [])
+        person = opened.show(name)
+    done = f"{person.name} is in {', '.join(person.groups) or 'no group'}."
+    _tell_done({"gallery": gallery, "name": person.name, "groups": person.groups}, done, json=json)
+
+
+@app.command()
+def photo(
+    sample: Annotated[int, typer.Argument(help="A sample's id, as `facewise gallery show` lists them.")],
+    path: Annotated[Path, typer.Argument(help="The .jpg file to write.", parser=given_path)],
+    gallery: GalleryPath = DEFAULT_GALLERY,
+    key_file: KeyFile = None,
+    json: Json = False,
+) -> None:
+    """Write the photo that is kept with a sample to a file."""
+    from facewise.errors import GalleryError
+    from facewise.files import atomic_write
+
+    with open_gallery(gallery, key_file=key_file) as opened:
+        jpeg = opened.photo(sample)
+    if jpeg is None:
+        raise GalleryError(f"No photo is kept with sample {sample} of {gallery}.")
+    with atomic_write(path, private=True) as temporary:
+        temporary.write_bytes(jpeg)
+    done = f"The photo of sample {sample} written to {path}."
+    _tell_done({"gallery": gallery, "sample": sample, "out": str(path)}, done, json=json)
 
 
 @app.command()
@@ -128,12 +215,13 @@ def remove(
     name: Name,
     sample: Annotated[int | None, typer.Option("--sample", help="Only this sample, by its id.")] = None,
     gallery: GalleryPath = DEFAULT_GALLERY,
+    key_file: KeyFile = None,
     json: Json = False,
 ) -> None:
     """Delete a person, or one of their samples, for good: no byte of the embeddings stays."""
     from facewise.errors import GalleryError
 
-    with open_gallery(gallery) as opened:
+    with open_gallery(gallery, key_file=key_file) as opened:
         if sample is None:
             photos = opened.remove(name)
             done = f"{name} and {count(photos, 'photo')} removed."
@@ -150,10 +238,11 @@ def rename(
     old: Name,
     new: Annotated[str, typer.Argument(help="The new name.")],
     gallery: GalleryPath = DEFAULT_GALLERY,
+    key_file: KeyFile = None,
     json: Json = False,
 ) -> None:
     """Give a person another name."""
-    with open_gallery(gallery) as opened:
+    with open_gallery(gallery, key_file=key_file) as opened:
         opened.rename(old, new)
     _tell_done({"gallery": str(gallery), "old": old, "new": new}, f"{old} is now {new}.", json=json)
 
@@ -163,10 +252,11 @@ def merge(
     into: Annotated[str, typer.Argument(help="Who stays.")],
     other: Annotated[str, typer.Argument(help="Whose photos move, and who goes.")],
     gallery: GalleryPath = DEFAULT_GALLERY,
+    key_file: KeyFile = None,
     json: Json = False,
 ) -> None:
     """Two entries are one person: move the second's photos to the first."""
-    with open_gallery(gallery) as opened:
+    with open_gallery(gallery, key_file=key_file) as opened:
         moved = opened.merge(into, other)
     done = f"{count(moved, 'photo')} of {other} moved to {into}."
     _tell_done({"gallery": str(gallery), "into": into, "from": other, "moved": moved}, done, json=json)
@@ -176,10 +266,11 @@ def merge(
 def export_gallery(
     path: Annotated[Path, typer.Argument(help="The .npz file to write.")],
     gallery: GalleryPath = DEFAULT_GALLERY,
+    key_file: KeyFile = None,
     json: Json = False,
 ) -> None:
-    """Write everything to one .npz file. It holds biometric data: keep it safe."""
-    with open_gallery(gallery) as opened:
+    """Write everything to one .npz file. It holds biometric data, not encrypted: keep it safe."""
+    with open_gallery(gallery, key_file=key_file) as opened:
         photos = opened.export(path)
     done = f"{count(photos, 'photo')} written to {path}."
     _tell_done({"gallery": str(gallery), "out": str(path), "photos": photos}, done, json=json)
@@ -189,11 +280,12 @@ def export_gallery(
 def import_gallery(
     path: Annotated[Path, typer.Argument(help="An exported .npz file.")],
     gallery: GalleryPath = DEFAULT_GALLERY,
+    key_file: KeyFile = None,
     json: Json = False,
 ) -> None:
     """Add everybody of an exported file; another model's export is refused."""
     bad = BadItems("photo")
-    with open_gallery(gallery, create=True) as opened:
+    with open_gallery(gallery, create=True, key_file=key_file) as opened:
         done = opened.import_(path)
     for enrollment in done:
         _tell(enrollment, bad)
@@ -205,9 +297,9 @@ def import_gallery(
 
 
 @app.command()
-def check(gallery: GalleryPath = DEFAULT_GALLERY, json: Json = False) -> None:
+def check(gallery: GalleryPath = DEFAULT_GALLERY, key_file: KeyFile = None, json: Json = False) -> None:
     """Look for damage: the file, the embeddings, the models they came from."""
-    with open_gallery(gallery) as opened:
+    with open_gallery(gallery, key_file=key_file) as opened:
         problems = opened.check()
         people = opened.people()
     if json:
@@ -220,22 +312,26 @@ def check(gallery: GalleryPath = DEFAULT_GALLERY, json: Json = False) -> None:
         raise typer.Exit(3)
 
 
-def open_gallery(path: Path, *, create: bool = False, **options: Any) -> Gallery:
+def open_gallery(
+    gallery: str, *, create: bool = False, key_file: Path | None = None, **options: Any
+) -> Gallery:
     """A gallery with the pipeline these options ask for; without options, one that never needs a pipeline."""
     from facewise.errors import GalleryError
     from facewise.gallery import Gallery
+    from facewise.gallery.uri import parse_uri
 
-    if create and not path.parent.is_dir():
+    path = parse_uri(gallery).path
+    if path is not None and create and not path.parent.is_dir():
         raise GalleryError(
             f"There is no folder {path.parent} to keep the gallery {path.name} in: make it first."
         )
     if not options:
-        return Gallery.open(path, create=create)
-    if options.get("flip") is None and path.exists():
+        return Gallery.open(gallery, create=create, key_file=key_file)
+    if options.get("flip") is None and (path is None or path.exists()):
         # A gallery stays with the flip setting it was begun with.
-        with Gallery.open(path, create=False) as existing:
+        with Gallery.open(gallery, create=path is None and create, key_file=key_file) as existing:
             options["flip"] = existing.space.flip if existing.space is not None else None
-    return Gallery.open(path, pipeline=load_pipeline(**options), create=create)
+    return Gallery.open(gallery, pipeline=load_pipeline(**options), create=create, key_file=key_file)
 
 
 def _tell_done(data: dict[str, Any], text: str, *, json: bool) -> None:
@@ -270,3 +366,7 @@ def _quality_cells(quality: Quality) -> tuple[str, str, str, str]:
 
     yaw = f"{math.degrees(quality.yaw):.0f}"
     return f"{quality.score:.3f}", f"{quality.size:.0f}", f"{quality.sharpness:.0f}", yaw
+
+
+for command in (gallery_keys.new_key, gallery_keys.rekey):
+    app.command()(command)

@@ -71,9 +71,21 @@ Fpir = Annotated[
         "(default: FMR 0.001, stricter where that would name more than a tenth of them)",
     ),
 ]
-GalleryPath = Annotated[Path, typer.Option("--gallery", help="The gallery file.")]
+GalleryPath = Annotated[
+    str, typer.Option("--gallery", metavar="GALLERY", help="The gallery: a file, or its URI (milvus://…).")
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        envvar="FACEWISE_KEY_FILE",
+        parser=given_path,
+        metavar="FILE",
+        help="The key of an encrypted gallery; a new one is encrypted with it.",
+    ),
+]
 
-DEFAULT_GALLERY = Path("facewise.db")
+DEFAULT_GALLERY = "facewise.db"
 
 
 def load_pipeline(

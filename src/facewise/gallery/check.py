@@ -8,11 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from facewise.errors import GalleryError
-from facewise.gallery.names import clean_name
+from facewise.gallery.names import clean_group, clean_name
+from facewise.gallery.rows import Content
 from facewise.gallery.search import UNIT_TOLERANCE
 
 
-def problems(db: sqlite3.Connection) -> list[str]:
+def problems(db: sqlite3.Connection, content: Content) -> list[str]:
     """All that is wrong with an open gallery file; empty if nothing is."""
     found: list[str] = []
     try:
@@ -26,7 +27,10 @@ def problems(db: sqlite3.Connection) -> list[str]:
             for row in db.execute("PRAGMA foreign_key_check")
         )
         found += _people(db)
-        found += _samples(db)
+        found += _groups(db)
+        found += _samples(db, content)
+        found += _photos(db, content)
+        found += _cells(db)
     except sqlite3.Error as error:  # too damaged to read on: that is the finding
         found.append(f"The file cannot be read to its end: {error}.")
     return found
@@ -45,19 +49,62 @@ def _people(db: sqlite3.Connection) -> Iterator[str]:
             yield f"{name!a} is not a name as Facewise keeps them."
 
 
-def _samples(db: sqlite3.Connection) -> Iterator[str]:
+def _groups(db: sqlite3.Connection) -> Iterator[str]:
+    for (name,) in db.execute("SELECT DISTINCT name FROM groups"):
+        try:
+            clean = clean_group(name)
+        except (GalleryError, TypeError):
+            clean = None
+        if clean != name:
+            yield f"{name!a} is not a group's name as Facewise keeps them."
+
+
+def _samples(db: sqlite3.Connection, content: Content) -> Iterator[str]:
     bound = db.execute("SELECT fingerprint, size FROM meta").fetchone()
     if bound is None:
         yield "The file has no meta row, so nobody knows which model it belongs to."
         return
     fingerprint, size = bound
-    for sample, of, blob in db.execute("SELECT id, fingerprint, embedding FROM samples ORDER BY id"):
+    for sample, of in db.execute("SELECT id, fingerprint FROM samples ORDER BY id").fetchall():
         if of != fingerprint:
             yield f"Sample {sample} is of the model {str(of)[:12]}, not of {str(fingerprint)[:12]}."
-        elif len(blob) != 4 * size:
-            yield f"Sample {sample} has {len(blob)} bytes where {4 * size} are needed."
-        else:
-            row = np.frombuffer(blob, dtype="<f4").astype(np.float64)
-            # A norm that is not finite fails the comparison too.
-            if not abs(float(np.linalg.norm(row)) - 1) <= UNIT_TOLERANCE:
-                yield f"Sample {sample} is not of unit length."
+            continue
+        try:
+            row = content.vectors([sample], size)[0].astype(np.float64)
+        except GalleryError as error:
+            yield _about(f"Sample {sample}", error)
+            continue
+        # A norm that is not finite fails the comparison too.
+        if not abs(float(np.linalg.norm(row)) - 1) <= UNIT_TOLERANCE:
+            yield f"Sample {sample} is not of unit length."
+
+
+def _photos(db: sqlite3.Connection, content: Content) -> Iterator[str]:
+    for (sample,) in db.execute("SELECT id FROM samples WHERE photo IS NOT NULL ORDER BY id").fetchall():
+        try:
+            jpeg = content.photo(sample) or b""
+        except GalleryError as error:
+            yield _about(f"The photo of sample {sample}", error)
+            continue
+        if not jpeg.startswith(b"\xff\xd8"):
+            yield f"The photo of sample {sample} is no JPEG."
+
+
+def _about(what: str, error: GalleryError) -> str:
+    told = str(error)
+    return told if told.startswith(what) else f"{what} cannot be used: {told}"
+
+
+def _cells(db: sqlite3.Connection) -> Iterator[str]:
+    """Cells that two samples share, and those that nobody owns but still hold something."""
+    for table, column in (("vectors", "vector"), ("photos", "photo")):
+        for (cell,) in db.execute(
+            f"SELECT {column} FROM samples WHERE {column} IS NOT NULL GROUP BY {column} HAVING count(*) > 1"  # noqa: S608
+        ):
+            yield f"Two samples share the place {cell} of {table}."
+        for cell, empty in db.execute(
+            f"SELECT id, data = zeroblob(length(data)) FROM {table} "  # noqa: S608
+            f"WHERE id NOT IN (SELECT {column} FROM samples WHERE {column} IS NOT NULL)"
+        ):
+            if not empty:
+                yield f"The place {cell} of {table} belongs to no sample and is not wiped."

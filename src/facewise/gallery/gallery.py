@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,13 +14,13 @@ import numpy as np
 
 from facewise.gallery.folder import all_photos, people_in
 from facewise.gallery.identification import embedding_of
-from facewise.gallery.names import clean_name
-from facewise.gallery.photos import pick
+from facewise.gallery.names import clean_groups, clean_name
+from facewise.gallery.photos import Keep, check_keep, pick
 from facewise.gallery.reader import FaceReader, FoundFaces
 from facewise.gallery.results import Enrollment, Space
 from facewise.gallery.search import Scoring
-from facewise.gallery.sqlite import SqliteStore
 from facewise.gallery.store import Store
+from facewise.gallery.uri import open_store
 from facewise.gallery.vectors import VectorGallery
 from facewise.models.decisions import choose_decision, search_decision
 from facewise.types import Decision, Match
@@ -47,14 +47,22 @@ class Gallery(VectorGallery):
 
     @classmethod
     def open(
-        cls, path: str | os.PathLike[str], *, pipeline: FaceReader | None = None, create: bool = True
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        pipeline: FaceReader | None = None,
+        create: bool = True,
+        key_file: str | os.PathLike[str] | None = None,
     ) -> Gallery:
         """Opens a gallery file.
 
         Args:
-            path: The file; made with its first use, readable by its owner only.
+            path: The file, made with its first use, readable by its owner only; or a URI of another store, as
+                `milvus://host:19530/name` (see `facewise.gallery.uri`).
             pipeline: Turns photos into embedded faces; the default models where None.
             create: Whether a missing file is made.
+            key_file: Encrypts a new gallery, and opens an encrypted one; None is the file that the
+                environment names by `FACEWISE_KEY_FILE`, or no key. `facewise gallery new-key` makes one.
 
         Raises:
             GalleryError: The file is missing, no gallery, of a newer Facewise, damaged or in use.
@@ -66,7 +74,7 @@ class Gallery(VectorGallery):
             >>> [match.name for match in people.identify("party.jpg")]  # doctest: +SKIP
             ['Ada', None]
         """
-        return cls(SqliteStore(Path(path), create=create), pipeline)
+        return cls(open_store(path, create=create, key_file=key_file), pipeline)
 
     @property
     def pipeline(self) -> FaceReader:
@@ -80,6 +88,12 @@ class Gallery(VectorGallery):
                 self._pipeline = Pipeline.load(flip=bound.flip if bound else None)
             return self._pipeline
 
+    @pipeline.setter
+    def pipeline(self, reader: FaceReader) -> None:
+        """Reads photos with another reader of the same model from now on, as a service's workers."""
+        with self._loading:
+            self._pipeline = reader
+
     def enroll(
         self,
         name: str,
@@ -87,6 +101,8 @@ class Gallery(VectorGallery):
         *,
         fmr: float | None = None,
         threshold: float | None = None,
+        keep: Keep = "none",
+        groups: Iterable[str] = (),
     ) -> Enrollment:
         """Adds the main face of each photo to a person, who is made if new; in one transaction.
 
@@ -95,6 +111,9 @@ class Gallery(VectorGallery):
             photos: Paths, bytes or RGB arrays; or one of them.
             fmr: False match rate at which a face is said to look like somebody else; None is 1e-3.
             threshold: The similarity to say so from, instead of the model's own for `fmr`.
+            keep: Whether to keep, beside the embedding, a portrait of at most 256 pixels (`"face"`) or the
+                photo of at most 1600 (`"photo"`): pixels only, without the file's metadata.
+            groups: Groups to put the person into, beside those they are in.
 
         Returns:
             What was added, what the person already had, what was refused and why, and what deserves a look.
@@ -103,17 +122,27 @@ class Gallery(VectorGallery):
             ImageError: No photo is good, the first for being unreadable.
             FaceNotFoundError: No photo is good, the first for having no face.
             GalleryError: No photo is good, the first for being another person's; a bad name; another model.
-            SettingError: A threshold or rate out of range, or a rate that was not measured.
+            SettingError: A threshold or rate out of range, a rate that was not measured, or no such `keep`.
         """
+        check_keep(keep)
+        member_of = clean_groups(groups)
         name, space = clean_name(name), self._pipeline_space()
         decision = self._decision(fmr, threshold)
         one = isinstance(photos, str | os.PathLike | bytes | np.ndarray)
         given = cast("Iterable[ImageSource]", [photos] if one else photos)
-        picked = pick(self.pipeline.read_many(given))
-        return self._good(picked, self._keep(name, picked, space, decision))
+        if keep != "none":
+            given = list(given)  # looked at twice
+        picked = pick(self.pipeline.read_many(given), keep, given)
+        return self._good(picked, self._keep(name, picked, space, decision, member_of))
 
     def enroll_folder(
-        self, folder: str | os.PathLike[str], *, fmr: float | None = None, threshold: float | None = None
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        fmr: float | None = None,
+        threshold: float | None = None,
+        keep: Keep = "none",
+        groups: Iterable[str] = (),
     ) -> Iterator[Enrollment]:
         """Enrols everybody in a folder with a sub-folder of photos a person, one transaction a person.
 
@@ -121,6 +150,8 @@ class Gallery(VectorGallery):
             folder: The folder of people.
             fmr: As for `enroll`.
             threshold: As for `enroll`.
+            keep: As for `enroll`.
+            groups: As for `enroll`; everybody is put into them.
 
         Returns:
             One enrolment a person as it is done, also where nothing of a person was good; files that lie in
@@ -130,13 +161,16 @@ class Gallery(VectorGallery):
             DatasetError: There is no such folder, or nobody in it.
             GalleryError: Another model than the gallery's.
         """
+        check_keep(keep)
+        member_of = clean_groups(groups)
         plan, space = people_in(Path(folder)), self._pipeline_space()
         decision = self._decision(fmr, threshold)
         found = self.pipeline.read_many(all_photos(plan))
 
         def each() -> Iterator[Enrollment]:
             for person in plan:
-                done = self._keep(person.name, pick(islice(found, len(person.photos))), space, decision)
+                picked = pick(islice(found, len(person.photos)), keep, person.photos)
+                done = self._keep(person.name, picked, space, decision, member_of)
                 yield replace(done, rejected=(*person.rejected, *done.rejected))
 
         return each()
@@ -158,6 +192,7 @@ class Gallery(VectorGallery):
         fpir: float | None = None,
         threshold: float | None = None,
         scoring: Scoring = "best",
+        groups: Collection[str] | None = None,
     ) -> Decision | None:
         """The rule `identify` decides by now, with as many samples as there are; see there.
 
@@ -170,7 +205,7 @@ class Gallery(VectorGallery):
         """
         return search_decision(
             self.pipeline.embedder.calibration,
-            self.comparisons(scoring),
+            self.comparisons(scoring, groups),
             fmr=fmr,
             fpir=fpir,
             threshold=threshold,
@@ -185,6 +220,7 @@ class Gallery(VectorGallery):
         threshold: float | None = None,
         scoring: Scoring = "best",
         top: int = 5,
+        groups: Collection[str] | None = None,
     ) -> list[Match]:
         """Says who is in a photo.
 
@@ -199,6 +235,8 @@ class Gallery(VectorGallery):
                 measured FMR that does not, or else the strictest there is (`Match.fpir` says what it means).
             scoring: By a person's `"best"` sample, or by the `"mean"` of all.
             top: How many candidates to name a face.
+            groups: Only people in any of these groups are looked at, and the threshold follows their number;
+                None is everybody.
 
         Returns:
             One match a face, in the order of the faces; empty if there is none. A stranger has no name;
@@ -211,11 +249,12 @@ class Gallery(VectorGallery):
                 model that was not measured at rates low enough for `fpir` in a gallery of this size.
         """
         space = self._pipeline_space()
-        decision = self.search_decision(fmr=fmr, fpir=fpir, threshold=threshold, scoring=scoring)
+        rule = {"fmr": fmr, "fpir": fpir, "threshold": threshold}
+        decision = self.search_decision(**rule, scoring=scoring, groups=groups)
         found = self.pipeline.read(photo)
         if found.error is not None:
             raise found.error
-        return self._matches(found, space, decision, scoring, top)
+        return self._matches(found, space, decision, scoring, top, groups)
 
     def identify_many(
         self,
@@ -226,6 +265,7 @@ class Gallery(VectorGallery):
         threshold: float | None = None,
         scoring: Scoring = "best",
         top: int = 5,
+        groups: Collection[str] | None = None,
     ) -> Iterator[tuple[FoundFaces, list[Match]]]:
         """Says who is in each of many photos, read side by side; arguments and errors as for `identify`.
 
@@ -233,12 +273,19 @@ class Gallery(VectorGallery):
             Each photo with its matches, in order. One that cannot be read has its `error` and no matches.
         """
         space = self._pipeline_space()
-        decision = self.search_decision(fmr=fmr, fpir=fpir, threshold=threshold, scoring=scoring)
+        rule = {"fmr": fmr, "fpir": fpir, "threshold": threshold}
+        decision = self.search_decision(**rule, scoring=scoring, groups=groups)
         found = self.pipeline.read_many(photos)
-        return ((photo, self._matches(photo, space, decision, scoring, top)) for photo in found)
+        return ((photo, self._matches(photo, space, decision, scoring, top, groups)) for photo in found)
 
     def _matches(
-        self, found: FoundFaces, space: Space, decision: Decision | None, scoring: Scoring, top: int
+        self,
+        found: FoundFaces,
+        space: Space,
+        decision: Decision | None,
+        scoring: Scoring,
+        top: int,
+        groups: Collection[str] | None,
     ) -> list[Match]:
         if not found.faces:
             return []
@@ -250,6 +297,7 @@ class Gallery(VectorGallery):
             decision=decision,
             scoring=scoring,
             top=top,
+            groups=groups,
         )
         return [
             Match(face, i.name, i.similarity, i.decided, i.threshold, i.fmr, i.candidates, i.fpir)

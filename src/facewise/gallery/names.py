@@ -35,6 +35,26 @@ def clean_name(name: str) -> str:
     return clean
 
 
+def clean_group(name: str) -> str:
+    """The one form a group's name is kept in: as a person's, without commas, which separate groups.
+
+    Raises:
+        GalleryError: The name is empty, too long, or holds control characters or a comma.
+    """
+    try:
+        clean = clean_name(name)
+    except GalleryError as error:
+        raise GalleryError(str(error).replace("person's name", "group's name")) from error
+    if "," in clean:
+        raise GalleryError(f"A group's name cannot hold a comma, and {clean!r} does.")
+    return clean
+
+
+def clean_groups(names: Iterable[str]) -> tuple[str, ...]:
+    """Groups' names in the form they are kept in, each once, sorted; see `clean_group`."""
+    return tuple(sorted({clean_group(name) for name in names}))
+
+
 def unknown_name(name: str, known: Iterable[str], gallery: str) -> UnknownPersonError:
     """The error for a name that nobody in the gallery has: it names the nearest one that somebody has."""
     names = list(known)

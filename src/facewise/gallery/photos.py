@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, get_args
 
-from facewise.errors import FaceNotFoundError, FacewiseError, GalleryError
+from facewise.errors import FaceNotFoundError, FacewiseError, GalleryError, ImageError, SettingError
 from facewise.gallery.reader import FoundFaces
 from facewise.gallery.results import Rejection, Sample
+
+if TYPE_CHECKING:  # who brings embeddings needs no image library
+    from facewise.image import ImageSource
+
+
+Keep = Literal["none", "face", "photo"]
+"""What to keep of a photo beside its embedding: nothing, a portrait of the face, or the photo."""
 
 
 @dataclass(slots=True)
@@ -23,10 +31,28 @@ class Picked:
         self.refused.append((Rejection(source, reason), kind))
 
 
-def pick(found: Iterable[FoundFaces]) -> Picked:
-    """The main face of each photo as a sample."""
+def check_keep(keep: str) -> None:
+    """Refuses what is no `Keep`.
+
+    Raises:
+        SettingError: It is none.
+    """
+    if keep not in get_args(Keep):
+        raise SettingError(f"There is no keep={keep!r}; there are {', '.join(get_args(Keep))}.")
+
+
+def pick(found: Iterable[FoundFaces], keep: Keep = "none", photos: Iterable[ImageSource] = ()) -> Picked:
+    """The main face of each photo as a sample.
+
+    Args:
+        found: What was found in each photo.
+        keep: What to keep of the photos themselves.
+        photos: The photos of `found`, in the same order; needed where something is kept.
+    """
     picked = Picked()
+    originals = iter(photos)
     for photo in found:
+        original = next(originals) if keep != "none" else None
         if photo.error is not None:
             picked.refuse(photo.source, str(photo.error), type(photo.error))
             continue
@@ -37,12 +63,21 @@ def pick(found: Iterable[FoundFaces]) -> Picked:
         if face.embedding is None:
             picked.refuse(photo.source, "its face has no embedding", FaceNotFoundError)
             continue
+        jpeg = None
+        if original is not None:
+            from facewise.gallery.portraits import kept_photo  # noqa: PLC0415  needs the image library
+
+            try:
+                jpeg = kept_photo(original, face, keep, photo.sha256)
+            except ImageError as error:
+                picked.refuse(photo.source, str(error), type(error))
+                continue
         if len(photo.faces) > 1:
             picked.warnings.append(
                 f"{photo.source} has {len(photo.faces)} faces: the main one was taken, "
                 "check that it is the right one."
             )
-        picked.samples.append(Sample(face.embedding, photo.source, photo.sha256, face.quality))
+        picked.samples.append(Sample(face.embedding, photo.source, photo.sha256, face.quality, photo=jpeg))
     return picked
 
 

@@ -1,25 +1,16 @@
-"""The gallery's SQLite file: its tables, how it is opened, and its errors in plain words.
-
-Foreign files are recognised before anything is written to them: not even the journal mode is changed.
-"""
+"""The tables of a gallery's SQLite file, and how a file of an older Facewise gets them."""
 
 from __future__ import annotations
 
-import os
+import secrets
 import sqlite3
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
-from facewise.errors import GalleryError, StorageFullError
+from facewise.errors import GalleryError
 
 APPLICATION_ID = 0x46574731
 """`FWG1` in the file's header: what makes a SQLite file a Facewise gallery."""
-
-BUSY_SECONDS = 30.0
-"""How long to wait for another process's transaction."""
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -61,13 +52,50 @@ MIGRATIONS: tuple[str, ...] = (
       name TEXT NOT NULL,
       PRIMARY KEY (person_id, name)
     ) WITHOUT ROWID;
-    CREATE TABLE photos (
-      sample_id INTEGER PRIMARY KEY REFERENCES samples(id) ON DELETE CASCADE,
-      jpeg BLOB NOT NULL CHECK (typeof(jpeg) = 'blob')
+    CREATE TABLE vectors (id INTEGER PRIMARY KEY, data BLOB NOT NULL); -- D float32, little-endian; or sealed
+    CREATE TABLE photos (id INTEGER PRIMARY KEY, data BLOB NOT NULL); -- a JPEG and zeros; or that sealed
+    CREATE TABLE wiped ( -- cells of those two that are zeroed and free; see `facewise.gallery.cells`
+      kind TEXT NOT NULL,
+      length INTEGER NOT NULL,
+      cell INTEGER NOT NULL,
+      PRIMARY KEY (kind, length, cell)
+    ) WITHOUT ROWID;
+    CREATE TABLE samples_2 (
+      id INTEGER PRIMARY KEY AUTOINCREMENT,
+      person_id INTEGER NOT NULL REFERENCES people(id) ON DELETE CASCADE,
+      vector INTEGER NOT NULL, -- its cell
+      photo INTEGER, photo_bytes INTEGER, -- cell and length of the JPEG; NULL if none is kept
+      fingerprint TEXT NOT NULL,
+      source TEXT NOT NULL,
+      source_hash TEXT NOT NULL,
+      score REAL, size REAL, sharpness REAL, yaw REAL, pitch REAL, roll REAL, -- NULL if not measured
+      created TEXT NOT NULL
     );
+    INSERT INTO vectors (id, data) SELECT id, embedding FROM samples ORDER BY id;
+    INSERT INTO samples_2
+      SELECT id, person_id, id, NULL, NULL, fingerprint, source, source_hash,
+             score, size, sharpness, yaw, pitch, roll, created FROM samples ORDER BY id;
+    DELETE FROM sqlite_sequence WHERE name = 'samples_2';
+    INSERT INTO sqlite_sequence (name, seq)
+      SELECT 'samples_2', seq FROM sqlite_sequence WHERE name = 'samples';
+    DROP TABLE samples;
+    ALTER TABLE samples_2 RENAME TO samples;
+    CREATE INDEX samples_person ON samples(person_id);
+    CREATE INDEX samples_source_hash ON samples(source_hash);
     """,
 )
 """Statement scripts that take a file from version i to i + 1; `user_version` says how many have run."""
+
+
+HISTORY = 100_000
+"""Tokens of former contents kept: a snapshot older than so many changes is built anew."""
+
+
+def new_state(db: sqlite3.Connection) -> None:
+    """A new token for the content of the open transaction; the old one joins the history."""
+    db.execute("INSERT INTO states (token) SELECT state FROM meta")
+    db.execute("DELETE FROM states WHERE number <= (SELECT max(number) FROM states) - ?", (HISTORY,))
+    db.execute("UPDATE meta SET generation = generation + 1, state = ?", (secrets.token_hex(16),))
 
 
 def now() -> str:
@@ -75,112 +103,38 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-@contextmanager
-def told(location: str) -> Iterator[None]:
-    """Turns SQLite's errors into one plain sentence."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        kind = StorageFullError if _code(error) == sqlite3.SQLITE_FULL else GalleryError
-        raise kind(_sentence(location, error)) from error
+def migrate(db: sqlite3.Connection, location: str, key: bytes | None) -> None:
+    """Brings a file to the current schema within the open transaction; a new one gets its meta row.
 
-
-def _code(error: sqlite3.Error) -> int | None:
-    code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else int(code) & 0xFF
-
-
-def _sentence(location: str, error: sqlite3.Error) -> str:
-    match _code(error):
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return f"The gallery {location} is kept busy by another process: try again when that is done."
-        case sqlite3.SQLITE_FULL:
-            return f"The disk is full, so the gallery {location} was not changed: free space and try again."
-        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-            return f"The gallery {location} cannot be written: check the permissions of it and its folder."
-        case sqlite3.SQLITE_NOTADB:
-            return f"{location} is not a Facewise gallery."
-        case sqlite3.SQLITE_CORRUPT:
-            return f"The gallery {location} is damaged ({error}): restore it from a copy or an export."
-        case _:
-            return f"The gallery {location} cannot do this: {error}."
-
-
-def connect(path: Path, *, create: bool) -> sqlite3.Connection:
-    """An open gallery file, made or brought to the current schema where needed.
+    Args:
+        db: The file.
+        location: Its path, for people.
+        key: The user's key, with which a new gallery is encrypted, or None.
 
     Raises:
-        GalleryError: Missing (and not to be created), no gallery, of a newer Facewise, damaged or in use.
+        GalleryError: No gallery, or of a newer Facewise.
     """
-    if path.is_dir():
-        raise GalleryError(f"{path} is a folder, not a gallery file.")
-    if not path.exists():
-        if not create:
-            raise GalleryError(f"There is no gallery {path}: enrol somebody first, or check the path.")
-        _make_private(path)
-    _refuse_other_files(path)
-    with told(str(path)):
-        db = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode=rw",
-            uri=True,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,  # transactions are begun and ended here, in so many words
-            check_same_thread=False,  # the store has a lock
-        )
-        try:
-            _prepare(db, str(path))
-        except BaseException:
-            db.close()
-            raise
-        return db
+    version = schema_version(db, location)
+    for i, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        for statement in _statements(script):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {i}")
+    if version == 0:
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        _begin(db, key)
 
 
-def _make_private(path: Path) -> None:
-    """An empty file only its owner reads; SQLite gives the -wal and -shm files the same mode."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise GalleryError(f"The gallery {path} cannot be created: {error.strerror}.") from error
+def _begin(db: sqlite3.Connection, key: bytes | None) -> None:
+    """The meta row of a new gallery: its id, its date, and with a key its own data key."""
+    gallery, wrapped = secrets.token_hex(16), None
+    if key is not None:
+        from facewise.vault import new_vault  # noqa: PLC0415  who has no key needs no cryptography
 
-
-def _refuse_other_files(path: Path) -> None:
-    """SQLite takes a file of a few bytes for an empty database and writes over it; this does not."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(16)
-    except OSError as error:
-        raise GalleryError(f"The gallery {path} cannot be opened: {error.strerror}.") from error
-    if start and start != b"SQLite format 3\0":
-        raise GalleryError(f"{path} is not a Facewise gallery.")
-
-
-def _prepare(db: sqlite3.Connection, location: str) -> None:
-    _version(db, location)
-    db.execute("PRAGMA page_size = 8192")  # a 512-value embedding fits three times; counts in a new file only
-    _use_wal(db)
-    db.execute("PRAGMA synchronous = FULL")  # an acknowledged enrolment survives a power cut
-    db.execute("PRAGMA foreign_keys = ON")
-    db.execute("PRAGMA secure_delete = ON")  # zeros over what is deleted
-    db.execute("PRAGMA temp_store = MEMORY")  # and no copy of it in a temporary file
-    db.execute("PRAGMA trusted_schema = OFF")
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        version = _version(db, location)
-        for i, script in enumerate(MIGRATIONS[version:], start=version + 1):
-            for statement in _statements(script):
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version = {i}")
-        if version == 0:
-            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            db.execute(
-                "INSERT INTO meta (id, created, gallery, state) "
-                "VALUES (1, ?, lower(hex(randomblob(16))), lower(hex(randomblob(16))))",
-                (now(),),
-            )
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")
+        _, wrapped = new_vault(key, gallery)
+    db.execute(
+        "INSERT INTO meta (id, created, gallery, wrapped_key, state) VALUES (1, ?, ?, ?, ?)",
+        (now(), gallery, wrapped, secrets.token_hex(16)),
+    )
 
 
 def _statements(script: str) -> Iterator[str]:
@@ -193,7 +147,7 @@ def _statements(script: str) -> Iterator[str]:
             lines = ""
 
 
-def _version(db: sqlite3.Connection, location: str) -> int:
+def schema_version(db: sqlite3.Connection, location: str) -> int:
     """The file's schema version, 0 for an empty file; refuses a file that is no gallery or too new."""
     application = db.execute("PRAGMA application_id").fetchone()[0]
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
@@ -208,17 +162,3 @@ def _version(db: sqlite3.Connection, location: str) -> int:
             f"{len(MIGRATIONS)}): update Facewise."
         )
     return version
-
-
-def _use_wal(db: sqlite3.Connection) -> None:
-    """Write-ahead log: readers wait for no writer. The switch ignores the busy timeout: waited for here."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return  # a file system that cannot share memory keeps another mode: as safe, only slower

@@ -6,26 +6,27 @@ leaves the file as it was before its open transaction.
 
 from __future__ import annotations
 
-import hashlib
-import secrets
+import os
 import sqlite3
 import threading
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facewise.errors import GalleryError, NameTakenError, UnknownPersonError
 from facewise.gallery.check import problems
-from facewise.gallery.names import clean_name, unknown_name
+from facewise.gallery.names import unknown_name
 from facewise.gallery.results import Person, PersonDetail, Sample, Space, StoredSample
-from facewise.gallery.schema import connect, now, told
-from facewise.gallery.store import Added, Change, Keys, Loaded, refuse_foreign
-from facewise.types import FloatArray, Quality
+from facewise.gallery.rows import SELECT, Content, Writer, join, stored
+from facewise.gallery.sqlite_file import connect, told
+from facewise.gallery.store import Change, Keys, Loaded, refuse_foreign
+from facewise.gallery.transactions import Changing, groups_of, ids_of, join_all, names_of, new_state
+from facewise.types import FloatArray
+from facewise.vault import user_key
 
 
 class SqliteStore:
@@ -34,15 +35,26 @@ class SqliteStore:
     Args:
         path: The file.
         create: Whether a missing file is made.
+        key_file: The user's key (see `facewise.vault`): a new gallery is encrypted with it, an encrypted one
+            opened. None is the file that the environment names by `FACEWISE_KEY_FILE`, or no key.
+
+    Attributes:
+        location: The path, for people.
+        cipher: What seals vectors, photos and what is kept beside them; None without a key.
 
     Raises:
-        GalleryError: The file is missing, no gallery, of a newer Facewise, damaged or in use.
+        GalleryError: The file is missing, no gallery, of a newer Facewise, damaged or in use; the key is
+            not its own, or it has none.
+        SettingError: The key file is missing or none.
     """
 
-    def __init__(self, path: Path, *, create: bool = True) -> None:
+    def __init__(
+        self, path: Path, *, create: bool = True, key_file: str | os.PathLike[str] | None = None
+    ) -> None:
         self.location = str(path)
         self._lock = threading.RLock()
-        self._db = connect(path, create=create)
+        self._db, self.cipher = connect(path, create=create, key=user_key(key_file))
+        self._content = Content(self._db, self.cipher)
 
     def close(self) -> None:
         """Ends the use of the file."""
@@ -58,23 +70,33 @@ class SqliteStore:
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:  # a full disk has already rolled back
-                    self._db.execute("ROLLBACK")
+                    with suppress(sqlite3.Error):  # what went wrong first is what is told
+                        self._db.execute("ROLLBACK")
                 raise
 
     @contextmanager
-    def _erasure(self) -> Iterator[_Erasure]:
-        """A change whose deleted bytes are in no file: `secure_delete` cleans the pages, this the log."""
+    def _change(self) -> Iterator[Changing]:
         with self._transaction("IMMEDIATE") as db:
-            done = _Erasure(db, self.version())
-            _new_state(db)
+            done = Changing(db, self._content, self.version())
+            new_state(db)
             yield done
             done.after = self.version()
-        with self._lock, told(self.location):
-            busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+
+    @contextmanager
+    def _erasure(self) -> Iterator[Changing]:
+        """A change whose deleted bytes are in no file: they are wiped in their pages, and here in the log."""
+        with self._change() as done:
+            yield done
+        try:
+            with self._lock, told(self.location):
+                busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            why = "another process is still reading it"
+        except GalleryError as error:  # the change itself is done: a full disk must not say that it is not
+            busy, why = True, str(error.__cause__)
         if busy:
             raise GalleryError(
-                f"This is removed from the gallery {self.location}, but another process is still "
-                f"reading it: the bytes stay in {self.location}-wal until the next removal or closing."
+                f"This is removed from the gallery {self.location}, but its bytes stay in "
+                f"{self.location}-wal until the next removal or opening, because {why}."
             )
 
     def space(self) -> Space | None:
@@ -106,51 +128,39 @@ class SqliteStore:
     def keys(self) -> Keys:
         """All samples but their vectors, consistent with each other."""
         with self._transaction() as db:
-            names, groups = _names(db), _groups(db)
+            names, groups = names_of(db), groups_of(db)
             version, state, space = self.version(), self.state(), self.space()
-            # The index on person_id holds both columns: no page with an embedding is read.
-            flat = np.array(
-                db.execute("SELECT person_id, id FROM samples ORDER BY person_id, id").fetchall(),
-                dtype=np.int64,
-            ).reshape(-1, 2)
-        people, samples = np.ascontiguousarray(flat.T)
+            people, samples = ids_of(db)
         return Keys(version, state, names, groups, people, samples, space.size if space else 0)
 
     def vectors(self, samples: NDArray[np.int64]) -> FloatArray:
         """`(n, D)` the vectors of these samples, in this order."""
-        with self._transaction() as db:
-            space = self.space()
-            rows = np.empty((len(samples), space.size if space else 0), dtype=np.float32)
-            for i, sample in enumerate(samples.tolist()):
-                found = db.execute("SELECT embedding FROM samples WHERE id = ?", (sample,)).fetchone()
-                if found is None:
-                    raise UnknownPersonError(f"There is no sample {sample} in {self.location}.")
-                rows[i] = self._row(sample, found[0], rows.shape[1])
-        return rows
+        with self._transaction():
+            return self._vectors(np.asarray(samples).tolist(), self.space())
 
-    def _row(self, sample: int, blob: bytes, size: int) -> FloatArray:
-        if len(blob) != 4 * size:
-            raise GalleryError(f"Sample {sample} of the gallery {self.location} is damaged: run its check.")
-        return np.frombuffer(blob, dtype="<f4")
+    def _vectors(self, samples: list[int], space: Space | None) -> FloatArray:
+        try:
+            return self._content.vectors(samples, space.size if space else 0)
+        except KeyError as error:
+            raise UnknownPersonError(f"There is no sample {error.args[0]} in {self.location}.") from error
+        except GalleryError as error:
+            raise GalleryError(f"The gallery {self.location} is damaged: {error} Run its check.") from error
 
     def load(self) -> Loaded:
         """All samples, consistent with each other."""
         with self._transaction() as db:
-            names, groups = _names(db), _groups(db)
+            names, groups = names_of(db), groups_of(db)
             version, space = self.version(), self.space()
-            count = db.execute("SELECT count(*) FROM samples").fetchone()[0]
-            people, samples = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
-            rows = np.empty((count, space.size if space else 0), dtype=np.float32)
-            found = db.execute(
-                "SELECT id, person_id, fingerprint, embedding FROM samples ORDER BY person_id, id"
-            )
-            for i, (sample, person, fingerprint, blob) in enumerate(found):
-                if space is None or fingerprint != space.fingerprint:
-                    raise GalleryError(
-                        f"Sample {sample} of the gallery {self.location} is damaged: run its check."
-                    )
-                people[i], samples[i] = person, sample
-                rows[i] = self._row(sample, blob, rows.shape[1])
+            people, samples = ids_of(db)
+            foreign = db.execute(
+                "SELECT id FROM samples WHERE fingerprint IS NOT ? LIMIT 1",
+                (space.fingerprint if space else None,),
+            ).fetchone()
+            if foreign is not None:
+                raise GalleryError(
+                    f"Sample {foreign[0]} of the gallery {self.location} is damaged: run its check."
+                )
+            rows = self._vectors(samples.tolist(), space)
         return Loaded(version, names, people, rows, samples, groups)
 
     def add(
@@ -164,13 +174,12 @@ class SqliteStore:
             before, bound = self.version(), self.space()
             if bound is not None:
                 refuse_foreign(self.location, bound, space)
-            added = tuple(_add_person(db, name, samples, space) for name, samples in batches)
-            if any(a.stored for a in added):
-                _new_state(db)
-                for (name, _), one in zip(batches, added, strict=True):
-                    if one.stored and one.person is not None:
-                        _join(db, one.person, (groups or {}).get(name, ()))
-                if bound is None:
+            writer = Writer(db, self._content, space)
+            added = tuple(writer.add(name, samples) for name, samples in batches)
+            joined = join_all(db, batches, added, groups or {})
+            if joined or any(a.stored for a in added):
+                new_state(db)
+                if bound is None and any(a.stored for a in added):
                     db.execute(
                         "UPDATE meta SET fingerprint = ?, model = ?, size = ?, flip = ?", astuple(space)
                     )
@@ -184,7 +193,7 @@ class SqliteStore:
                 "SELECT name, (SELECT count(*) FROM samples WHERE person_id = people.id), created, id "
                 "FROM people ORDER BY name"
             ).fetchall()
-            groups = _groups(self._db)
+            groups = groups_of(self._db)
         return [
             Person(name, samples, created, number, tuple(sorted(groups.get(number, ()))))
             for name, samples, created, number in rows
@@ -204,32 +213,32 @@ class SqliteStore:
         row = db.execute("SELECT name, created FROM people WHERE id = ?", (person,)).fetchone()
         if row is None:
             raise UnknownPersonError(f"There is nobody with number {person} in {self.location}.")
-        samples = db.execute(f"{_SELECT} WHERE person_id = ? ORDER BY samples.id", (person,)).fetchall()
+        samples = db.execute(f"{SELECT} WHERE person_id = ? ORDER BY samples.id", (person,)).fetchall()
         groups = db.execute("SELECT name FROM groups WHERE person_id = ? ORDER BY name", (person,))
         return PersonDetail(
-            row[0], row[1], tuple(_stored(one) for one in samples), person, tuple(g for (g,) in groups)
+            row[0], row[1], tuple(stored(one) for one in samples), person, tuple(g for (g,) in groups)
         )
 
     def photo(self, sample: int) -> bytes | None:
         """The JPEG kept with a sample, or None."""
-        with self._lock, told(self.location):
-            row = self._db.execute("SELECT jpeg FROM photos WHERE sample_id = ?", (sample,)).fetchone()
-        return None if row is None else bytes(row[0])
+        try:
+            with self._transaction():
+                return self._content.photo(sample)
+        except GalleryError as error:
+            raise GalleryError(f"The gallery {self.location} is damaged: {error} Run its check.") from error
 
     def samples(self) -> list[tuple[StoredSample, FloatArray]]:
         """Every sample with its embedding, by person's name."""
-        with self._lock, told(self.location):
-            rows = self._db.execute(f"{_SELECT} ORDER BY name, samples.id").fetchall()
-        space = self.space()
-        if any(space is None or len(row[5]) != 4 * space.size for row in rows):
-            raise GalleryError(f"The gallery {self.location} is damaged: run its check.")
-        return [(_stored(row), np.frombuffer(row[5], dtype="<f4").astype(np.float32)) for row in rows]
+        with self._transaction() as db:
+            found = [stored(row) for row in db.execute(f"{SELECT} ORDER BY name, samples.id")]
+            rows = self._vectors([sample.id for sample in found], self.space())
+        return list(zip(found, rows, strict=True))
 
     def remove(self, name: str) -> Change:
         """Deletes a person; no byte of what went stays."""
         with self._erasure() as done:
             number = self._id(name)
-            done.delete("DELETE FROM samples WHERE person_id = ? RETURNING id", (number,))
+            done.wipe("person_id = ?", (number,))
             done.db.execute("DELETE FROM people WHERE id = ?", (number,))
         return done.change()
 
@@ -251,23 +260,22 @@ class SqliteStore:
             db, kept, gone = done.db, self._id(into), self._id(from_)
             if kept == gone:
                 raise GalleryError(f"{into!r} cannot be merged with itself.")
-            done.delete(
-                "DELETE FROM samples WHERE person_id = ? AND source_hash IN "
-                "(SELECT source_hash FROM samples WHERE person_id = ?) RETURNING id",
+            done.wipe(
+                "person_id = ? AND source_hash IN (SELECT source_hash FROM samples WHERE person_id = ?)",
                 (gone, kept),
             )
             moved = db.execute("UPDATE samples SET person_id = ? WHERE person_id = ?", (kept, gone)).rowcount
             theirs = db.execute("SELECT name FROM groups WHERE person_id = ?", (gone,)).fetchall()
-            _join(db, kept, [group for (group,) in theirs])
+            join(db, kept, [group for (group,) in theirs])
             db.execute("DELETE FROM people WHERE id = ?", (gone,))
         return moved, done.change()
 
     def set_groups(self, name: str, groups: Iterable[str]) -> Change:
         """Puts a person in these groups and no others."""
-        with self._erasure() as done:
+        with self._change() as done:
             number = self._id(name)
             done.db.execute("DELETE FROM groups WHERE person_id = ?", (number,))
-            _join(done.db, number, groups)
+            join(done.db, number, groups)
         return done.change()
 
     def remove_sample(self, sample: int) -> Change:
@@ -284,13 +292,17 @@ class SqliteStore:
                 raise GalleryError(
                     f"Sample {sample} is the only one of {row[0]!r}: remove the person instead."
                 )
-            done.delete("DELETE FROM samples WHERE id = ? RETURNING id", (sample,))
+            done.wipe("id = ?", (sample,))
         return done.change()
+
+    def searcher(self) -> None:
+        """None: the search is over all samples in memory."""
+        return
 
     def check(self) -> list[str]:
         """What is wrong with the file, a sentence each; empty if nothing is."""
         with self._lock:
-            return problems(self._db)
+            return problems(self._db, self._content)
 
     def _id(self, name: str) -> int:
         row = self._db.execute("SELECT id FROM people WHERE name = ?", (name,)).fetchone()
@@ -299,99 +311,3 @@ class SqliteStore:
                 name, (r[0] for r in self._db.execute("SELECT name FROM people")), self.location
             )
         return int(row[0])
-
-
-class _Erasure:
-    """An open transaction that deletes, and what it has deleted."""
-
-    def __init__(self, db: sqlite3.Connection, before: Hashable) -> None:
-        self.db = db
-        self.before = self.after = before
-        self.gone: tuple[int, ...] = ()
-
-    def delete(self, statement: str, values: tuple[int, ...]) -> None:
-        """Runs a deletion of samples that returns their ids; their kept photos go with them."""
-        self.gone += tuple(sample for (sample,) in self.db.execute(statement, values).fetchall())
-
-    def change(self) -> Change:
-        return Change(self.before, self.after, gone=self.gone)
-
-
-def _new_state(db: sqlite3.Connection) -> None:
-    """A new token for the content of the open transaction; the old one joins the history."""
-    db.execute("INSERT INTO states (token) SELECT state FROM meta")
-    db.execute("DELETE FROM states WHERE number <= (SELECT max(number) FROM states) - ?", (_HISTORY,))
-    db.execute("UPDATE meta SET generation = generation + 1, state = ?", (secrets.token_hex(16),))
-
-
-def _names(db: sqlite3.Connection) -> dict[int, str]:
-    return dict(db.execute("SELECT id, name FROM people"))
-
-
-def _groups(db: sqlite3.Connection) -> dict[int, frozenset[str]]:
-    found: dict[int, set[str]] = {}
-    for person, group in db.execute("SELECT person_id, name FROM groups"):
-        found.setdefault(person, set()).add(group)
-    return {person: frozenset(names) for person, names in found.items()}
-
-
-def _join(db: sqlite3.Connection, person: int, groups: Iterable[str]) -> None:
-    db.executemany(
-        "INSERT OR IGNORE INTO groups (person_id, name) VALUES (?, ?)",
-        [(person, clean_name(group)) for group in groups],
-    )
-
-
-_HISTORY = 100_000
-"""Tokens kept: a snapshot older than so many changes is built anew."""
-
-_SELECT = (
-    "SELECT samples.id, name, source, source_hash, fingerprint, embedding, "
-    "score, size, sharpness, yaw, pitch, roll, samples.created, "
-    "EXISTS (SELECT 1 FROM photos WHERE sample_id = samples.id) "
-    "FROM samples JOIN people ON people.id = person_id"
-)
-
-
-def _stored(row: tuple[Any, ...]) -> StoredSample:
-    quality = None if row[6] is None else Quality(*row[6:12])
-    return StoredSample(row[0], row[1], row[2], row[3], row[4], quality, row[12], bool(row[13]))
-
-
-def _add_person(db: sqlite3.Connection, name: str, samples: Sequence[Sample], space: Space) -> Added:
-    """Stores one person's samples in the open transaction; the person is made with the first of them."""
-    row = db.execute("SELECT id FROM people WHERE name = ?", (name,)).fetchone()
-    person = None if row is None else int(row[0])
-    stored, duplicates, taken, numbers = [], [], [], []
-    for i, sample in enumerate(samples):
-        blob = np.ascontiguousarray(sample.embedding, dtype="<f4").tobytes()
-        known = sample.source_hash or f"embedding:{hashlib.sha256(blob).hexdigest()}"
-        owners = db.execute(
-            "SELECT person_id, name FROM samples JOIN people ON people.id = person_id WHERE source_hash = ?",
-            (known,),
-        ).fetchall()
-        if any(owner == person for owner, _ in owners):
-            duplicates.append(i)
-        elif owners:
-            taken.append((i, str(owners[0][1])))
-        else:
-            created = sample.created or now()
-            if person is None:
-                person = db.execute(
-                    "INSERT INTO people (name, created) VALUES (?, ?)", (name, created)
-                ).lastrowid
-            q = sample.quality
-            measured = (q.score, q.size, q.sharpness, q.yaw, q.pitch, q.roll) if q else (None,) * 6
-            # A path that is not UTF-8 has surrogates, which no database keeps.
-            source = sample.source.encode(errors="backslashreplace").decode()
-            number = db.execute(
-                "INSERT INTO samples (person_id, embedding, fingerprint, source, source_hash, "
-                "score, size, sharpness, yaw, pitch, roll, created) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (person, blob, space.fingerprint, source, known, *measured, created),
-            ).lastrowid
-            if sample.photo is not None:
-                db.execute("INSERT INTO photos (sample_id, jpeg) VALUES (?, ?)", (number, sample.photo))
-            stored.append(i)
-            numbers.append(int(number or 0))
-    return Added(person, tuple(stored), tuple(duplicates), tuple(taken), tuple(numbers))

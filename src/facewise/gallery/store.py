@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 from facewise.errors import GalleryError
 from facewise.gallery.results import Person, PersonDetail, Sample, Space, StoredSample
 from facewise.types import FloatArray
+
+if TYPE_CHECKING:  # who has no key needs no cryptography
+    from facewise.gallery.searcher import Searcher
+    from facewise.vault import Vault
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,10 +105,14 @@ class Store(Protocol):
     """What a gallery needs of a database. Names are clean and embeddings checked when they get here.
 
     A call that writes does all of it or nothing, and what it wrote is on disk when it returns.
-    Every method raises `GalleryError`: for an unknown name, a foreign model, or a database that fails.
+    Every method raises `GalleryError`: for a foreign model, or a database that fails. Its children say more:
+    `UnknownPersonError` for a name, number or sample that is not there, `NameTakenError` for a name that
+    somebody has, and `StorageFullError` where there is no room; then nothing has changed.
     """
 
     location: str
+    cipher: Vault | None
+    """Seals what is kept beside the store, as an index; None for a gallery without a key."""
 
     def space(self) -> Space | None:
         """The model the gallery is bound to, or None before the first enrolment."""
@@ -190,6 +198,10 @@ class Store(Protocol):
 
     def set_groups(self, name: str, groups: Iterable[str]) -> Change:
         """Puts a person in these groups and no others."""
+        ...
+
+    def searcher(self) -> Searcher | None:
+        """A search by the database itself; None where all samples are to be searched in memory."""
         ...
 
     def check(self) -> list[str]:

@@ -1,6 +1,7 @@
 """A gallery as one `.npz` file: to back it up, to move it to another store, never as pickle.
 
-The file holds `header`, UTF-8 JSON as uint8, and `embeddings`, `(N, D)` float32 in the order of its samples.
+The file holds `header`, UTF-8 JSON as uint8, `embeddings`, `(N, D)` float32 in the order of its samples, and
+`photos`, uint8: the kept JPEGs one after another. Nothing in it is encrypted, whether or not the gallery is.
 """
 
 from __future__ import annotations
@@ -12,19 +13,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facewise.errors import GalleryError
 from facewise.files import atomic_write
-from facewise.gallery.names import clean_name
+from facewise.gallery.names import clean_groups, clean_name
 from facewise.gallery.results import Sample, Space, StoredSample
 from facewise.gallery.search import checked_embeddings
 from facewise.gallery.store import Store
 from facewise.types import Quality
 
 FORMAT = "facewise-gallery"
-VERSION = 1
+VERSION = 2
+"""1 had neither groups nor photos."""
 
 _MEASURES = ("score", "size", "sharpness", "yaw", "pitch", "roll")
+
+Contents = tuple[Space, list[tuple[str, list[Sample]]], dict[str, tuple[str, ...]]]
+"""The embedding space, each person's samples, and the groups of those who are in any."""
 
 
 def write_export(store: Store, path: Path) -> int:
@@ -39,6 +45,7 @@ def write_export(store: Store, path: Path) -> int:
         raise GalleryError(f"The gallery {store.location} is empty: there is nothing to export.")
     if path.resolve() == Path(store.location).resolve():
         raise GalleryError(f"{path} is the gallery itself: export it to another file.")
+    photos = [store.photo(sample.id) if sample.has_photo else None for sample, _ in samples]
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -46,16 +53,26 @@ def write_export(store: Store, path: Path) -> int:
         "model": space.model,
         "size": space.size,
         "flip": space.flip,
-        "samples": [_told(sample) for sample, _ in samples],
+        "groups": {person.name: person.groups for person in store.people() if person.groups},
+        "samples": [_told(sample, jpeg) for (sample, _), jpeg in zip(samples, photos, strict=True)],
     }
     rows = np.stack([row for _, row in samples]) if samples else np.empty((0, space.size), np.float32)
-    text = np.frombuffer(json.dumps(header, ensure_ascii=False).encode(), dtype=np.uint8)
     with atomic_write(path, private=True) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, header=text, embeddings=rows)
+        np.savez(
+            file,
+            allow_pickle=False,
+            header=_bytes(json.dumps(header, ensure_ascii=False).encode()),
+            embeddings=rows,
+            photos=_bytes(b"".join(jpeg for jpeg in photos if jpeg is not None)),
+        )
     return len(samples)
 
 
-def _told(sample: StoredSample) -> dict[str, Any]:
+def _bytes(data: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(data, dtype=np.uint8)
+
+
+def _told(sample: StoredSample, jpeg: bytes | None) -> dict[str, Any]:
     q = sample.quality
     return {
         "name": sample.name,
@@ -63,11 +80,12 @@ def _told(sample: StoredSample) -> dict[str, Any]:
         "source_hash": sample.source_hash,
         "created": sample.created,
         "quality": None if q is None else {m: getattr(q, m) for m in _MEASURES},
+        "photo_bytes": None if jpeg is None else len(jpeg),
     }
 
 
-def read_export(path: Path) -> tuple[Space, list[tuple[str, list[Sample]]]]:
-    """The embedding space of an exported file, and each person's samples.
+def read_export(path: Path) -> Contents:
+    """What an exported file holds.
 
     Raises:
         GalleryError: The file is missing, damaged, no export, of a newer Facewise, or holds no embeddings.
@@ -76,6 +94,7 @@ def read_export(path: Path) -> tuple[Space, list[tuple[str, list[Sample]]]]:
         with np.load(path, allow_pickle=False) as file:
             header = json.loads(file["header"].astype(np.uint8).tobytes())
             rows = file["embeddings"]
+            photos = file["photos"].astype(np.uint8).tobytes() if "photos" in file else b""
         if header["format"] != FORMAT:
             raise GalleryError(f"{path} is not an export of a Facewise gallery.")
         if header["version"] > VERSION:
@@ -83,21 +102,33 @@ def read_export(path: Path) -> tuple[Space, list[tuple[str, list[Sample]]]]:
         space = Space(
             str(header["fingerprint"]), str(header["model"]), int(header["size"]), bool(header["flip"])
         )
-        rows = checked_embeddings(rows, space.size)
-        samples = [
-            (clean_name(s["name"]), _sample(s, row)) for s, row in zip(header["samples"], rows, strict=True)
-        ]
+        samples = _samples(header["samples"], checked_embeddings(rows, space.size), photos)
+        groups = {clean_name(name): clean_groups(of) for name, of in header.get("groups", {}).items()}
     except FileNotFoundError as error:
         raise GalleryError(f"There is no file {path}.") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         raise GalleryError(f"{path} is damaged or not an export of a Facewise gallery.") from error
     samples.sort(key=lambda pair: pair[0])  # stable: a person's samples keep their order
-    return space, [
-        (name, [s for _, s in group]) for name, group in groupby(samples, key=lambda pair: pair[0])
-    ]
+    people = [(name, [s for _, s in group]) for name, group in groupby(samples, key=lambda pair: pair[0])]
+    return space, people, groups
 
 
-def _sample(told: dict[str, Any], row: np.ndarray[Any, Any]) -> Sample:
+def _samples(
+    told: list[dict[str, Any]], rows: NDArray[np.floating[Any]], photos: bytes
+) -> list[tuple[str, Sample]]:
+    """Each sample with its person's name; a `ValueError` where the photos are not all there."""
+    found, at = [], 0
+    for one, row in zip(told, rows, strict=True):
+        length = one.get("photo_bytes")
+        jpeg = None if length is None else photos[at : at + int(length)]
+        if jpeg is not None and (len(jpeg) != length or not jpeg.startswith(b"\xff\xd8")):
+            raise ValueError(f"{length} bytes of JPEG at {at}")
+        at += len(jpeg or b"")
+        found.append((clean_name(one["name"]), _sample(one, row, jpeg)))
+    return found
+
+
+def _sample(told: dict[str, Any], row: NDArray[np.floating[Any]], jpeg: bytes | None) -> Sample:
     measures = told["quality"]
     quality = None if measures is None else Quality(*(float(measures[m]) for m in _MEASURES))
-    return Sample(row, str(told["source"]), str(told["source_hash"]), quality, str(told["created"]))
+    return Sample(row, str(told["source"]), str(told["source_hash"]), quality, str(told["created"]), jpeg)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,12 +12,13 @@ from numpy.typing import ArrayLike
 
 from facewise.gallery.enrollment import enrollment, store_picked
 from facewise.gallery.identification import identification
-from facewise.gallery.live import LiveMatrix
-from facewise.gallery.names import clean_name
+from facewise.gallery.live import LiveIndex
+from facewise.gallery.names import clean_groups, clean_name
 from facewise.gallery.photos import Picked, nothing_enrolled
 from facewise.gallery.results import Enrollment, Identification, Person, PersonDetail, Sample, Space
 from facewise.gallery.search import Scoring, checked_embeddings
-from facewise.gallery.store import Store, refuse_foreign
+from facewise.gallery.searcher import Searcher
+from facewise.gallery.store import Change, Store, refuse_foreign
 from facewise.gallery.transfer import read_export, write_export
 from facewise.types import Candidate, Decision
 
@@ -34,10 +35,12 @@ class VectorGallery:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._live = LiveMatrix(store)
+        # A database that searches brings its own.
+        self._searcher: Searcher = store.searcher() or LiveIndex(store)
 
     def close(self) -> None:
-        """Ends the use of the file."""
+        """Ends the use of the gallery; a large one keeps its index for the next opening."""
+        self._searcher.close()
         self._store.close()
 
     def __enter__(self) -> Self:
@@ -62,6 +65,7 @@ class VectorGallery:
         model: str = "",
         flip: bool = False,
         decision: Decision | None = None,
+        groups: Iterable[str] = (),
     ) -> Enrollment:
         """Adds embeddings made elsewhere to a person; as `enroll` otherwise.
 
@@ -72,21 +76,29 @@ class VectorGallery:
             model: That model's name, for people.
             flip: Whether they average a crop and its mirror image.
             decision: The rule by which one is said to look like somebody else, or None to not say so.
+            groups: Groups to put the person into, beside those they are in.
 
         Raises:
             GalleryError: Of another model than the gallery's, no unit vectors, or none was stored.
         """
         name = clean_name(name)
         picked = Picked(samples=list(samples))
-        size = len(samples[0].embedding) if samples else 0
-        return self._good(picked, self._keep(name, picked, Space(fingerprint, model, size, flip), decision))
+        space = Space(fingerprint, model, len(samples[0].embedding) if samples else 0, flip)
+        return self._good(picked, self._keep(name, picked, space, decision, clean_groups(groups)))
 
     def _refuse_foreign(self, space: Space) -> None:
         if (bound := self.space) is not None:
             refuse_foreign(self._store.location, bound, space)
 
-    def _keep(self, name: str, picked: Picked, space: Space, decision: Decision | None) -> Enrollment:
-        return store_picked(self._store, self._live, name, picked, space, decision)
+    def _keep(
+        self,
+        name: str,
+        picked: Picked,
+        space: Space,
+        decision: Decision | None,
+        groups: Collection[str] = (),
+    ) -> Enrollment:
+        return store_picked(self._store, self._searcher, name, picked, space, decision, groups)
 
     @staticmethod
     def _good(picked: Picked, done: Enrollment) -> Enrollment:
@@ -105,8 +117,9 @@ class VectorGallery:
         decision: Decision | None = None,
         scoring: Scoring = "best",
         top: int = 5,
+        groups: Collection[str] | None = None,
     ) -> list[Identification]:
-        """Says whose embeddings these are, all in one matrix product.
+        """Says whose embeddings these are, all in one go.
 
         Args:
             embeddings: `(P, D)` unit vectors.
@@ -116,6 +129,7 @@ class VectorGallery:
             decision: The rule to decide by, or None: candidates without a decision.
             scoring: By a person's `"best"` sample, or by the `"mean"` of all.
             top: How many candidates to name for each.
+            groups: Only people in any of these groups are looked at; None is everybody.
 
         Raises:
             GalleryError: The gallery is of another model, or these are no unit vectors.
@@ -123,16 +137,14 @@ class VectorGallery:
         """
         probes = checked_embeddings(embeddings)
         self._refuse_foreign(Space(fingerprint, model, probes.shape[1], flip))
-        matrix, names = self._live.current()
         return [
-            identification(tuple(Candidate(names[person], s) for person, s in best), decision)
-            for best in matrix.top(probes, top, scoring)
+            identification(tuple(Candidate(hit.name, hit.similarity, hit.person) for hit in best), decision)
+            for best in self._searcher.top(probes, top, scoring, groups)
         ]
 
-    def comparisons(self, scoring: Scoring = "best") -> int:
+    def comparisons(self, scoring: Scoring = "best", groups: Collection[str] | None = None) -> int:
         """With how much each face is compared: all samples, or by their `"mean"` one template a person."""
-        matrix, _ = self._live.current()
-        return len(matrix.ids) if scoring == "mean" else len(matrix)
+        return self._searcher.count(scoring, groups)
 
     def people(self) -> list[Person]:
         """Everybody, by name."""
@@ -142,22 +154,51 @@ class VectorGallery:
         """One person with all samples; a `GalleryError` for an unknown name tells the nearest known one."""
         return self._store.person(clean_name(name))
 
+    def person(self, person: int) -> PersonDetail:
+        """One person with all samples, by number; an `UnknownPersonError` if nobody has it."""
+        return self._store.person_by_id(person)
+
     def remove(self, name: str) -> int:
         """Deletes a person and every byte of their embeddings; says how many samples went."""
-        return len(self._store.remove(clean_name(name)).gone)
+        return len(self._changed(self._store.remove(clean_name(name))).gone)
 
     def rename(self, old: str, new: str) -> None:
         """Gives a person another name; one that somebody has is refused with a `GalleryError`."""
-        self._store.rename(clean_name(old), clean_name(new))
+        self._changed(self._store.rename(clean_name(old), clean_name(new)))
 
     def merge(self, into: str, from_: str) -> int:
         """Moves all samples of `from_` to `into`, says how many, and deletes `from_`."""
-        moved, _ = self._store.merge(clean_name(into), clean_name(from_))
+        moved, change = self._store.merge(clean_name(into), clean_name(from_))
+        self._changed(change)
         return moved
+
+    def remove_id(self, person: int) -> int:
+        """As `remove`, by number."""
+        return self.remove(self.person(person).name)
+
+    def rename_id(self, person: int, new: str) -> None:
+        """As `rename`, by number."""
+        self.rename(self.person(person).name, new)
+
+    def merge_ids(self, into: int, from_: int) -> int:
+        """As `merge`, by number."""
+        return self.merge(self.person(into).name, self.person(from_).name)
+
+    def _changed(self, change: Change) -> Change:
+        self._searcher.apply(change)
+        return change
+
+    def set_groups(self, name: str, groups: Iterable[str]) -> None:
+        """Puts a person into these groups and no others; groups are made by their first member."""
+        self._changed(self._store.set_groups(clean_name(name), clean_groups(groups)))
+
+    def photo(self, sample: int) -> bytes | None:
+        """The JPEG kept with a sample, or None where none is."""
+        return self._store.photo(sample)
 
     def remove_sample(self, sample: int) -> None:
         """Deletes one sample by its id and every byte of its embedding; a person's last one is refused."""
-        self._store.remove_sample(sample)
+        self._changed(self._store.remove_sample(sample))
 
     def export(self, path: str | os.PathLike[str]) -> int:
         """Writes all embeddings and names to one `.npz` file (keep it safe); says how many samples."""
@@ -169,9 +210,9 @@ class VectorGallery:
         Raises:
             GalleryError: The file is damaged, no export, or of another model than the gallery's.
         """
-        space, batches = read_export(Path(path))
-        change = self._store.add(batches, space)
-        self._live.apply(change, batches)
+        space, batches, groups = read_export(Path(path))
+        change = self._store.add(batches, space, groups)
+        self._searcher.apply(change, batches, groups)
         return [
             enrollment(name, Picked(samples), added)
             for (name, samples), added in zip(batches, change.added, strict=True)

@@ -1,0 +1,201 @@
+"""Opening a gallery's SQLite file, and its errors in plain words.
+
+Foreign files are recognised before anything is written to them: not even the journal mode is changed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facewise.errors import GalleryError, StorageFullError
+from facewise.gallery.schema import MIGRATIONS, migrate, schema_version
+
+if TYPE_CHECKING:  # who has no key needs no cryptography
+    from facewise.vault import Vault
+
+BUSY_SECONDS = 30.0
+"""How long to wait for another process's transaction."""
+
+
+@contextmanager
+def told(location: str) -> Iterator[None]:
+    """Turns SQLite's errors into one plain sentence."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if _code(error) == sqlite3.SQLITE_FULL or (_code(error) in _MAYBE_FULL and not _room(location)):
+            raise StorageFullError(
+                f"The disk is full, so the gallery {location} was not changed: free space and try again."
+            ) from error
+        raise GalleryError(_sentence(location, error)) from error
+
+
+_MAYBE_FULL = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+"""What SQLite says of a full disk where it meets one outside the file and its log, and of a quota used up."""
+
+
+def _room(location: str) -> bool:
+    """Whether a little can still be written beside the gallery."""
+    try:
+        with tempfile.TemporaryFile(dir=Path(location).resolve().parent) as file:
+            file.write(bytes(2**16))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno not in (errno.ENOSPC, errno.EDQUOT)
+    return True
+
+
+def _code(error: sqlite3.Error) -> int | None:
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else int(code) & 0xFF
+
+
+def _sentence(location: str, error: sqlite3.Error) -> str:
+    match _code(error):
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return f"The gallery {location} is kept busy by another process: try again when that is done."
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            return f"The gallery {location} cannot be written: check the permissions of it and its folder."
+        case sqlite3.SQLITE_NOTADB:
+            return f"{location} is not a Facewise gallery."
+        case sqlite3.SQLITE_CORRUPT:
+            return f"The gallery {location} is damaged ({error}): restore it from a copy or an export."
+        case _:
+            return f"The gallery {location} cannot do this: {error}."
+
+
+def connect(path: Path, *, create: bool, key: bytes | None = None) -> tuple[sqlite3.Connection, Vault | None]:
+    """An open gallery file, made or brought to the current schema where needed, and what seals its content.
+
+    Args:
+        path: The file.
+        create: Whether a missing file is made; with a key, encrypted.
+        key: The user's key, or None.
+
+    Raises:
+        GalleryError: Missing (and not to be created), no gallery, of a newer Facewise, damaged or in use;
+            encrypted with another key or none given, or a key given for one that is not encrypted.
+    """
+    if path.is_dir():
+        raise GalleryError(f"{path} is a folder, not a gallery file.")
+    if not path.exists():
+        if not create:
+            raise GalleryError(f"There is no gallery {path}: enrol somebody first, or check the path.")
+        _make_private(path)
+    _refuse_other_files(path)
+    with told(str(path)):
+        db = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode=rw",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,  # transactions are begun and ended here, in so many words
+            check_same_thread=False,  # the store has a lock
+        )
+        try:
+            return db, _prepare(db, str(path), key)
+        except BaseException:
+            db.close()
+            raise
+
+
+def _make_private(path: Path) -> None:
+    """An empty file only its owner reads; SQLite gives the -wal and -shm files the same mode."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise GalleryError(f"The gallery {path} cannot be created: {error.strerror}.") from error
+
+
+_SMALLEST = 512
+"""Bytes of the smallest SQLite page: no database is smaller."""
+
+
+def _refuse_other_files(path: Path) -> None:
+    """SQLite takes a file of a few bytes for an empty database and writes over it; this does not.
+
+    By its size alone: closing the file again would end all locks that this process holds on it through SQLite,
+    and another process could take away the log under it. Larger files SQLite refuses itself.
+    """
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise GalleryError(f"The gallery {path} cannot be opened: {error.strerror}.") from error
+    if 0 < size < _SMALLEST:
+        raise GalleryError(f"{path} is not a Facewise gallery.")
+
+
+def _prepare(db: sqlite3.Connection, location: str, key: bytes | None) -> Vault | None:
+    version = schema_version(db, location)
+    if version:
+        _unlock(db, location, key, version)  # a wrong key is told before anything is written
+    db.execute("PRAGMA page_size = 16384")  # 512-value embeddings fill 7/8 of it; counts in a new file only
+    _use_wal(db)
+    db.execute("PRAGMA synchronous = FULL")  # an acknowledged enrolment survives a power cut
+    db.execute("PRAGMA foreign_keys = ON")
+    db.execute("PRAGMA secure_delete = ON")  # zeros over what is deleted
+    db.execute("PRAGMA temp_store = MEMORY")  # and no copy of it in a temporary file
+    db.execute("PRAGMA trusted_schema = OFF")
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        migrate(db, location, key)
+    except BaseException:
+        if db.in_transaction:  # a full disk has already rolled back
+            db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+    _empty_log(db)
+    return _unlock(db, location, key, len(MIGRATIONS))
+
+
+def _unlock(db: sqlite3.Connection, location: str, key: bytes | None, version: int) -> Vault | None:
+    row = db.execute("SELECT gallery, wrapped_key FROM meta").fetchone() if version > 1 else None
+    gallery, wrapped = row if row is not None else ("", None)  # no meta row: told when it is used
+    if wrapped is None:
+        if key is not None and (row is not None or version == 1):
+            raise GalleryError(
+                f"The gallery {location} is not encrypted: leave the key out, or encrypt it with "
+                "`facewise gallery rekey --new-key-file`."
+            )
+        return None
+    if key is None:
+        raise GalleryError(
+            f"The gallery {location} is encrypted: give its key with --key-file or FACEWISE_KEY_FILE."
+        )
+    from facewise.vault import open_vault  # noqa: PLC0415  see above
+
+    try:
+        return open_vault(key, wrapped, gallery)
+    except GalleryError as error:
+        raise GalleryError(f"The gallery {location} is encrypted with another key than this one.") from error
+
+
+def _empty_log(db: sqlite3.Connection) -> None:
+    """Deleted bytes are still in the log where a process died within its deletion: not for long."""
+    db.execute("PRAGMA busy_timeout = 0")  # who is reading now is not waited for
+    with suppress(sqlite3.OperationalError):  # a full disk keeps nobody from reading
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    db.execute(f"PRAGMA busy_timeout = {int(1000 * BUSY_SECONDS)}")
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """Write-ahead log: readers wait for no writer. The switch ignores the busy timeout: waited for here."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            busy = _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return  # a file system that cannot share memory keeps another mode: as safe, only slower
