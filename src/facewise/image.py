@@ -33,7 +33,7 @@ import numpy as np
 import PIL
 import PIL.Image
 
-from facewise.errors import ImageError
+from facewise.errors import ImageError, PhotoTooLargeError
 from facewise.types import Image
 
 ImageSource: TypeAlias = str | os.PathLike[str] | bytes | np.ndarray
@@ -154,8 +154,14 @@ def content_hash(data: bytes) -> str:
 # Errors
 
 
-def _fail(name: str, wrong: str, remedy: str, cause: BaseException | None = None) -> NoReturn:
-    raise ImageError(f"Cannot read {name}: {wrong}; {remedy}.") from cause
+def _fail(
+    name: str,
+    wrong: str,
+    remedy: str,
+    cause: BaseException | None = None,
+    kind: type[ImageError] = ImageError,
+) -> NoReturn:
+    raise kind(f"Cannot read {name}: {wrong}; {remedy}.") from cause
 
 
 @contextlib.contextmanager
@@ -196,12 +202,14 @@ def _check_length(length: int, name: str) -> None:
     if length == 0:
         _fail(name, "it is empty", "copy or download the photo again")
     if length > MAX_FILE_BYTES:
-        _fail(name, f"it is larger than {MAX_FILE_BYTES // 2**20} MiB", "save it smaller")
+        wrong = f"it is larger than {MAX_FILE_BYTES // 2**20} MiB"
+        _fail(name, wrong, "save it smaller", kind=PhotoTooLargeError)
 
 
 def _check_pixels(width: int, height: int, limit: int, name: str) -> None:
     if width * height > limit:
-        _fail(name, f"its {width} × {height} pixels are over the limit of {limit:,}", "make it smaller first")
+        wrong = f"its {width} × {height} pixels are over the limit of {limit:,}"
+        _fail(name, wrong, "make it smaller first", kind=PhotoTooLargeError)
 
 
 # Arrays
@@ -298,7 +306,8 @@ def _decode_with_pillow(data: bytes, name: str, limit: int) -> Image:
     except ImageError:
         raise
     except PIL.Image.DecompressionBombError as error:
-        _fail(name, f"it has more than {limit:,} pixels", "make it smaller first", error)
+        wrong = f"it has more than {limit:,} pixels"
+        _fail(name, wrong, "make it smaller first", error, PhotoTooLargeError)
     except MemoryError as error:
         _fail(name, "there is not enough memory to decode it", "make it smaller first", error)
     # Pillow's decoders raise whatever their code trips over in a damaged file: OSError, SyntaxError,

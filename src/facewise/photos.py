@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from facewise.image import file_errors, local_path, source_name
@@ -13,14 +13,18 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp",
 
 
 def find_photos(
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, recursive: bool = True
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    recursive: bool = True,
+    suffixes: Collection[str] = SUFFIXES,
 ) -> list[Path]:
     """The photos that paths stand for.
 
     Args:
-        paths: Files, taken as they are whatever their name, and folders, searched for `SUFFIXES` in any case.
+        paths: Files, taken as they are whatever their name, and folders, searched for `suffixes` in any case.
             Hidden files and folders are passed over. Linked folders are followed, each real folder once.
         recursive: Search folders inside folders too.
+        suffixes: Lower-case name endings to search folders for.
 
     Returns:
         The paths in the order given, those of a folder sorted, each path once. What merely looks like a photo
@@ -35,12 +39,12 @@ def find_photos(
         name = source_name(entry)
         path = Path(local_path(entry, name))
         # A missing file is listed as well: reading it tells so, and the others are not lost for it.
-        for photo in sorted(_search(path, recursive)) if path.is_dir() else [path]:
+        for photo in sorted(_search(path, recursive, suffixes)) if path.is_dir() else [path]:
             found.setdefault(os.path.abspath(photo), photo)  # noqa: PTH100 - Path.resolve would follow links
     return list(found.values())
 
 
-def _search(folder: Path, recursive: bool) -> Iterator[Path]:
+def _search(folder: Path, recursive: bool, suffixes: Collection[str]) -> Iterator[Path]:
     """Yield the photos in a folder, unsorted."""
     seen: set[tuple[int, int]] = set()
     # Links wait until every real folder was searched: a photo is found under its own path if it has one here.
@@ -59,5 +63,5 @@ def _search(folder: Path, recursive: bool) -> Iterator[Path]:
             if os.path.isdir(entry):  # noqa: PTH112 - unlike Path.is_dir never raises, whatever the link
                 if recursive:
                     (links if entry.is_symlink() else folders).append(entry)
-            elif entry.suffix.lower() in SUFFIXES:
+            elif entry.suffix.lower() in suffixes:
                 yield entry

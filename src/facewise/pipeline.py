@@ -15,7 +15,7 @@ from facewise.detection import Detector, DetectorSettings, ModelDetector, load_d
 from facewise.embedding import Embedder
 from facewise.errors import FacewiseError, ImageError, SettingError
 from facewise.geometry import Cut, pose, sharpness
-from facewise.image import ImageSource, content_hash, decode, load, read_image, source_name
+from facewise.image import MAX_PIXELS, ImageSource, content_hash, decode, load, read_image, source_name
 from facewise.models import find_model
 from facewise.network import default_threads
 from facewise.types import Face, Image, Quality
@@ -163,6 +163,34 @@ class Pipeline:
             ImageError: The photo cannot be read.
         """
         return self._read(photo, steps, threads=None)
+
+    def read_bytes(
+        self,
+        data: bytes,
+        steps: Steps = DEFAULT_STEPS,
+        *,
+        name: str = "image bytes",
+        max_pixels: int = MAX_PIXELS,
+        max_faces: int | None = None,
+        threads: int | None = 1,
+    ) -> PhotoFaces:
+        """The faces of one photo that somebody sent, within limits.
+
+        Args:
+            data: The bytes of an image file.
+            steps: How far to go.
+            name: What to call the photo in an error and in `PhotoFaces.source`.
+            max_pixels: More are refused, from the header.
+            max_faces: Of more, those that come first are kept: the main one, then the most confident.
+            threads: 1 keeps the work on the calling thread, for callers that run side by side.
+
+        Raises:
+            ImageError: The photo cannot be read; `PhotoTooLargeError` where it has too many pixels.
+        """
+        image = decode(data, name=name, max_pixels=max_pixels)
+        faces = tuple(self.detector.detect(image, threads=threads))[:max_faces]
+        found = PhotoFaces(name, content_hash(data), (image.shape[0], image.shape[1]), faces)
+        return self._finish(found, image, steps, threads)
 
     def read_many(
         self, photos: Iterable[ImageSource], steps: Steps = DEFAULT_STEPS, *, processes: bool = False

@@ -13,6 +13,7 @@ from facewise.errors import FaceNotFoundError, SettingError
 from facewise.gallery import Gallery
 from facewise.image import ImageSource, source_name
 from facewise.models import choose_decision, no_decision
+from facewise.models.calibration import Calibration
 from facewise.photos import find_photos
 from facewise.pipeline import DEFAULT_STEPS, PhotoFaces, Pipeline, Steps
 from facewise.types import Face, FloatArray, Match, Verification
@@ -121,23 +122,11 @@ class Recognizer:
             FaceNotFoundError: A photo has no face.
             SettingError: A rate, threshold or prior out of range, or a rate that was not measured.
         """
-        if prior is not None and not 0.0 < prior < 1.0:
-            raise SettingError(f"A prior is the share of same pairs, above 0 and below 1, not {prior}.")
+        check_prior(prior)
         calibration = self.pipeline.embedder.calibration
-        decision = choose_decision(calibration, fmr=fmr, threshold=threshold)
+        choose_decision(calibration, fmr=fmr, threshold=threshold)  # refused before any photo is read
         faces = (self._main(a), self._main(b))
-        similarity = float(np.clip(np.vdot(_embedding(faces[0]), _embedding(faces[1])), -1.0, 1.0))
-        score_map = None if calibration is None else calibration.score_map
-        return Verification(
-            similarity=similarity,
-            same=None if decision is None else similarity >= decision.threshold,
-            threshold=None if decision is None else decision.threshold,
-            fmr=None if decision is None else decision.fmr,
-            probability=None if score_map is None else score_map.probability(similarity, prior),
-            faces=faces,
-            note=no_decision(calibration) if decision is None else decision.source,
-            prior=None if score_map is None else score_map.prior if prior is None else prior,
-        )
+        return compare_faces(faces, calibration, fmr=fmr, threshold=threshold, prior=prior)
 
     def identify(
         self,
@@ -186,6 +175,52 @@ class Recognizer:
                 f"No face was found in {source_name(photo)}; try a sharper, larger or more frontal photo."
             )
         return found.faces[0]
+
+
+def check_prior(prior: float | None) -> None:
+    """Passes where `prior` can be one.
+
+    Raises:
+        SettingError: It is not between 0 and 1.
+    """
+    if prior is not None and not 0.0 < prior < 1.0:
+        raise SettingError(f"A prior is the share of same pairs, above 0 and below 1, not {prior}.")
+
+
+def compare_faces(
+    faces: tuple[Face, Face],
+    calibration: Calibration | None,
+    *,
+    fmr: float | None = None,
+    threshold: float | None = None,
+    prior: float | None = None,
+) -> Verification:
+    """Are two embedded faces of the same person? See `Recognizer.verify`.
+
+    Args:
+        faces: Embedded by one model.
+        calibration: Of that model, or None.
+        fmr: As there.
+        threshold: As there.
+        prior: As there.
+
+    Raises:
+        SettingError: A rate, threshold or prior out of range, or a rate that was not measured.
+    """
+    check_prior(prior)
+    decision = choose_decision(calibration, fmr=fmr, threshold=threshold)
+    similarity = float(np.clip(np.vdot(_embedding(faces[0]), _embedding(faces[1])), -1.0, 1.0))
+    score_map = None if calibration is None else calibration.score_map
+    return Verification(
+        similarity=similarity,
+        same=None if decision is None else similarity >= decision.threshold,
+        threshold=None if decision is None else decision.threshold,
+        fmr=None if decision is None else decision.fmr,
+        probability=None if score_map is None else score_map.probability(similarity, prior),
+        faces=faces,
+        note=no_decision(calibration) if decision is None else decision.source,
+        prior=None if score_map is None else score_map.prior if prior is None else prior,
+    )
 
 
 def _embedding(face: Face) -> NDArray[np.float64]:

@@ -118,3 +118,9 @@ def test_a_missing_extra_is_told(tmp_path):
     uri = f"milvus-lite:///{tmp_path}/people.db"
     run = subprocess.run([sys.executable, "-c", code, uri], capture_output=True, text=True, check=False)
     assert "pip install facewise[milvus]" in run.stderr.splitlines()[-1]
+
+
+def test_a_key_in_the_environment_is_not_ignored_where_nothing_is_encrypted(tmp_path, monkeypatch):
+    monkeypatch.setenv("FACEWISE_KEY_FILE", str(tmp_path / "some.key"))
+    with pytest.raises(GalleryError, match="cannot be encrypted"):
+        open_store(f"milvus-lite:///{tmp_path / 'm.db'}")

@@ -1,6 +1,5 @@
 """Keys and sealed bytes, and a gallery that opens with its own key alone."""
 
-import os
 import shutil
 import sqlite3
 import stat
@@ -93,7 +92,7 @@ def test_key_files(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"hello", bytes(range(100, 132)), b"facewise-key-1:", b"facewise-key-1:AAAA", b"A" * 44, b"\xff" * 5000,
+    [b"", b"hello", bytes(range(32)), b"facewise-key-1:", b"facewise-key-1:AAAA", b"A" * 44, b"\xff" * 5000,
      b"facewise-key-1:" + b"!" * 44, b"facewise-key-2:" + b"A" * 43 + b"="],
 )  # fmt: skip
 def test_what_is_no_key_file_is_told(tmp_path, content):

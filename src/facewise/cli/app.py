@@ -23,12 +23,15 @@ from facewise.cli import (
     compare,
     data,
     demo,
+    embed,
     evaluate,
     gallery,
     identify,
+    keys,
     models,
     photos,
     report,
+    serve,
     synth,
     train,
     verify,
@@ -105,12 +108,14 @@ def root(
 app.command("demo")(demo.demo)
 app.command("detect")(photos.detect)
 app.command("align")(photos.align)
-app.command("embed")(photos.embed)
+app.command("embed")(embed.embed)
 app.command("verify")(verify.verify)
 app.command("enroll")(gallery.enroll)
 app.command("identify")(identify.identify)
 app.command("cluster")(cluster.cluster)
 app.add_typer(gallery.app, name="gallery")
+app.command("serve")(serve.serve)
+app.add_typer(keys.app, name="keys")
 data.app.command("synth")(synth.synth)
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)

@@ -91,7 +91,10 @@ def table(
 
 @contextmanager
 def progress_bar(label: str, total: int | None) -> Iterator[Any]:
-    """A progress bar on stderr, where that is a terminal; yields a function told how much more is done."""
+    """A progress bar on stderr, where that is a terminal; yields a function told how much more is done.
+
+    Its second argument is the total, where that is known only now.
+    """
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -105,8 +108,8 @@ def progress_bar(label: str, total: int | None) -> Iterator[Any]:
     ) as bar:
         task = bar.add_task(label, total=total)
 
-        def done(count: int = 1) -> None:
-            bar.advance(task, count)
+        def done(count: int = 1, total: int | None = None) -> None:
+            bar.update(task, advance=count, total=total)
 
         yield done
 

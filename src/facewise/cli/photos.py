@@ -1,4 +1,4 @@
-"""`facewise detect`, `align` and `embed`: photos in, faces, crops and embeddings out."""
+"""`facewise detect` and `align`: photos in, faces and crops out."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ import typer
 
 from facewise.cli.options import (
     Detector,
-    Flip,
     Json,
     MaxSize,
     MinFace,
-    Model,
     Photos,
     Provider,
     Score,
@@ -24,7 +22,6 @@ from facewise.cli.options import (
 )
 from facewise.cli.output import (
     BadItems,
-    check_output_file,
     check_output_folder,
     count,
     face_dict,
@@ -32,7 +29,6 @@ from facewise.cli.output import (
     say,
     table,
     tell,
-    usage_error,
     with_progress,
 )
 
@@ -124,73 +120,6 @@ def align(
         print_json({"crops": crops, "without_face": [str(path) for path in without], "bad": bad.items})
     elif photos:
         say(f"{count(len(crops), 'crop')} of {size}×{size} pixels in {out}.")
-    tell_without(without)
-    bad.finish(photos)
-
-
-def embed(
-    paths: Photos,
-    out: Annotated[Path, typer.Option("--out", help="The .npz file to write.")],
-    main: MainOnly = False,
-    detector: Detector = None,
-    model: Model = None,
-    flip: Flip = None,
-    min_face: MinFace = 0.0,
-    provider: Provider = "cpu",
-    threads: Threads = None,
-    json: Json = False,
-) -> None:
-    """Embed faces into an .npz file: one row a face, with its photo and the model's fingerprint."""
-    import time
-
-    import numpy as np
-
-    from facewise.files import atomic_write
-    from facewise.pipeline import Steps
-
-    if out.suffix != ".npz":
-        usage_error(f"--out must name a .npz file, not {out}.")
-    check_output_file(out)
-    pipeline = load_pipeline(
-        detector=detector, model=model, flip=flip, provider=provider, threads=threads, min_face=min_face
-    )
-    bad, rows, without = BadItems("photo"), [], list[Path]()
-    started, photos = time.perf_counter(), 0
-    for path, photo in read_photos(pipeline, paths, Steps(main_only=main), bad, "Embedding"):
-        photos += 1
-        rows += [(str(path), photo.sha256, i, face) for i, face in enumerate(photo.faces)]
-        if not photo.faces:
-            without.append(path)
-    seconds = time.perf_counter() - started
-    embedder = pipeline.embedder
-    vectors = [face.embedding for *_, face in rows if face.embedding is not None]
-    with atomic_write(out, private=True) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file,
-            embedding=np.stack(vectors) if vectors else np.empty((0, embedder.embedding_size), np.float32),
-            photo=np.array([row[0] for row in rows], dtype=np.str_),
-            photo_sha256=np.array([row[1] for row in rows], dtype=np.str_),
-            face=np.array([row[2] for row in rows], dtype=np.int32),
-            box=np.array([row[3].box for row in rows], dtype=np.float32).reshape(-1, 4),
-            landmarks=np.array([row[3].landmarks for row in rows], dtype=np.float32).reshape(-1, 5, 2),
-            score=np.array([row[3].score for row in rows], dtype=np.float32),
-            model=np.array(embedder.name),
-            fingerprint=np.array(embedder.fingerprint),
-            flip=np.array(embedder.flip),
-        )
-    summary: dict[str, Any] = {
-        "out": str(out), "photos": photos, "faces": len(rows), "seconds": round(seconds, 3),
-        "photos_per_second": round(photos / max(seconds, 1e-9), 2), "model": embedder.name,
-        "fingerprint": embedder.fingerprint, "flip": embedder.flip,
-        "without_face": [str(path) for path in without], "bad": bad.items,
-    }  # fmt: skip
-    if json:
-        print_json(summary)
-    else:
-        say(
-            f"{count(len(rows), 'face')} of {count(photos, 'photo')} in {out} "
-            f"({seconds:.1f} s, {summary['photos_per_second']} photos/s, {embedder.name})."
-        )
     tell_without(without)
     bad.finish(photos)
 

@@ -1,1 +1,49 @@
 """Talking to a Facewise service from Python."""
+
+from facewise.client.client import Client
+from facewise.client.errors import (
+    AccessError,
+    AnswerError,
+    BusyError,
+    ConflictError,
+    FullError,
+    MissingError,
+    RequestError,
+    ServiceError,
+    UnreachableError,
+)
+from facewise.client.results import (
+    AuditEntry,
+    CalibrationFacts,
+    Candidate,
+    Clustering,
+    Decision,
+    Detection,
+    DetectorModel,
+    EmbedderModel,
+    Embedding,
+    Enrolment,
+    FaceRef,
+    GallerySize,
+    GroupedPhoto,
+    Identification,
+    IdentifiedFace,
+    KeyHolder,
+    Merged,
+    Models,
+    OperatingPoint,
+    People,
+    Person,
+    PersonDetail,
+    Rejection,
+    Sample,
+)
+
+__all__ = [
+    "AccessError", "AnswerError", "AuditEntry", "BusyError", "CalibrationFacts", "Candidate",
+    "Client", "Clustering", "ConflictError", "Decision", "Detection", "DetectorModel",
+    "EmbedderModel", "Embedding", "Enrolment", "FaceRef", "FullError", "GallerySize",
+    "GroupedPhoto", "Identification", "IdentifiedFace", "KeyHolder", "Merged", "MissingError",
+    "Models", "OperatingPoint", "People", "Person", "PersonDetail", "Rejection", "RequestError",
+    "Sample", "ServiceError", "UnreachableError",
+]  # fmt: skip

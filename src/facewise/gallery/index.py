@@ -338,7 +338,8 @@ def _selector(chosen: NDArray[np.bool_] | None) -> Any:
         return None
     import faiss  # noqa: PLC0415  only large galleries need it
 
-    return faiss.IDSelectorBitmap(np.packbits(chosen, bitorder="little"))
+    make: Any = faiss.IDSelectorBitmap  # whose Python wrapper takes an array, which its types do not know
+    return make(np.packbits(chosen, bitorder="little"))
 
 
 def threads() -> int:

@@ -122,8 +122,8 @@ _SMALLEST = 512
 def _refuse_other_files(path: Path) -> None:
     """SQLite takes a file of a few bytes for an empty database and writes over it; this does not.
 
-    By its size alone: closing the file again would end all locks that this process holds on it through SQLite,
-    and another process could take away the log under it. Larger files SQLite refuses itself.
+    By its size alone: opening and closing the file would end all locks that this process holds on it through
+    SQLite, and another process could take away the log under it. Larger files SQLite refuses itself.
     """
     try:
         size = path.stat().st_size

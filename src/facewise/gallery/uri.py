@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from facewise.errors import GalleryError
+from facewise.vault import KEY_FILE_VARIABLE
 
 if TYPE_CHECKING:
     from facewise.gallery.store import Store
@@ -162,10 +163,10 @@ def open_store(
         from facewise.gallery.sqlite import SqliteStore  # noqa: PLC0415  only the store that is used
 
         return SqliteStore(_path(uri), create=create, key_file=key_file)
-    if key_file is not None:
+    if key_file is not None or os.environ.get(KEY_FILE_VARIABLE):  # whoever sets it believes it encrypts
         raise GalleryError(
-            f"{uri} cannot be encrypted with a key file, which only SQLite galleries can: leave it out, and "
-            "have the Milvus server's disks and connections encrypted."
+            f"{uri} cannot be encrypted with a key file, which only SQLite galleries can: leave it out (and "
+            f"{KEY_FILE_VARIABLE} unset), and have the Milvus server's disks and connections encrypted."
         )
     return _milvus(uri, create)
 

@@ -1,0 +1,195 @@
+"""From results to plain data for JSON; `schemas` says what each holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from fastapi import Response
+
+from facewise.gallery.results import Enrollment, Identification, Person, PersonDetail
+from facewise.models.calibration import Calibration
+from facewise.models.file import ModelFile
+from facewise.pipeline import PhotoFaces, Pipeline
+from facewise.types import Candidate, Decision, Face, Quality, Verification
+
+
+def answer(data: Any, status: int = 200) -> Response:
+    """JSON, which is kept nowhere on its way."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Response(text.encode("utf-8"), status, media_type="application/json")
+
+
+def quality(found: Quality | None) -> dict[str, float] | None:
+    """A face's quality."""
+    if found is None:
+        return None
+    return {
+        "score": _short(found.score),
+        "size": _short(found.size),
+        "sharpness": _short(found.sharpness),
+        "yaw": _short(found.yaw),
+        "pitch": _short(found.pitch),
+        "roll": _short(found.roll),
+    }
+
+
+def face(found: Face) -> dict[str, Any]:
+    """A face; hundredths of a pixel are more than any detector knows."""
+    return {
+        "box": np.round(found.box.astype(np.float64), 2).tolist(),
+        "landmarks": np.round(found.landmarks.astype(np.float64), 2).tolist(),
+        "score": _short(found.score),
+        "quality": quality(found.quality),
+    }
+
+
+def detected(found: PhotoFaces) -> dict[str, Any]:
+    """The faces of a photo."""
+    return {"width": found.size[1], "height": found.size[0], "faces": [face(one) for one in found.faces]}
+
+
+def embedded(found: PhotoFaces, pipeline: Pipeline) -> dict[str, Any]:
+    """The faces of a photo with their embeddings, to the last bit."""
+    embedder = pipeline.embedder
+    faces = [
+        {**face(one), "embedding": [] if one.embedding is None else one.embedding.tolist()}
+        for one in found.faces
+    ]
+    return {
+        "model": embedder.name, "fingerprint": embedder.fingerprint, "flip": embedder.flip, "faces": faces,
+    }  # fmt: skip
+
+
+def verified(result: Verification) -> dict[str, Any]:
+    """Whether two photos are of one person."""
+    return {
+        "same": result.same,
+        "similarity": result.similarity,
+        "threshold": result.threshold,
+        "fmr": result.fmr,
+        "probability": result.probability,
+        "prior": result.prior,
+        "note": result.note,
+        "faces": [face(one) for one in result.faces],
+    }
+
+
+def decision(rule: Decision | None) -> dict[str, Any] | None:
+    """What a search was decided by."""
+    if rule is None:
+        return None
+    return {"threshold": rule.threshold, "fmr": rule.fmr, "fpir": rule.fpir, "source": rule.source}
+
+
+def identified(found: Face, who: Identification) -> dict[str, Any]:
+    """A face, and who it is."""
+    best = who.candidates[0] if who.candidates else None
+    return {
+        **face(found),
+        "person": None if who.name is None or best is None else best.person,
+        "name": who.name,
+        "similarity": who.similarity,
+        "decided": who.decided,
+        "candidates": [_candidate(one) for one in who.candidates],
+    }
+
+
+def _candidate(one: Candidate) -> dict[str, Any]:
+    return {"person": one.person, "name": one.name, "similarity": one.similarity}
+
+
+def person(one: Person) -> dict[str, Any]:
+    """A person of the gallery."""
+    return {
+        "id": one.id, "name": one.name, "samples": one.samples, "created": one.created,
+        "groups": list(one.groups),
+    }  # fmt: skip
+
+
+def brief(one: PersonDetail) -> dict[str, Any]:
+    """A person of the gallery, without their samples but how many there are."""
+    return {
+        "id": one.id, "name": one.name, "samples": len(one.samples), "created": one.created,
+        "groups": list(one.groups),
+    }  # fmt: skip
+
+
+def detail(one: PersonDetail) -> dict[str, Any]:
+    """A person with samples."""
+    samples = [
+        {
+            "id": sample.id, "created": sample.created, "quality": quality(sample.quality),
+            "source": sample.source, "has_photo": sample.has_photo,
+        }
+        for sample in one.samples
+    ]  # fmt: skip
+    return {
+        "id": one.id, "name": one.name, "created": one.created, "groups": list(one.groups),
+        "samples": samples,
+    }  # fmt: skip
+
+
+def enrolled(one: PersonDetail, done: Enrollment) -> dict[str, Any]:
+    """What an enrolment did."""
+    return {
+        "person": brief(one),
+        "added": done.added,
+        "duplicates": list(done.duplicates),
+        "rejected": [{"source": r.source, "reason": r.reason} for r in done.rejected],
+        "warnings": list(done.warnings),
+    }
+
+
+def models(pipeline: Pipeline, detector: ModelFile | None) -> dict[str, Any]:
+    """The models in use, and what is known of how well they do."""
+    embedder = pipeline.embedder
+    card = embedder.model.card
+    return {
+        "detector": {
+            "name": pipeline.detector.name,
+            "version": "" if detector is None else detector.card.version,
+            "licence": "" if detector is None else detector.card.licence,
+            "fingerprint": pipeline.detector.fingerprint,
+        },
+        "embedder": {
+            "name": card.name, "version": card.version, "licence": card.licence,
+            "fingerprint": embedder.fingerprint, "embedding_size": embedder.embedding_size,
+            "flip": embedder.flip,
+            "calibration": _calibration(embedder.calibration, pipeline.detector.fingerprint),
+        },
+    }  # fmt: skip
+
+
+def _calibration(known: Calibration | None, detector: str) -> dict[str, Any] | None:
+    if known is None:
+        return None
+    return {
+        "dataset": known.dataset,
+        "protocol": known.protocol,
+        "genuine": known.genuine,
+        "impostors": known.impostors,
+        "detector": known.detector,
+        "same_detector": known.detector_fingerprint == detector,
+        "points": [_listed(asdict(point)) for point in known.thresholds],
+        "score_map": None if known.score_map is None else asdict(known.score_map),
+    }
+
+
+def _listed(data: dict[str, Any]) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in data.items()}
+
+
+def grouped(labels: Iterable[int], places: Iterable[tuple[int, int]]) -> list[list[dict[str, int]]]:
+    """Groups of faces, the largest first, from a label a face."""
+    groups: dict[int, list[dict[str, int]]] = {}
+    for label, (photo, number) in zip(labels, places, strict=True):
+        groups.setdefault(int(label), []).append({"photo": photo, "face": number})
+    return [groups[label] for label in sorted(groups)]
+
+
+def _short(value: float) -> float:
+    return round(float(value), 5)

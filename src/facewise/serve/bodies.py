@@ -1,0 +1,114 @@
+"""A request's body: read within limits of bytes and time, counted before anything looks at it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fastapi import Request
+
+from facewise.serve.errors import ProblemError
+from facewise.serve.settings import Limits
+
+
+class Buffered:
+    """How many bytes of all requests lie in memory; used on the event loop only.
+
+    Args:
+        most: More are refused until others are done.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.held = 0
+
+    @contextmanager
+    def share(self) -> Iterator[Share]:
+        """One request's part of it, given back at the end of the block."""
+        share = Share(self)
+        try:
+            yield share
+        finally:
+            self.held -= share.held
+
+    def room_for(self, count: int) -> bool:
+        """Whether so many more bytes may come."""
+        return self.held + count <= self._most
+
+
+class Share:
+    """What one request holds."""
+
+    def __init__(self, all_: Buffered) -> None:
+        self._all, self.held = all_, 0
+
+    def take(self, count: int) -> None:
+        """Counts bytes that came.
+
+        Raises:
+            ProblemError: All requests together hold too many.
+        """
+        if not self._all.room_for(count):
+            raise ProblemError(
+                429, "busy", "The service holds as many uploads as it can: wait and send it again.",
+                {"Retry-After": "2"}, close=True,
+            )  # fmt: skip
+        self.held += count
+        self._all.held += count
+
+
+async def read_body(request: Request, limits: Limits, share: Share) -> bytes:
+    """The whole body.
+
+    Args:
+        request: Not read yet.
+        limits: Of bytes, and of seconds.
+        share: Counts what is held in memory.
+
+    Raises:
+        ProblemError: Too long, too slow, or cut off.
+    """
+    declared = _declared(request)
+    if declared > limits.max_body:
+        raise _too_long(limits)
+    if declared:
+        share.take(0 if share.held + declared < 2**16 else declared)
+    counted = share.held
+    chunks: list[bytes] = []
+    received = 0
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    try:
+        async with asyncio.timeout_at(began + limits.body_seconds) as clock:
+            while True:
+                message = await request.receive()
+                if message["type"] != "http.request":
+                    raise ProblemError(400, "cut_off", "The request ended before its body was there.")
+                chunk: bytes = message.get("body", b"")
+                received += len(chunk)
+                if received > limits.max_body:
+                    raise _too_long(limits)
+                if received > counted:
+                    share.take(received - counted)
+                    counted = received
+                chunks.append(chunk)
+                if not message.get("more_body", False):
+                    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                clock.reschedule(began + limits.body_seconds + received / limits.least_rate)
+    except TimeoutError:
+        raise ProblemError(
+            408, "too_slow", "The body of the request came too slowly: send it again.", close=True
+        ) from None
+
+
+def _declared(request: Request) -> int:
+    text = request.headers.get("content-length", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+
+
+def _too_long(limits: Limits) -> ProblemError:
+    return ProblemError(
+        413, "too_long", f"A request has at most {limits.max_body // 2**20} MiB: send less.",
+        close=True,
+    )  # fmt: skip

@@ -1,0 +1,175 @@
+"""Routes that look at photos: detect, embed, verify, identify, cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import numpy as np
+from fastapi import APIRouter, Response
+
+from facewise.errors import FaceNotFoundError, SettingError
+from facewise.gallery.cluster import cluster as cluster_faces
+from facewise.gallery.identification import embedding_of
+from facewise.models import choose_decision, no_decision
+from facewise.models.calibration import Calibration
+from facewise.pipeline import PhotoFaces
+from facewise.recognizer import compare_faces
+from facewise.serve import answers, schemas
+from facewise.serve.admission import Ticket
+from facewise.serve.people import Asked
+from facewise.serve.routing import Call, Route, add
+from facewise.serve.scopes import IDENTIFY
+from facewise.serve.service import Service
+from facewise.serve.uploads import Upload
+from facewise.types import Face, FloatArray
+
+_ONE = {"photo": False}
+
+
+def face_routes(service: Service) -> APIRouter:
+    """The routes."""
+    router = APIRouter(prefix="/v1", tags=["photos"])
+    add(router, service, Route(
+        "POST", "/detect", "detect", IDENTIFY, "The faces of a photo",
+        schemas.DetectOut, photos=_ONE,
+    ), _detect)  # fmt: skip
+    add(router, service, Route(
+        "POST", "/embed", "embed", IDENTIFY, "The faces of a photo with their embeddings",
+        schemas.EmbedOut, photos=_ONE, params=schemas.EmbedParams, example={"main_only": True},
+    ), _embed)  # fmt: skip
+    add(router, service, Route(
+        "POST", "/verify", "verify", IDENTIFY, "Are two photos of the same person?",
+        schemas.VerifyOut, photos={"a": False, "b": False}, params=schemas.VerifyParams,
+        example={"fmr": 0.001},
+    ), _verify)  # fmt: skip
+    add(router, service, Route(
+        "POST", "/identify", "identify", IDENTIFY, "Who is in a photo?",
+        schemas.IdentifyOut, photos=_ONE, params=schemas.IdentifyParams,
+        example={"top": 3, "scoring": "best"},
+    ), _identify)  # fmt: skip
+    add(router, service, Route(
+        "POST", "/cluster", "cluster", IDENTIFY, "Group the faces of many photos by person",
+        schemas.ClusterOut, photos={"photos": True}, params=schemas.ClusterParams, example={"fmr": 0.001},
+    ), _cluster)  # fmt: skip
+    return router
+
+
+async def _faces(call: Call, ticket: Ticket, upload: Upload, **how: bool) -> PhotoFaces:
+    found = await call.service.loaded.engine.faces(upload, ticket, **how)
+    call.service.metrics.faces(len(found.faces))
+    return found
+
+
+async def _detect(call: Call) -> Response:
+    """Boxes, five landmarks and quality of every face, the main one first."""
+    async with call.enter() as ticket:
+        found = await call.within(ticket, _faces(call, ticket, call.photo("photo"), embed=False))
+    await call.record(photos=1, faces=len(found.faces))
+    return answers.answer(answers.detected(found))
+
+
+async def _embed(call: Call) -> Response:
+    """Embeddings of every face, or of the main one. They are as personal as the photo."""
+    main_only = call.params.main_only
+    async with call.enter() as ticket:
+        found = await call.within(ticket, _faces(call, ticket, call.photo("photo"), main_only=main_only))
+    await call.record(photos=1, faces=len(found.faces))
+    return answers.answer(answers.embedded(found, call.service.loaded.pipeline))
+
+
+async def _verify(call: Call) -> Response:
+    """Compares the main faces of two photos."""
+    asked = call.params
+    calibration = call.service.loaded.pipeline.embedder.calibration
+    choose_decision(calibration, fmr=asked.fmr, threshold=asked.threshold)  # before any work is done
+
+    async def both(ticket: Ticket) -> tuple[Face, Face]:
+        a, b = await asyncio.gather(
+            _main(call, ticket, call.photo("a"), "a"), _main(call, ticket, call.photo("b"), "b")
+        )
+        return a, b
+
+    async with call.enter() as ticket:
+        faces = await call.within(ticket, both(ticket))
+    result = compare_faces(faces, calibration, fmr=asked.fmr, threshold=asked.threshold, prior=asked.prior)
+    result = replace(result, note=result.note.replace("--threshold", "a threshold"))
+    await call.record(photos=2, faces=2)
+    return answers.answer(answers.verified(result))
+
+
+async def _main(call: Call, ticket: Ticket, upload: Upload, field: str) -> Face:
+    found = await _faces(call, ticket, upload, main_only=True)
+    if not found.faces:
+        raise FaceNotFoundError(
+            f"No face was found in the photo {field}; try a sharper, larger or more frontal one."
+        )
+    return found.faces[0]
+
+
+async def _identify(call: Call) -> Response:
+    """Says who each face is, by a threshold that was measured, and how many strangers it would let pass."""
+    given = call.params
+    asked = Asked(
+        given.fmr, given.fpir, given.threshold, given.scoring, given.top,
+        None if given.groups is None else frozenset(given.groups),
+    )  # fmt: skip
+    engine = call.service.loaded.engine
+
+    async with call.enter() as ticket:
+        work = engine.search(call.photo("photo"), asked, ticket)
+        found, searched, who = await call.within(ticket, work)
+    call.service.metrics.faces(len(found.faces))
+    faces = [answers.identified(face, one) for face, one in zip(found.faces, who, strict=True)]
+    people = [face["person"] for face in faces if face["person"] is not None]
+    await call.record(photos=1, faces=len(faces), people=people)
+    rule = searched.decision
+    return answers.answer({
+        "width": found.size[1],
+        "height": found.size[0],
+        "decision": answers.decision(rule),
+        "note": _told(engine.pipeline.embedder.calibration) if rule is None else rule.source,
+        "gallery": {"people": searched.people, "samples": searched.samples},
+        "faces": faces,
+    })  # fmt: skip
+
+
+def _told(calibration: Calibration | None) -> str:
+    """Why nothing is decided, without the words of the command line."""
+    return no_decision(calibration).replace("--threshold", "a threshold")
+
+
+def _rows(faces: tuple[Face, ...], size: int) -> FloatArray:
+    if not faces:
+        return np.empty((0, size), dtype=np.float32)
+    return np.stack([embedding_of(face) for face in faces])
+
+
+async def _cluster(call: Call) -> Response:
+    """Groups all faces of the photos by person; nothing is enrolled and nothing is kept."""
+    loaded = call.service.loaded
+    calibration = loaded.pipeline.embedder.calibration
+    rule = choose_decision(calibration, fmr=call.params.fmr, threshold=call.params.threshold)
+    if rule is None:
+        raise SettingError(f"There is nothing to group by; {_told(calibration)}.")
+    async with call.enter() as ticket:
+        photos = await call.within(ticket, loaded.engine.many(call.sent.photos["photos"], ticket))
+        places = [(p, f) for p, photo in enumerate(photos) for f in range(len(photo.faces))]
+        faces = tuple(face for photo in photos for face in photo.faces)
+        rows = _rows(faces, loaded.pipeline.embedder.embedding_size)
+        labels = await call.within(ticket, call.service.run(cluster_faces, rows, rule.threshold))
+    call.service.metrics.faces(len(faces))
+    await call.record(photos=len(photos), faces=len(faces))
+    return answers.answer({
+        "groups": answers.grouped(labels.tolist(), places),
+        "photos": [
+            {
+                "index": i, "name": photo.source, "error": None if photo.error is None else str(photo.error),
+                "faces": [answers.face(face) for face in photo.faces],
+            }
+            for i, photo in enumerate(photos)
+        ],
+        "method": "Chinese whispers on the graph of near faces",
+        "threshold": rule.threshold,
+        "fmr": rule.fmr,
+    })  # fmt: skip

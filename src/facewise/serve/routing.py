@@ -1,0 +1,231 @@
+"""What all routes share: who asks is checked first, then the body is read, then a place to work is taken."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from facewise.errors import FacewiseError
+from facewise.serve import openapi
+from facewise.serve.admission import Ticket
+from facewise.serve.bodies import read_body
+from facewise.serve.errors import ProblemError, told
+from facewise.serve.gate import ANYBODY, bearer
+from facewise.serve.keys import KeyInfo
+from facewise.serve.schemas import NoParams, NoQuery, Params, checked, checked_query
+from facewise.serve.service import Service
+from facewise.serve.uploads import Sent, Upload, parse
+
+_LOG = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What is declared of a route.
+
+    Attributes:
+        method: As in HTTP.
+        path: With `{person}` and `{sample}` for numbers.
+        action: What the audit log calls it.
+        scope: What the key needs; None where any key will do.
+        summary: One line, for OpenAPI.
+        answer: The model of what it answers; None where that is no JSON.
+        status: Of a good answer.
+        photos: Fields with photos, and whether each may hold several.
+        params: Other fields of the body.
+        query: Of the query string.
+        example: Of the other fields of the body.
+        errors: Statuses it may answer beside those that every route may.
+        open: Whether it needs no key at all.
+        body: Whether it has a body.
+    """
+
+    method: str
+    path: str
+    action: str
+    scope: str | None
+    summary: str
+    answer: type[BaseModel] | None = None
+    status: int = 200
+    photos: Mapping[str, bool] | None = None
+    params: type[Params] = NoParams
+    query: type[Params] = NoQuery
+    example: Mapping[str, Any] | None = None
+    errors: tuple[int, ...] = ()
+    open: bool = False
+
+    @property
+    def body(self) -> bool:
+        """Whether it has a body."""
+        return self.photos is not None or self.params is not NoParams
+
+
+@dataclass(slots=True)
+class Call:
+    """One request whose key is good and whose body is there.
+
+    Attributes:
+        service: The service.
+        request: As it came.
+        key: Whose it is.
+        sent: Its body.
+        params: Its checked parameters, of the body.
+        query: Those of the query string.
+        route: What was declared.
+    """
+
+    service: Service
+    request: Request
+    key: KeyInfo
+    sent: Sent
+    params: Any
+    query: Any
+    route: Route
+
+    @property
+    def address(self) -> str:
+        """Where it comes from."""
+        return self.request.client.host if self.request.client else "unknown"
+
+    def number(self, name: str) -> int:
+        """A number in the path; one that nobody can have is not found.
+
+        Raises:
+            ProblemError: It is none.
+        """
+        text = self.request.path_params[name]
+        if text.isascii() and text.isdigit() and len(text) < 20 and 0 < int(text) < 2**63:
+            return int(text)
+        raise ProblemError(404, "not_found", f"There is no {name} of that number.")
+
+    def photo(self, field: str) -> Upload:
+        """The one photo of a field."""
+        return self.sent.photos[field][0]
+
+    def enter(self) -> AbstractAsyncContextManager[Ticket]:
+        """A place to work."""
+        return self.service.admission.enter()
+
+    async def within(self, ticket: Ticket, work: Awaitable[_Result], *, done: bool = False) -> _Result:
+        """See `Admission.within`."""
+        return await self.service.admission.within(ticket, work, done=done)
+
+    async def record(self, *, done: bool = False, **facts: Any) -> None:
+        """Writes what was done to the audit log, before the answer goes out.
+
+        Args:
+            done: It is a change that was made for good: its answer tells so even where the log cannot be
+                written (and counts what it lost). Any other answer is withheld then.
+            facts: See `AuditLog.record`.
+
+        Raises:
+            FacewiseError: The log cannot be written, and nothing was done yet.
+        """
+        try:
+            await self.service.run(
+                self.service.audit.record, self.key.id, self.route.action, address=self.address, **facts
+            )
+        except FacewiseError as error:
+            if not done:
+                raise
+            _LOG.warning("%s", error)
+
+
+Handler = Callable[[Call], Awaitable[Response]]
+
+
+def add(router: APIRouter, service: Service, route: Route, handler: Handler) -> None:
+    """Puts a route into the app, and into its OpenAPI."""
+
+    async def endpoint(request: Request) -> Response:
+        return await _serve(service, route, handler, request)
+
+    endpoint.__doc__ = handler.__doc__
+    extra: dict[str, Any] = {}
+    if route.body:
+        extra["requestBody"] = openapi.body(route.photos or {}, route.params, route.example or {})
+    if parameters := [*openapi.path_ids(route.path), *openapi.query(route.query)]:
+        extra["parameters"] = parameters
+    extra["security"] = [] if route.open or not service.settings.auth else [{"bearer": []}, {"key": []}]
+    statuses = {400} if route.open else {*openapi.ALWAYS, *(openapi.BODY if route.body else ())}
+    router.add_api_route(
+        route.path,
+        endpoint,
+        methods=[route.method],
+        status_code=route.status,
+        summary=route.summary,
+        operation_id=route.action.replace(".", "_"),
+        response_model=route.answer,
+        response_class=Response if route.answer is None else _Json,
+        responses=openapi.errors(*sorted(statuses | set(route.errors))),
+        openapi_extra=extra,
+    )
+
+
+class _Json(JSONResponse):
+    """Says so in OpenAPI; a plain `Response` would be declared as a text, whatever its model."""
+
+
+async def _serve(service: Service, route: Route, handler: Handler, request: Request) -> Response:
+    if route.open:
+        return await handler(Call(service, request, _NOBODY, Sent(), None, None, route))
+    service.admission.refuse_if_stopping()
+    address = request.client.host if request.client else "unknown"
+    text = bearer(request.headers.get("authorization"), request.headers.get("x-api-key"))
+    key = await _admitted(service, route, text, address)
+    request.scope["facewise.key"] = key.id
+    query = checked_query(route.query, request.query_params)
+    with service.buffered.share() as share:
+        sent, params = Sent(), None
+        if route.body:
+            limits = service.settings.limits
+            body = await read_body(request, limits, share)
+            sent = await _parsed(service, body, request.headers.get("content-type", ""), route)
+            params = checked(route.params, sent)
+        call = Call(service, request, key, sent, params, query, route)
+        try:
+            return await handler(call)
+        except FacewiseError as error:
+            await _record_failure(call, error)
+            raise
+
+
+async def _admitted(service: Service, route: Route, text: str | None, address: str) -> KeyInfo:
+    if service.known is None:
+        return service.gate.admit(None, None, address)
+    key = service.known.look_up(text, route.scope)
+    if key is None:
+        key = await service.run(service.gate.admit, text, route.scope, address, route.action)
+        service.known.remember(text)
+    return key
+
+
+_SMALL = 512 * 2**10
+"""Bodies up to so many bytes are taken apart on the event loop: a thread costs more than that takes."""
+
+
+async def _parsed(service: Service, body: bytes, content_type: str, route: Route) -> Sent:
+    limits, photos = service.settings.limits, route.photos or {}
+    if len(body) <= _SMALL:
+        return parse(body, content_type, photos, limits)
+    return await service.run(parse, body, content_type, photos, limits)
+
+
+async def _record_failure(call: Call, error: FacewiseError) -> None:
+    """What was asked for and not done is recorded too, except where the log itself is what failed."""
+    code = told(error).code
+    if code in {"storage_full", "unavailable", "starting", "busy"} or call.route.action in _UNRECORDED:
+        return
+    await call.record(outcome="failed", code=code)
+
+
+_UNRECORDED = {"people.list", "person.show", "models", "report", "me", "audit.read", "metrics"}
+_NOBODY = replace(ANYBODY, name="nobody", scopes=())

@@ -1,0 +1,179 @@
+"""What a service is told when it starts: its gallery, who may ask, and how much it takes on at once."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from facewise.errors import SettingError
+from facewise.serve.keyfile import keys_file
+
+if TYPE_CHECKING:
+    from facewise.serve.ratelimit import Rate
+
+Keep: TypeAlias = Literal["none", "face", "photo"]
+"""What is kept of an enrolled photo beside its embedding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one request, and all of them together, may ask for.
+
+    Attributes:
+        max_bytes: Of one photo's file.
+        max_pixels: Width × height of a photo, read from its header before anything is decoded.
+        max_photos: Of one request.
+        max_faces: Of one photo; the most confident ones are kept.
+        max_body: Bytes of one request, all photos together.
+        max_buffered: Bytes of all requests that are being read or worked on, together.
+        queue: Requests that wait for a worker; one more is answered 429.
+        request_seconds: From the last byte of a request to its answer; longer is answered 504.
+        body_seconds: A request's body must have come within so much, plus a second for each `least_rate`
+            bytes of it; and so must its head.
+        least_rate: Bytes a second.
+        stop_seconds: How long a stopping service waits for what it accepted.
+    """
+
+    max_bytes: int = 10 * 2**20
+    max_pixels: int = 40_000_000
+    max_photos: int = 50
+    max_faces: int = 100
+    max_body: int = 64 * 2**20
+    max_buffered: int = 512 * 2**20
+    queue: int = 64
+    request_seconds: float = 30.0
+    body_seconds: float = 10.0
+    least_rate: int = 64 * 2**10
+    stop_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            if not 0 < value < float("inf"):
+                raise SettingError(f"The service's limit {name} must be above 0, not {value}.")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """Everything that is chosen when a service starts.
+
+    Attributes:
+        gallery: Path or URI of the gallery.
+        key_file: Of the key that the gallery is encrypted with, or None.
+        keys: The file of API keys; None is beside the gallery (`people.db.keys`).
+        auth: Whether a request needs an API key; False is allowed on a loopback address only.
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one.
+        allowed_hosts: Names besides `localhost` and addresses by which browsers may call this service.
+        keep: What is kept of enrolled photos.
+        limits: See there.
+        rate: How fast each key may ask that has no rate of its own; None sets no limit.
+        workers: Threads that look at photos; None is all CPUs of this process.
+        batch: Crops of several requests that are embedded in one call of the network.
+        detector: Name or path of the detector; None is the default one.
+        model: Name or path of the embedder; None is the default one.
+        flip: Average with the mirrored crop; None does as the gallery was made, or the model calibrated.
+        provider: Where the networks run.
+        audit: The audit log; None is beside the keys (`people.db.audit`).
+        audit_addresses: Whether clients' addresses are recorded there.
+        report: An evaluation report (HTML) to show on the page, or None.
+        tls_cert: Certificate chain (PEM) for HTTPS, or None.
+        tls_key: Its private key (PEM), or None.
+    """
+
+    gallery: str = "facewise.db"
+    key_file: Path | None = None
+    keys: Path | None = None
+    auth: bool = True
+    host: str = "127.0.0.1"
+    port: int = 8000
+    allowed_hosts: tuple[str, ...] = ()
+    keep: Keep = "none"
+    limits: Limits = field(default_factory=Limits)
+    rate: Rate | None = None
+    workers: int | None = None
+    batch: int = 4
+    detector: str | None = None
+    model: str | None = None
+    flip: bool | None = None
+    provider: str = "cpu"
+    audit: Path | None = None
+    audit_addresses: bool = False
+    report: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.auth and not is_loopback(self.host):
+            raise SettingError(
+                f"A service without keys may listen on this machine only: leave out --no-auth, or listen on "
+                f"127.0.0.1 instead of {self.host}."
+            )
+        if not 0 <= self.port <= 65535:
+            raise SettingError(f"A port lies from 0 to 65535, not at {self.port}.")
+        if self.keep not in {"none", "face", "photo"}:
+            raise SettingError(f"Of a photo one keeps none, face or photo, not {self.keep!r}.")
+        if self.workers is not None and self.workers < 1:
+            raise SettingError(f"The service needs at least 1 worker, not {self.workers}.")
+        if self.batch < 1:
+            raise SettingError(f"The batch size must be at least 1, not {self.batch}.")
+        if self.tls_key is not None and self.tls_cert is None:
+            raise SettingError("A TLS key needs its certificate: give --tls-cert as well.")
+        if self.report is not None and not self.report.is_file():
+            raise SettingError(
+                f"There is no report at {self.report}: make one with `facewise report`, or leave it out."
+            )
+
+    @property
+    def keys_path(self) -> Path:
+        """Where the API keys are.
+
+        Raises:
+            SettingError: The gallery is on another machine, and no file was given.
+        """
+        return self.keys or keys_file(self.gallery)
+
+    @property
+    def audit_path(self) -> Path:
+        """Where the audit log is; errors as for `keys_path`."""
+        if self.audit is not None:
+            return self.audit
+        keys = self.keys_path
+        return keys.with_name(f"{keys.name.removesuffix('.keys')}.audit")
+
+    def allows_host(self, header: str) -> bool:
+        """Whether a request may call this service by that name.
+
+        A page of an attacker can make its own name point at this machine (DNS rebinding) and then ask as if
+        it were of the same origin; it cannot do that with an address or with `localhost`.
+        """
+        name = header.rpartition(":")[0] if _has_port(header) else header
+        name = name.strip("[]").rstrip(".").lower()
+        if name == "localhost" or name in {host.lower() for host in self.allowed_hosts}:
+            return True
+        return _is_address(name)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _has_port(header: str) -> bool:
+    name, separator, port = header.rpartition(":")
+    return bool(separator) and port.isdigit() and (":" not in name or name.endswith("]"))
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

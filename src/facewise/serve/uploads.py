@@ -1,0 +1,260 @@
+"""From a body to photos and parameters: `multipart/form-data`, or JSON with base64.
+
+A text where a photo belongs (a path, a URL, a `data:` URL) is refused as what it is. Nothing here opens or
+fetches anything.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from facewise.serve.errors import ProblemError
+from facewise.serve.settings import Limits
+
+_MOST_TEXT = 64 * 2**10
+"""Bytes of one text field of a form, and of the headers of one part."""
+
+_MOST_FIELDS = 200
+"""Text fields of one form."""
+
+
+class Upload(bytes):
+    """The bytes of a photo that somebody sent, with what to call it."""
+
+    name: str
+
+
+@dataclass(slots=True)
+class Sent:
+    """What a request's body holds.
+
+    Attributes:
+        photos: By field, in order.
+        fields: Everything else; values are texts (or lists of them) where it came as a form.
+        is_form: Whether it came as a form.
+    """
+
+    photos: dict[str, list[Upload]] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
+    is_form: bool = True
+
+
+def parse(body: bytes, content_type: str, photo_fields: Mapping[str, bool], limits: Limits) -> Sent:
+    """Takes a body apart.
+
+    Args:
+        body: The whole of it.
+        content_type: As the header says.
+        photo_fields: The fields that hold photos, and whether each may hold several.
+        limits: Of photos, and of their bytes.
+
+    Raises:
+        ProblemError: Of another type, malformed, or over a limit; or a photo field holds no photo.
+    """
+    kind, options = parse_options_header(content_type)
+    if kind == b"multipart/form-data":
+        boundary = options.get(b"boundary", b"")
+        if not 1 <= len(boundary) <= 70:
+            raise ProblemError(400, "bad_form", "The form's content type must name a boundary.")
+        sent = _Form(boundary, photo_fields).parse(body)
+    elif kind == b"application/json":
+        sent = _from_json(_json(body), photo_fields)
+    else:
+        raise ProblemError(
+            415, "unsupported_type", "Send a form (multipart/form-data), or JSON with photos as base64."
+            if photo_fields else "Send JSON, or a form (multipart/form-data).",
+        )  # fmt: skip
+    _check(sent, photo_fields, limits)
+    return sent
+
+
+def _check(sent: Sent, photo_fields: Mapping[str, bool], limits: Limits) -> None:
+    for name, several in photo_fields.items():
+        photos = sent.photos.get(name, [])
+        if not photos:
+            raise _unfit(f"The field {name} is missing: it holds the photo{'s' if several else ''}.")
+        if not several and len(photos) > 1:
+            raise _unfit(f"The field {name} holds one photo, not {len(photos)}.")
+        if len(photos) > limits.max_photos:
+            raise ProblemError(
+                413,
+                "too_many_photos",
+                f"A request has at most {limits.max_photos} photos, not {len(photos)}.",
+            )
+        for photo in photos:
+            if len(photo) > limits.max_bytes:
+                raise ProblemError(
+                    413, "photo_too_large",
+                    f"A photo has at most {limits.max_bytes // 2**20} MiB: save {photo.name} smaller.",
+                )  # fmt: skip
+
+
+def _unfit(sentence: str) -> ProblemError:
+    return ProblemError(422, "bad_field", sentence)
+
+
+def _no_photo(name: str) -> ProblemError:
+    return ProblemError(
+        422, "not_a_photo",
+        f"The field {name} is no photo: upload the image file itself, or send its bytes as base64 in JSON; a "
+        "path, a URL or a data: URL is never opened.",
+    )  # fmt: skip
+
+
+# JSON
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    def refuse(_: str) -> NoReturn:
+        raise ValueError
+
+    try:
+        # As UTF-8 and nothing else: by itself Python would guess UTF-16, which no proxy in between reads.
+        data = json.loads(body.decode("utf-8"), parse_constant=refuse, object_pairs_hook=_unique)
+    except (ValueError, RecursionError):  # a UnicodeDecodeError is one
+        raise ProblemError(400, "bad_json", "The body is not JSON.") from None
+    if not isinstance(data, dict):
+        raise ProblemError(400, "bad_json", "The body must be a JSON object.")
+    return data
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        raise ProblemError(400, "bad_json", "The body names a field twice.")
+    return data
+
+
+def _from_json(data: dict[str, Any], photo_fields: Mapping[str, bool]) -> Sent:
+    sent = Sent(is_form=False)
+    for name, value in data.items():
+        if name not in photo_fields:
+            sent.fields[name] = value
+        elif photo_fields[name]:
+            if not isinstance(value, list):
+                raise _unfit(f"The field {name} is a list of photos, each as base64.")
+            sent.photos[name] = [_from_base64(item, f"{name}[{i}]") for i, item in enumerate(value)]
+        else:
+            sent.photos[name] = [_from_base64(value, name)]
+    return sent
+
+
+def _from_base64(text: object, name: str) -> Upload:
+    if not isinstance(text, str) or not text:
+        raise _no_photo(name)
+    try:
+        photo = Upload(binascii.a2b_base64(text.encode("ascii"), strict_mode=True))
+    except ValueError:  # binascii.Error and UnicodeEncodeError are
+        raise _no_photo(name) from None
+    photo.name = name
+    return photo
+
+
+# Forms
+
+
+class _Form:
+    """One form, part by part."""
+
+    def __init__(self, boundary: bytes, photo_fields: Mapping[str, bool]) -> None:
+        self._photo_fields = photo_fields
+        self._sent = Sent()
+        self._fields = 0
+        self._ended = False
+        self._begin()
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin,
+                "on_header_field": self._on_name,
+                "on_header_value": self._on_value,
+                "on_header_end": self._on_header,
+                "on_part_data": self._on_data,
+                "on_part_end": self._on_part,
+                "on_end": self._on_end,
+            },
+        )
+
+    def parse(self, body: bytes) -> Sent:
+        try:
+            self._parser.write(body)
+        except FormParserError:
+            self._ended = False
+        if not self._ended:
+            raise ProblemError(400, "bad_form", "The form is malformed or cut short.")
+        return self._sent
+
+    def _begin(self) -> None:
+        self._name = self._value = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._data: list[bytes] = []
+
+    def _on_name(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+        self._bounded(len(self._name))
+
+    def _on_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+        self._bounded(len(self._value) + 1000 * len(self._headers))
+
+    @staticmethod
+    def _bounded(size: int) -> None:
+        if size > _MOST_TEXT:
+            raise ProblemError(400, "bad_form", "The form's headers are too long.")
+
+    def _on_header(self) -> None:
+        self._headers[self._name.lower()] = self._value
+        self._name = self._value = b""
+
+    def _on_data(self, data: bytes, start: int, end: int) -> None:
+        self._data.append(data[start:end])
+
+    def _on_end(self) -> None:
+        self._ended = True
+
+    def _on_part(self) -> None:
+        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
+        name = options.get(b"name", b"").decode("utf-8", "replace")
+        if name in self._photo_fields:
+            if b"filename" not in options:
+                raise _no_photo(name)
+            photo = Upload(b"".join(self._data))
+            photos = self._sent.photos.setdefault(name, [])
+            photo.name = _file_name(options[b"filename"]) or (
+                f"{name}[{len(photos)}]" if self._photo_fields[name] else name
+            )
+            photos.append(photo)
+        else:
+            self._text(name, b"".join(self._data), is_file=b"filename" in options)
+
+    def _text(self, name: str, data: bytes, *, is_file: bool) -> None:
+        self._fields += 1
+        if is_file or not name:
+            told = ", ".join(self._photo_fields) or "none"
+            raise _unfit(f"A file was sent in a field that takes none; photos belong in: {told}.")
+        if len(data) > _MOST_TEXT or self._fields > _MOST_FIELDS:
+            raise ProblemError(413, "too_long", "The form has too many or too long text fields.")
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            raise ProblemError(400, "bad_form", "A text field of the form is not UTF-8.") from None
+        known = self._sent.fields.get(name)
+        if known is None:
+            self._sent.fields[name] = text
+        elif isinstance(known, list):
+            known.append(text)
+        else:
+            self._sent.fields[name] = [known, text]
+
+
+def _file_name(raw: bytes) -> str:
+    """The last part of the name that a file had where it came from; empty if that is no plain text."""
+    name = raw.decode("utf-8", "replace").replace("\\", "/").rpartition("/")[2].strip()
+    return name[:100] if name.isprintable() and "\ufffd" not in name else ""

@@ -1,0 +1,40 @@
+// Who is signed in. The key lives in this tab's sessionStorage only: it is gone when the tab is closed, and no
+// other tab sees it.
+
+const STORED = "facewise-key";
+
+/** A fact the service wrote into the page's head. */
+const fact = (name) => document.querySelector(`meta[name="facewise-${name}"]`).content;
+
+export const limits = {
+  photos: Number(fact("max-photos")),
+  bytes: Number(fact("max-bytes")),
+  body: Number(fact("max-body")),
+};
+
+/** Whether the service has an evaluation report to show. */
+export const hasReport = fact("report") === "yes";
+
+/** Whether the service wants a key at all. */
+export const wantsKey = fact("auth") === "key";
+
+let key = wantsKey ? sessionStorage.getItem(STORED) : null;
+let me = null;
+
+export const currentKey = () => key;
+export const who = () => me;
+
+export function signIn(text, person) {
+  key = text;
+  me = person;
+  if (text) sessionStorage.setItem(STORED, text);
+}
+
+export function signOut() {
+  key = null;
+  me = null;
+  sessionStorage.removeItem(STORED);
+}
+
+/** Whether this key may do what `scope` stands for; admin may do everything. */
+export const may = (scope) => me !== null && (me.scopes.includes("admin") || me.scopes.includes(scope));

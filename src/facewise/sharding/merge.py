@@ -1,0 +1,129 @@
+"""A complete embedding run as one file, or as a gallery."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facewise.errors import GalleryError
+from facewise.files import atomic_write
+from facewise.gallery.results import Enrollment, Rejection, Sample
+from facewise.sharding.manifest import whole_parts
+from facewise.sharding.parts import PartFacts, part_rows
+from facewise.sharding.plan import Plan
+from facewise.sharding.rows import quality_of
+
+if TYPE_CHECKING:
+    from facewise.gallery.vectors import VectorGallery
+
+_WHOLE = ("model", "fingerprint", "flip")
+"""Columns that hold one value for all rows."""
+_TEXT = ("photo", "photo_sha256")
+"""Columns whose width differs between parts."""
+
+
+def merge(plan: Plan, out: Path) -> int:
+    """Writes all parts into one `.npz` as `facewise embed` makes it; only one part is in memory at a time.
+
+    Returns:
+        How many rows it has.
+
+    Raises:
+        DatasetError: A part is missing or damaged.
+        FacewiseError: The file cannot be written.
+    """
+    parts = list(whole_parts(plan))
+    faces = sum(facts.faces for facts in parts)
+    kinds = _kinds(plan, parts)
+    with atomic_write(out, private=True) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, (kind, rest) in kinds.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                shape = () if name in _WHOLE else (faces, *rest)
+                header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                for rows in _column(plan, parts, name):
+                    file.write(np.ascontiguousarray(rows, dtype=kind).tobytes())
+    return faces
+
+
+def into_gallery(plan: Plan, gallery: VectorGallery) -> Iterator[Enrollment]:
+    """Enrols the main face of every photo as the person its folder is named after.
+
+    It may be done again after an interruption: what the gallery has already is not stored twice.
+
+    Args:
+        plan: A complete run.
+        gallery: Empty, or of the same model.
+
+    Yields:
+        What became of each person's photos, part by part; photos without a face and unreadable ones are named
+        under an empty name.
+
+    Raises:
+        DatasetError: A part is missing or damaged.
+        GalleryError: The gallery is of another model, or cannot be written.
+    """
+    settings = plan.settings
+    if gallery.space is not None and (gallery.space.fingerprint, gallery.space.flip) != (
+        settings["fingerprint"], settings["flip"],
+    ):  # fmt: skip
+        raise GalleryError(
+            f"The photos were embedded by {settings['model']}, the gallery holds embeddings of "
+            f"{gallery.space.model}: name another gallery."
+        )
+    for facts in whole_parts(plan):
+        rejected = [Rejection(path, "no face was found in it") for path in facts.without_face]
+        rejected += [Rejection(item["photo"], item["error"]) for item in facts.bad]
+        if rejected:
+            yield Enrollment("", 0, rejected=tuple(rejected))
+        for person, samples in groupby(_samples(plan, facts), key=_person):
+            several = list(samples)
+            try:
+                yield gallery.enroll_embeddings(
+                    person, several, fingerprint=settings["fingerprint"], model=settings["model"],
+                    flip=settings["flip"],
+                )  # fmt: skip
+            except GalleryError as error:
+                if isinstance(error.__cause__, OSError) or type(error) is not GalleryError:
+                    raise
+                yield Enrollment(
+                    person, 0, rejected=tuple(Rejection(sample.source, str(error)) for sample in several)
+                )
+
+
+def _person(sample: Sample) -> str:
+    return Path(sample.source).parent.name
+
+
+def _samples(plan: Plan, facts: PartFacts) -> Iterator[Sample]:
+    with part_rows(plan, facts) as rows:
+        columns = {name: rows[name] for name in ("embedding", "photo", "photo_sha256", "face", "score")}
+        quality = rows["quality"]
+    for i in np.flatnonzero(columns["face"] == 0):
+        yield Sample(
+            columns["embedding"][i], str(columns["photo"][i]), str(columns["photo_sha256"][i]),
+            quality_of(float(columns["score"][i]), quality[i]),
+        )  # fmt: skip
+
+
+def _kinds(plan: Plan, parts: list[PartFacts]) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+    """Type and shape of a row of each column; text is as wide as the widest part's."""
+    kinds: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
+    for facts in parts:
+        with part_rows(plan, facts) as rows:
+            for name in _TEXT if kinds else rows.files:
+                values = rows[name]
+                known = kinds[name][0] if name in kinds else values.dtype
+                kinds[name] = (np.promote_types(known, values.dtype), values.shape[1:])
+    return kinds
+
+
+def _column(plan: Plan, parts: list[PartFacts], name: str) -> Iterator[np.ndarray[Any, Any]]:
+    for facts in parts[:1] if name in _WHOLE else parts:
+        with part_rows(plan, facts) as rows:
+            yield rows[name]

@@ -1,0 +1,144 @@
+"""One part of a large embedding run: its rows in a `.npz`, and a JSON that says the part is done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facewise.files import atomic_write
+from facewise.pipeline import PhotoFaces
+from facewise.sharding.plan import Plan
+from facewise.sharding.rows import FaceRow, face_arrays, quality_array
+
+
+@dataclass(frozen=True, slots=True)
+class PartFacts:
+    """What is known of a part that is done.
+
+    Attributes:
+        part: Its number.
+        file: Name of its `.npz`.
+        bytes: Size of that file.
+        sha256: Of that file, hex.
+        photos: Photos that could be read.
+        faces: Rows in the file.
+        without_face: Paths of photos in which no face was found.
+        bad: Photos that could not be read: `photo` and `error` each.
+    """
+
+    part: int
+    file: str
+    bytes: int
+    sha256: str
+    photos: int
+    faces: int
+    without_face: tuple[str, ...] = ()
+    bad: tuple[dict[str, str], ...] = field(default=())
+
+
+def write_part(plan: Plan, part: int, photos: Iterable[tuple[Path, PhotoFaces]]) -> PartFacts:
+    """Writes one part: first its rows, then the JSON that makes it count. Killed between, it does not.
+
+    The files hold nothing but what the photos and the plan say, so a part that is done again is the same to
+    the byte.
+
+    Raises:
+        FacewiseError: The disk is full, or the folder cannot be written.
+    """
+    rows: list[FaceRow] = []
+    without, bad, good = [], [], 0
+    for path, found in photos:
+        if found.error is not None:
+            bad.append({"photo": str(path), "error": " ".join(str(found.error).split())})
+            continue
+        good += 1
+        rows += [(str(path), found.sha256, i, face) for i, face in enumerate(found.faces)]
+        if not found.faces:
+            without.append(str(path))
+    settings, path = plan.settings, _rows_file(plan, part)
+    arrays = face_arrays(rows, settings["model"], settings["fingerprint"], settings["flip"],
+                         settings["embedding_size"])  # fmt: skip
+    with atomic_write(path, private=True) as temporary:
+        with temporary.open("wb") as file:
+            np.savez(file, **arrays, quality=quality_array(rows))
+        data = temporary.read_bytes()
+    facts = PartFacts(
+        part, path.name, len(data), hashlib.sha256(data).hexdigest(), good, len(rows), tuple(without),
+        tuple(bad),
+    )  # fmt: skip
+    with atomic_write(_facts_file(plan, part), private=True) as temporary:
+        temporary.write_text(json.dumps(_as_json(plan, facts), indent=1) + "\n", encoding="ascii")
+    return facts
+
+
+def read_part(plan: Plan, part: int, *, verify: bool = True) -> PartFacts | None:
+    """What is known of a part, or None where it is not done, is damaged, or belongs to another plan.
+
+    Args:
+        plan: The run's.
+        part: The part's number.
+        verify: Hold the rows' file against its sha256, not only against its size.
+    """
+    try:
+        data = json.loads(_facts_file(plan, part).read_bytes())
+        facts = PartFacts(
+            data["part"], data["file"], data["bytes"], data["sha256"], data["photos"], data["faces"],
+            tuple(data["without_face"]), tuple(data["bad"]),
+        )  # fmt: skip
+        rows = _rows_file(plan, part)
+        if data["plan"] != plan.id or facts.part != part or facts.file != rows.name:
+            return None
+        if rows.stat().st_size != facts.bytes:
+            return None
+        if verify:
+            with rows.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != facts.sha256:
+                    return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return facts
+
+
+def facts_sha256(plan: Plan, part: int) -> str:
+    """sha256 (hex) of the JSON of a part."""
+    return hashlib.sha256(_facts_file(plan, part).read_bytes()).hexdigest()
+
+
+def part_exists(plan: Plan, part: int) -> bool:
+    """Whether anything of a part is there, whole or not."""
+    return _facts_file(plan, part).exists()
+
+
+def part_rows(plan: Plan, facts: PartFacts) -> Any:
+    """The rows of a part, as `numpy.load` gives them; close it."""
+    return np.load(plan.folder / facts.file, allow_pickle=False)
+
+
+def remove_leftovers(plan: Plan, part: int) -> None:
+    """Removes what a killed process left half-written of a part: it may hold people's templates."""
+    stem = _rows_file(plan, part).stem
+    for leftover in plan.folder.glob(f".{stem}-*"):
+        with suppress(OSError):
+            leftover.unlink()
+
+
+def _as_json(plan: Plan, facts: PartFacts) -> dict[str, Any]:
+    return {
+        "part": facts.part, "plan": plan.id, "file": facts.file, "bytes": facts.bytes, "sha256": facts.sha256,
+        "photos": facts.photos, "faces": facts.faces, "without_face": facts.without_face, "bad": facts.bad,
+    }  # fmt: skip
+
+
+def _rows_file(plan: Plan, part: int) -> Path:
+    return plan.folder / f"part-{part:06d}.npz"
+
+
+def _facts_file(plan: Plan, part: int) -> Path:
+    return plan.folder / f"part-{part:06d}.json"

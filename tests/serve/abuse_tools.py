@@ -1,0 +1,81 @@
+"""What tests of abuse share: drawn photos that differ, raw connections, and the size of a process."""
+
+from __future__ import annotations
+
+import io
+import random
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import PIL.Image
+import psutil
+
+from tiny_models import draw
+
+DECLARED = {503, 504, 507}
+"""The errors of the server's own that its OpenAPI declares."""
+
+
+def unique_photo(number: int, kind: str = "PNG", size: tuple[int, int] = (100, 120)) -> bytes:
+    """A photo of one drawn face; another number is another file."""
+    image = draw(size, [(50 + number % 20, 48 + number // 20 % 5, 60, number % 1296)])
+    image[0, :4] = [[number & 255, number >> 8 & 255, number >> 16 & 255]] * 4
+    file = io.BytesIO()
+    PIL.Image.fromarray(image).save(file, kind)
+    return file.getvalue()
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    """The bytes of a file with some changed, cut out, doubled, or put elsewhere."""
+    out = bytearray(data)
+    for _ in range(chance.choice((1, 1, 2, 5, 20))):
+        at = chance.randrange(max(1, len(out)))
+        length = chance.choice((1, 2, 4, 16, 200))
+        match chance.randrange(6):
+            case 0:
+                out[at : at + 1] = bytes([chance.randrange(256)])
+            case 1:
+                out[at : at + length] = chance.randbytes(length)
+            case 2:
+                del out[at : at + length]
+            case 3:
+                out[at:at] = out[at : at + length]
+            case 4:
+                # Sizes and lengths of image headers are near the beginning.
+                near = chance.randrange(min(64, len(out)) or 1)
+                out[near : near + 4] = chance.choice((b"\xff" * 4, b"\0" * 4, b"\x7f\xff\xff\xff"))
+            case _:
+                del out[at:]
+    return bytes(out)
+
+
+@contextmanager
+def connection(port: int, timeout: float = 20) -> Iterator[socket.socket]:
+    """A raw connection to the service."""
+    made = socket.create_connection(("127.0.0.1", port), timeout)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def answer(connected: socket.socket) -> bytes:
+    """Everything that comes until the other side closes."""
+    parts = []
+    try:
+        while part := connected.recv(65536):
+            parts.append(part)
+    except (ConnectionResetError, BrokenPipeError):
+        pass
+    return b"".join(parts)
+
+
+def status(raw: bytes) -> int:
+    """The status of a raw answer, 0 where there is none."""
+    return int(raw.split(b" ", 2)[1]) if raw.startswith(b"HTTP/1.1 ") else 0
+
+
+def rss(process: int) -> float:
+    """MiB a process holds in memory."""
+    return float(psutil.Process(process).memory_info().rss) / 2**20

@@ -1,0 +1,296 @@
+"""Work under load: batches, full queues, timeouts, slow bodies, and a stop that finishes what it accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import threading
+import time
+
+import httpx
+import numpy as np
+import pytest
+
+
+class SlowPipeline:
+    """A pipeline whose detection waits for `go`."""
+
+    def __init__(self, pipeline) -> None:
+        self._pipeline, self.go, self.looked = pipeline, threading.Event(), 0
+
+    def __getattr__(self, name: str):
+        return getattr(self._pipeline, name)
+
+    def read_bytes(self, *args, **options):
+        self.looked += 1
+        self.go.wait(20)
+        return self._pipeline.read_bytes(*args, **options)
+
+
+def upload(data: bytes, name: str = "a.png"):
+    from facewise.serve.uploads import Upload
+
+    made = Upload(data)
+    made.name = name
+    return made
+
+
+def engine_of(pipeline, search=None, workers: int = 1, batch: int = 4, observe=None):
+    from facewise.serve.batching import Engine
+    from facewise.serve.settings import Limits
+
+    return Engine(
+        pipeline, search or (lambda rows, asked: (asked, list(range(len(rows))))), Limits(),
+        workers=workers, batch=batch, observe=observe,
+    )  # fmt: skip
+
+
+def ticket(seconds: float = 20.0):
+    from facewise.serve.admission import Ticket
+
+    return Ticket(seconds)
+
+
+def test_crops_and_probes_of_several_photos_share_a_batch(tiny_pipeline, photo_bytes):
+    slow, sizes = SlowPipeline(tiny_pipeline), []
+    engine = engine_of(slow, observe=lambda kind, size: sizes.append((kind, size)))
+    photos = [photo_bytes(i) for i in range(4)]
+
+    async def ask():
+        jobs = [asyncio.ensure_future(engine.search(upload(p), "x", ticket())) for p in photos]
+        await asyncio.sleep(0.05)
+        slow.go.set()
+        return await asyncio.gather(*jobs)
+
+    found = asyncio.run(ask())
+    engine.close()
+    assert max(size for kind, size in sizes if kind == "embed") > 1
+    assert sum(size for kind, size in sizes if kind == "search") == 4
+    for photo, (faces, shared, answers) in zip(photos, found, strict=True):
+        own = tiny_pipeline.read(photo).faces[0]
+        assert shared == "x"
+        assert len(answers) == 1
+        assert np.allclose(faces.faces[0].embedding, own.embedding, atol=1e-5)
+
+
+def test_one_broken_batch_does_not_hurt_its_neighbours(tiny_pipeline, photo_bytes):
+    from facewise.errors import ModelError
+
+    class Picky:
+        def __init__(self, embedder) -> None:
+            self._embedder = embedder
+            self.embedding_size = embedder.embedding_size
+
+        def embed(self, crops, threads=None):
+            if len(crops) != 1 or crops.mean() == bad:
+                raise ModelError("no direction")
+            return self._embedder.embed(crops, threads=threads)
+
+    from facewise.pipeline import Steps
+
+    photos = [photo_bytes(0), photo_bytes(1)]
+    bad = tiny_pipeline.read_bytes(photos[0], Steps(embed=False, keep_crops=True)).crops.mean()
+    slow = SlowPipeline(tiny_pipeline)
+    slow.embedder = Picky(tiny_pipeline.embedder)
+    engine = engine_of(slow)
+
+    async def ask():
+        jobs = [asyncio.ensure_future(engine.faces(upload(p), ticket())) for p in photos]
+        await asyncio.sleep(0.05)
+        slow.go.set()
+        return await asyncio.gather(*jobs, return_exceptions=True)
+
+    broken, good = asyncio.run(ask())
+    engine.close()
+    assert isinstance(broken, ModelError)
+    assert good.faces[0].embedding is not None
+
+
+def test_what_nobody_waits_for_is_not_done(tiny_pipeline, photo_bytes):
+    slow = SlowPipeline(tiny_pipeline)
+    engine = engine_of(slow)
+
+    async def ask():
+        first = asyncio.ensure_future(engine.faces(upload(photo_bytes(0)), ticket()))
+        gone = ticket()
+        second = asyncio.ensure_future(engine.faces(upload(photo_bytes(1)), gone))
+        await asyncio.sleep(0.05)
+        gone.gone = True
+        slow.go.set()
+        return await asyncio.gather(first, second, return_exceptions=True)
+
+    first, second = asyncio.run(ask())
+    engine.close()
+    assert len(first.faces) == 1
+    assert isinstance(second, TimeoutError)
+    assert slow.looked == 1
+
+
+def test_closing_finishes_what_was_put_in(tiny_pipeline, photo_bytes):
+    slow = SlowPipeline(tiny_pipeline)
+    engine = engine_of(slow, workers=2)
+
+    async def ask():
+        jobs = [
+            asyncio.ensure_future(engine.search(upload(photo_bytes(i)), i % 2, ticket())) for i in range(6)
+        ]
+        await asyncio.sleep(0.05)
+        closing = asyncio.ensure_future(asyncio.to_thread(engine.close))
+        slow.go.set()
+        found = await asyncio.gather(*jobs)
+        await closing
+        return found
+
+    assert [len(answers) for _, _, answers in asyncio.run(ask())] == [1] * 6
+
+
+@pytest.fixture
+def slow_app(make_app, tiny_pipeline):
+    """An application whose workers wait, and the pipeline to let them go."""
+
+    def make(**given):
+        app = make_app(**given)
+        slow = SlowPipeline(tiny_pipeline)
+        app.state.service.loaded.engine.pipeline = slow
+        return app, slow
+
+    return make
+
+
+async def _ask(app, count: int, photo: bytes, meanwhile=None):
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        jobs = [
+            asyncio.ensure_future(client.post("/v1/detect", files={"photo": ("a.png", photo)}))
+            for _ in range(count)
+        ]
+        if meanwhile is not None:
+            await asyncio.sleep(0.3)
+            meanwhile()
+        return await asyncio.gather(*jobs)
+
+
+def test_a_full_queue_says_when_to_come_again(slow_app, photo_bytes):
+    from facewise.serve.settings import Limits
+
+    app, slow = slow_app(limits=Limits(queue=2), workers=2)
+    answers = asyncio.run(_ask(app, 7, photo_bytes(0), slow.go.set))
+    assert sorted(answer.status_code for answer in answers) == [200] * 4 + [429] * 3
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert int(refused.headers["retry-after"]) >= 1
+    assert refused.json()["code"] == "busy"
+
+
+def test_a_request_that_takes_too_long_is_given_up(slow_app, photo_bytes):
+    from facewise.serve.settings import Limits
+
+    app, slow = slow_app(limits=Limits(request_seconds=0.3), workers=1)
+    began = time.monotonic()
+    answers = asyncio.run(_ask(app, 3, photo_bytes(0)))
+    assert time.monotonic() - began < 5
+    assert [answer.status_code for answer in answers] == [504] * 3
+    slow.go.set()
+    time.sleep(0.2)
+    assert slow.looked == 1
+    assert app.state.service.admission.inside == 0
+
+
+def test_uploads_of_all_requests_together_are_bounded(slow_app, photo_bytes):
+    from facewise.serve.settings import Limits
+
+    app, slow = slow_app(limits=Limits(max_buffered=len(photo_bytes(0)) * 2 + 2000))
+    answers = asyncio.run(_ask(app, 4, photo_bytes(0), slow.go.set))
+    assert {answer.status_code for answer in answers} == {200, 429}
+    assert app.state.service.buffered.held == 0
+
+
+# A real server
+
+
+def raw(port: int, data: bytes) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+    connection.sendall(data)
+    return connection
+
+
+def answer(connection: socket.socket) -> bytes:
+    got = b""
+    with connection:
+        while chunk := connection.recv(65536):
+            got += chunk
+    return got
+
+
+def test_a_server_stops_when_what_it_accepted_is_done(server, photo_bytes):
+    photo = photo_bytes(0)
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a"\r\n\r\n'
+        + photo
+        + b"\r\n--b--\r\n"
+    )
+    head = (
+        f"POST /v1/detect HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode()
+    connection = raw(server.port, head + body[:100])
+    time.sleep(0.3)
+    server.process.send_signal(signal.SIGTERM)
+    time.sleep(0.4)
+    connection.sendall(body[100:])
+    got = answer(connection)
+    assert got.startswith(b"HTTP/1.1 200")
+    assert server.process.wait(15) == 0
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", server.port), timeout=2)
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_what_is_not_http_is_told_so(server):
+    got = answer(raw(server.port, b"\x16\x03\x01 hello\r\n\r\n"))
+    assert got.startswith(b"HTTP/1.1 400")
+    assert b"application/problem+json" in got
+    long_head = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"x" * 100_000
+    assert answer(raw(server.port, long_head)).startswith(b"HTTP/1.1 4")
+
+
+def test_a_server_says_where_it_is_and_at_which_rate(server):
+    told = server.log.read_text()
+    assert f"http://127.0.0.1:{server.port}" in told
+    assert "Ready: " in told
+    httpx.get(f"{server.url}/v1/people", params={"search": "Ada"})
+    time.sleep(0.2)
+    told = server.log.read_text()
+    assert '"route": "/v1/people"' in told
+    assert "Ada" not in told
+
+
+def test_a_server_prints_its_first_key_once(start_server, tmp_path):
+    server = start_server(auth=True)
+    key = next(word for word in server.log.read_text().split() if word.startswith("fw_"))
+    assert httpx.get(f"{server.url}/v1/people").status_code == 401
+    good = httpx.get(f"{server.url}/v1/people", headers={"authorization": f"Bearer {key}"})
+    assert good.status_code == 200
+    server.process.send_signal(signal.SIGTERM)
+    server.process.wait(15)
+    again = start_server(auth=True)
+    assert "fw_" not in again.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--host", "0.0.0.0", "--no-auth"], "on this machine only"),
+        (["--report", "/nowhere/report.html"], "There is no report"),
+        (["--keep", "all"], "one keeps none, face or photo"),
+        (["--tls-key", "x.pem"], "needs its certificate"),
+        (["--rate", "fast"], "is not a rate"),
+        (["--model", "/nowhere/model.onnx"], "model.onnx"),
+    ],
+)
+def test_wrong_settings_end_in_one_sentence(start_server, options, told):
+    server = start_server(*options, wait=False)
+    assert server.process.wait(30) == 3
+    text = server.log.read_text()
+    assert told in text
+    assert "Traceback" not in text
