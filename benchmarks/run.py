@@ -28,6 +28,9 @@ NAMES = (
     "quantize",
     "own_models",
     "ijb",
+    "index",
+    "service",
+    "video",
 )
 
 

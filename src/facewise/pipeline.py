@@ -214,11 +214,12 @@ class Pipeline:
             FacewiseError: A worker process died.
         """
         many = isinstance(photos, Sized) and len(photos) >= _MANY
-        if processes and many and self.threads > 1 and self._pickles():
+        if processes and many and self.threads > 1 and self.portable:
             return in_processes(_read_in_worker, (self, steps), photos, self.threads)
         return side_by_side(lambda photo: self._read_or_tell(photo, steps), photos, self.threads)
 
-    def _pickles(self) -> bool:
+    @property
+    def portable(self) -> bool:
         """Whether other processes can open the same networks: on the CPU, and of a kind that knows how."""
         on_cpu = self._embedder is None or self._embedder.provider == "cpu"
         return on_cpu and isinstance(self.detector, ModelDetector) and self.detector.provider == "cpu"

@@ -92,7 +92,7 @@ def test_an_empty_gallery_is_said_to_be_empty(facewise, photo):
         (["ada.png", "--gallery", "nope.db"], "no gallery nope.db"),
         (["ada.png", "--gallery", "ada.png"], "not a Facewise gallery"),
         (["ada.png", "--model", "other"], "another model"),
-        (["empty"], "No photos were found in empty"),
+        (["empty"], "No photos or videos were found in empty"),
         (["ada.png", "--threshold", "2"], "between -1 and 1"),
         (["ada.png", "--draw", "ada.png"], "is a file"),
     ],

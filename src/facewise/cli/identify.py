@@ -1,4 +1,4 @@
-"""`facewise identify`: who is in the photos."""
+"""`facewise identify`: who is in photos and videos, and before a camera."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facewise.cli.gallery import open_gallery
+from facewise.cli.identify_video import (
+    VideoOptions,
+    ctrl_c_asks,
+    end_if_stopped,
+    identify_videos,
+    tell_videos,
+    write_csv,
+)
 from facewise.cli.options import (
     DEFAULT_GALLERY,
     Detector,
@@ -16,12 +24,13 @@ from facewise.cli.options import (
     Fpir,
     GalleryPath,
     Json,
+    KeyFile,
     MinFace,
     Model,
-    Photos,
     Provider,
     Threads,
     ThresholdOption,
+    given_path,
     tell_other_detector,
 )
 from facewise.cli.output import (
@@ -33,22 +42,43 @@ from facewise.cli.output import (
     say,
     table,
     tell,
+    usage_error,
     with_progress,
 )
-from facewise.cli.photos import FileNames, photos_in
+from facewise.cli.photos import FileNames
 
 if TYPE_CHECKING:
     from facewise.gallery import Gallery
     from facewise.types import Decision, Match
+    from facewise.video import VideoResult
 
 
 def identify(
-    paths: Photos,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Photos, videos, or folders of them.", metavar="[PATH]…", parser=given_path),
+    ] = None,
     gallery: GalleryPath = DEFAULT_GALLERY,
+    key_file: KeyFile = None,
     fmr: Fmr = None,
     fpir: Fpir = None,
     threshold: ThresholdOption = None,
-    draw: Annotated[Path | None, typer.Option("--draw", help="Folder for photos with names drawn.")] = None,
+    draw: Annotated[
+        Path | None, typer.Option("--draw", help="Folder for photos and videos with names drawn.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The video again, with names drawn.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Table of who was in the videos when.")] = None,
+    every: Annotated[
+        int | None,
+        typer.Option("--every", min=1, help="Look at each N-th frame. (default: eight times a second)"),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option("--seconds", min=0.001, help="Only the first seconds of a video or camera."),
+    ] = None,
+    camera: Annotated[
+        int | None, typer.Option("--camera", min=0, help="Instead of files: this camera, until Ctrl-C.")
+    ] = None,
     detector: Detector = None,
     model: Model = None,
     flip: Flip = None,
@@ -57,16 +87,20 @@ def identify(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Who is in each photo; strangers are told as unknown."""
+    """Who is in each photo, and in each video when; strangers are told as unknown."""
     from facewise.pipeline import Pipeline
 
+    options = VideoOptions(out, csv, every, seconds, camera, fmr, fpir, threshold)
+    photos, videos = _sorted_out(paths or [], options)
     if draw is not None:
         check_output_folder(draw)
-    photos = photos_in(paths)
-    bad, names = BadItems("photo"), FileNames()
+    bad, names = BadItems(_what(photos, videos)), FileNames()
     results: list[tuple[Path, str, list[Match]]] = []
+    watched: list[VideoResult] = []
+    stopped = False
     with open_gallery(
         gallery,
+        key_file=key_file,
         detector=detector,
         model=model,
         flip=flip,
@@ -88,17 +122,73 @@ def identify(
             results.append((path, photo.source, matches))
             if draw is not None:
                 _draw(draw / f"{names.of(path)}.jpg", path, matches)
+        if videos or camera is not None:
+            with ctrl_c_asks() as stop:
+                watched = identify_videos(
+                    opened, videos, options, bad, stop,
+                    lambda path: None if draw is None else draw / f"{names.of(path)}.mp4",
+                )  # fmt: skip
+                stopped = stop()
+    if csv is not None:
+        write_csv(csv, watched)
     if json:
-        found_json = [{"photo": str(p), "faces": [_match_dict(m) for m in found]} for p, _, found in results]
-        print_json({"photos": found_json, **rule, "bad": bad.items})
-    elif results:
+        print_json(_document(results, watched, rule, bad, videos=bool(videos) or camera is not None))
+    else:
+        _show(results, watched, rule, draw)
+    end_if_stopped(watched, stopped)
+    bad.finish(len(results) + len(watched))
+
+
+def _sorted_out(paths: list[Path], options: VideoOptions) -> tuple[list[Path], list[Path]]:
+    """The photos and the videos among the paths; what makes no sense ends the command."""
+    from facewise.errors import ImageError
+    from facewise.video.content import photos_and_videos
+
+    if not paths and options.camera is None:
+        usage_error("give photos or videos, or --camera N.")
+    photos, videos = photos_and_videos(paths)
+    options.check(videos, paths)
+    if paths and not photos and not videos:
+        raise ImageError(
+            f"No photos or videos were found in {', '.join(map(str, paths))}: name some, or another folder."
+        )
+    return photos, videos
+
+
+def _what(photos: list[Path], videos: list[Path]) -> str:
+    return "file" if photos and videos else "photo" if photos else "video"
+
+
+def _document(
+    results: list[tuple[Path, str, list[Match]]],
+    watched: list[VideoResult],
+    rule: dict[str, Any],
+    bad: BadItems,
+    *,
+    videos: bool,
+) -> dict[str, Any]:
+    from facewise.video.results import result_dict
+
+    found = [{"photo": str(p), "faces": [_match_dict(m) for m in matches]} for p, _, matches in results]
+    told = {"videos": [result_dict(result) for result in watched]} if videos else {}
+    return {"photos": found, **told, **rule, "bad": bad.items}
+
+
+def _show(
+    results: list[tuple[Path, str, list[Match]]],
+    watched: list[VideoResult],
+    rule: dict[str, Any],
+    draw: Path | None,
+) -> None:
+    if results:
         rows = (row for _, name, matches in results for row in _rows(name, matches))
         table("", ("photo", "who", "similarity", "next best"), rows, right=(2,))
-        if any(matches for *_, matches in results):
-            say(_told(rule))
         if draw is not None:
             say(f"Drawn in {draw}.")
-    bad.finish(len(results))
+    if watched:
+        tell_videos(watched)
+    if any(matches for *_, matches in results) or any(result.people for result in watched):
+        say(_told(rule))
 
 
 def _rule(gallery: Gallery, decision: Decision | None) -> dict[str, Any]:

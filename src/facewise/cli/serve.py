@@ -36,6 +36,10 @@ def serve(
     flip: Flip = None,
     provider: Provider = "cpu",
     threads: Threads = None,
+    in_process: Annotated[
+        bool,
+        typer.Option("--in-process", help="Look at photos in this process: less memory, and slower."),
+    ] = False,
     report: Annotated[
         Path | None,
         typer.Option("--report", parser=given_path, help="Evaluation report (HTML) to show on the page."),
@@ -116,6 +120,7 @@ def serve(
         limits=limits,
         rate=None if rate is None else Rate.parse(rate),
         workers=threads,
+        processes=not in_process,
         detector=detector,
         model=model,
         flip=flip,

@@ -35,6 +35,9 @@ Slots: TypeAlias = NDArray[np.int64]
 Shard: TypeAlias = tuple[Segment, int, int, int]
 """A segment, a first row and a last one (left out) of it, and the slot of the first."""
 
+_ALONE = 16 << 20
+"""Bytes of codes that one thread scans rather than share them out: a hand-over takes as long as some MiB."""
+
 _FIRST = 48  # rows asked of a shard at first
 _BATCH = 64  # probes to one product
 _FEW = 8  # probes up to which each is scanned alone
@@ -218,7 +221,8 @@ def _alone(view: View, probe: FloatArray, k: int) -> Found:
     hunt.take(view.outliers)
     off = float(near.off[0])
     scan = _Scan(view, near.codes[0].astype(np.float32), float(near.units[0]), _selector(view.chosen))
-    shards = view.shards(max(1024, -(-view.slots // threads())))
+    least = max(1024, _ALONE // max(1, probe.size))
+    shards = view.shards(max(least, -(-view.slots // threads())))
     margin = hunt.length * view.error + hunt.slack + off
     count = max(_FIRST, 4 * k)
     while shards:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from filelock import FileLock
@@ -25,15 +27,15 @@ class LineFile:
 
     def __init__(self, path: Path, max_bytes: int, keep: int) -> None:
         self.path, self._max_bytes, self._keep = path, max_bytes, keep
-        self._between = FileLock(f"{path}.lock", mode=0o600, thread_local=False)
         self._file: int | None = None
+        self._guard: int | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
-        with self._between:
+        with self._between():
             self._opened()
 
     def append(self, data: bytes) -> None:
         """Writes whole lines and syncs them; what does not fit on the disk is not written by half."""
-        with self._between:
+        with self._between():
             file = self._opened()
             size = os.fstat(file).st_size
             if size and size + len(data) > self._max_bytes:
@@ -59,9 +61,24 @@ class LineFile:
 
     def close(self) -> None:
         """Ends the use of the file."""
+        self._leave()
+        if self._guard is not None:
+            os.close(self._guard)
+            self._guard = None
+
+    def _leave(self) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+    def _between(self) -> AbstractContextManager[object]:
+        """No other process writes or rotates meanwhile."""
+        lock = f"{self.path}.lock"
+        if sys.platform == "win32":
+            return FileLock(lock, mode=0o600, thread_local=False)
+        if self._guard is None:
+            self._guard = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return _flocked(self._guard)
 
     def _opened(self) -> int:
         """The open file; opened anew where it was moved away, by another process's rotation or by hand."""
@@ -72,7 +89,7 @@ class LineFile:
                     return self._file
             except FileNotFoundError:
                 pass
-            self.close()
+            self._leave()
         self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":  # half a line, of a power cut
@@ -92,6 +109,18 @@ class LineFile:
 
     def _older(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")
+
+
+@contextmanager
+def _flocked(handle: int) -> Iterator[None]:
+    """Holds a lock file that stays open: opening it again for each entry took as long as the entry."""
+    import fcntl  # noqa: PLC0415  not on Windows
+
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(handle, fcntl.LOCK_UN)
 
 
 def _backwards(path: Path, block: int = 1 << 16) -> Iterator[bytes]:

@@ -5,6 +5,9 @@ meanwhile are searched as one batch); crops, if there are as many as the network
 left to detect, or the oldest has waited long enough; a photo. Nobody ever waits for a batch to fill while
 there is a worker with nothing to do, so batches cost no time where there is little work and form by
 themselves where there is much.
+
+With processes (see `facewise.serve.lookers`) a thread drives each: it takes its share of the photos that
+wait, whose crops the process embeds together, and one more thread searches.
 """
 
 from __future__ import annotations
@@ -17,14 +20,17 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facewise.errors import FacewiseError
+from facewise.gallery.identification import embedding_of
 from facewise.pipeline import PhotoFaces, Pipeline, Steps
 from facewise.serve.admission import Ticket
+from facewise.serve.lookers import Look, Looker
 from facewise.serve.settings import Limits
 from facewise.serve.uploads import Upload
 from facewise.types import FloatArray
@@ -83,6 +89,10 @@ class Engine:
         workers: How many threads.
         batch: Crops embedded at once.
         observe: Told of each batch: `"embed"` or `"search"`, and its size.
+        processes: Whether each worker has a process of its own.
+
+    Raises:
+        FacewiseError: A process does not start.
     """
 
     def __init__(
@@ -94,6 +104,7 @@ class Engine:
         workers: int,
         batch: int = 4,
         observe: Callable[[str, int], None] | None = None,
+        processes: bool = False,
     ) -> None:
         self.pipeline, self.workers = pipeline, workers
         self._search, self._limits, self._batch = search, limits, batch
@@ -103,13 +114,17 @@ class Engine:
         self._probes: deque[_Probes] = deque()
         self._searching = False
         self._closed = False
-        self._wake = threading.Condition()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"facewise-worker-{i}", daemon=True)
-            for i in range(workers)
-        ]
-        for thread in self._threads:
-            thread.start()
+        lock = threading.RLock()
+        self._wake = threading.Condition(lock)
+        self._found = threading.Condition(lock)  # told of probes
+        self._looked = False  # whether all photos have been looked at, at the end
+        self._lookers = _started(pipeline, limits, workers) if processes else []
+        if self._lookers:
+            work: list[Callable[[], None]] = [partial(self._drive, looker) for looker in self._lookers]
+        else:
+            work = [self._work] * workers
+        self._threads = [_thread(target, f"facewise-worker-{i}") for i, target in enumerate(work)]
+        self._searcher = _thread(self._search_all, "facewise-searcher") if self._lookers else None
 
     @property
     def waiting(self) -> int:
@@ -169,6 +184,13 @@ class Engine:
             self._wake.notify_all()
         for thread in self._threads:
             thread.join()
+        with self._wake:
+            self._looked = True
+            self._found.notify_all()
+        if self._searcher is not None:
+            self._searcher.join()
+        for looker in self._lookers:
+            looker.close()
 
     def _put(self, photo: _Photo) -> None:
         with self._wake:
@@ -176,6 +198,61 @@ class Engine:
                 raise RuntimeError("the engine is closed")
             self._photos.append(photo)
             self._wake.notify()
+
+    def _drive(self, looker: Looker) -> None:
+        """A thread of one process: photos in, faces out."""
+        while (photos := self._take_photos()) is not None:
+            photos = [photo for photo in photos if _begin(photo.ticket, photo.future)]
+            if not photos:
+                continue
+            asked = [Look(bytes(p.upload), p.upload.name, p.embed, p.main_only) for p in photos]
+            try:
+                seen, together = looker.look(asked)
+            except Exception as error:  # a bug here must not cost a worker  # noqa: BLE001
+                _LOG.exception("A worker failed.")
+                seen, together = [error] * len(photos), 0
+            if together:
+                self._observe("embed", together)
+            for photo, one in zip(photos, seen, strict=True):
+                self._hand_on(photo, one)
+
+    def _take_photos(self) -> list[_Photo] | None:
+        """The oldest photos: as many as leave every worker its share, at most a batch."""
+        with self._wake:
+            while not self._photos:
+                if self._closed:
+                    return None
+                self._wake.wait()
+            share = min(self._batch, -(-len(self._photos) // self.workers))
+            return [self._photos.popleft() for _ in range(share)]
+
+    def _hand_on(self, photo: _Photo, seen: PhotoFaces | Exception) -> None:
+        if isinstance(seen, Exception):
+            photo.future.set_exception(seen)
+        elif photo.asked is None:
+            photo.future.set_result(seen)
+        else:
+            size = self.pipeline.embedder.embedding_size
+            rows = np.zeros((len(seen.faces), size), dtype=np.float32)
+            for row, face in zip(rows, seen.faces, strict=True):
+                row[:] = embedding_of(face)
+            with self._wake:
+                self._probes.append(_Probes(seen, rows, photo.asked, photo.ticket, photo.future))
+                self._found.notify()
+
+    def _search_all(self) -> None:
+        """The thread that searches, where processes look at photos."""
+        while True:
+            with self._wake:
+                while not self._probes:
+                    if self._looked:
+                        return
+                    self._found.wait()
+                probes = _take_alike(self._probes)
+            try:
+                self._answer(probes)
+            except BaseException:  # as in `_work`  # noqa: BLE001
+                _LOG.exception("A search failed.")
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
@@ -292,6 +369,27 @@ class Engine:
         finally:
             with self._wake:
                 self._searching = False
+
+
+def _thread(work: Callable[[], None], name: str) -> threading.Thread:
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def _started(pipeline: Pipeline, limits: Limits, count: int) -> list[Looker]:
+    """Processes that have loaded their networks, side by side."""
+    lookers = [Looker(pipeline, limits) for _ in range(count)]
+    try:
+        for looker in lookers:
+            looker.start()
+        for looker in lookers:
+            looker.wait_until_ready()
+    except BaseException:
+        for looker in lookers:
+            looker.close()
+        raise
+    return lookers
 
 
 def _take_alike(queue: deque[_Probes]) -> list[_Probes]:

@@ -70,7 +70,9 @@ class ServiceSettings:
         keep: What is kept of enrolled photos.
         limits: See there.
         rate: How fast each key may ask that has no rate of its own; None sets no limit.
-        workers: Threads that look at photos; None is all CPUs of this process.
+        workers: How many look at photos side by side; None is all CPUs of this process.
+        processes: Whether each worker is a process of its own, where the models allow it (on the CPU):
+            faster, and a fault in a decoder ends the photo and not the service; some memory more for each.
         batch: Crops of several requests that are embedded in one call of the network.
         detector: Name or path of the detector; None is the default one.
         model: Name or path of the embedder; None is the default one.
@@ -94,6 +96,7 @@ class ServiceSettings:
     limits: Limits = field(default_factory=Limits)
     rate: Rate | None = None
     workers: int | None = None
+    processes: bool = True
     batch: int = 4
     detector: str | None = None
     model: str | None = None

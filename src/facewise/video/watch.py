@@ -1,0 +1,191 @@
+"""Looking at frames: which are looked at, what was found in them, who it is."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from facewise.errors import ImageError, SettingError
+from facewise.gallery import Gallery
+from facewise.gallery.results import Identification
+from facewise.gallery.search import Scoring
+from facewise.types import Decision, Face, Image
+from facewise.video.people import GAP, people_of
+from facewise.video.reader import MAX_PIXELS, MAX_SECONDS, FrameSource, Stamp
+from facewise.video.results import Appearance
+from facewise.video.tracker import Likeness, Tracker
+
+LOOKS_A_SECOND = 8.0
+"""How often faces are searched for unless asked otherwise (docs/video.md has what more and fewer cost)."""
+
+_IN_FLIGHT = 48_000_000
+"""Pixels of a frame × threads above which frames are looked at one by one, lest memory fill with them."""
+
+_RARE = 2.5
+"""Looks that may be missed before somebody counts as away, where looks are so rare that `GAP` has fewer."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoSettings:
+    """How a video is looked at.
+
+    Attributes:
+        every: Search for faces in each N-th frame; None is `LOOKS_A_SECOND` by the times of the frames.
+        seconds: Only the first so many seconds; None is all.
+        patience: Seconds for which a face that is not seen is waited for; who comes back later gets a new
+            track, and is told once all the same.
+        min_faces: Tracks of fewer looks, or that last for less than that many looks at `LOOKS_A_SECOND` do,
+            are left out, and counted: most are a detector's slips.
+        max_pixels: Refuse larger frames.
+        max_seconds: What comes later is left out, and told.
+
+    Raises:
+        SettingError: A value out of range.
+    """
+
+    every: int | None = None
+    seconds: float | None = None
+    patience: float = 2.0
+    min_faces: int = 2
+    max_pixels: int = MAX_PIXELS
+    max_seconds: float = MAX_SECONDS
+
+    def __post_init__(self) -> None:
+        if self.every is not None and self.every < 1:
+            raise SettingError(f"Faces are searched for in every N-th frame, N at least 1, not {self.every}.")
+        if self.seconds is not None and not self.seconds > 0:
+            raise SettingError(f"The seconds to look at must be more than 0, not {self.seconds}.")
+        if not (self.patience >= 0 and self.min_faces >= 1 and self.max_pixels >= 1 and self.max_seconds > 0):
+            raise SettingError("Patience is at least 0, and the other limits of a video are above 0.")
+
+
+class Watcher:
+    """Collects what is seen, and says who it was; for files and cameras alike.
+
+    Args:
+        gallery: Who is known, with the pipeline that finds and embeds faces.
+        settings: How to look.
+        fps: Of the source.
+        decision: The rule.
+        scoring: How a person's samples make a score.
+        top: How many candidates to name.
+    """
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        settings: VideoSettings,
+        fps: float,
+        decision: Decision | None,
+        scoring: Scoring = "best",
+        top: int = 5,
+    ) -> None:
+        self._gallery, self._settings, self._scoring, self._top = gallery, settings, scoring, top
+        self.decision = decision
+        step = 1 / LOOKS_A_SECOND if settings.every is None else settings.every / fps
+        self.gap = max(GAP, _RARE * step)
+        self._likeness = Likeness.of(gallery.pipeline.embedder.calibration, decision)
+        patience = max(settings.patience, _RARE * step)
+        self.tracker = Tracker(self._likeness, patience=patience, step=step)
+        self.looked_at = 0
+        self._half_frame, self._due = 0.5 / fps, 0.0
+        self.newest = Stamp(-1, 0.0)
+        self._refuse_foreign()
+
+    def _refuse_foreign(self) -> None:
+        """Before the work rather than after it."""
+        self.who(np.empty((0, self._gallery.pipeline.embedder.embedding_size), np.float32))
+
+    def due(self, stamp: Stamp) -> bool:
+        """Whether faces are searched for in this frame."""
+        if self._settings.every is not None:
+            return stamp.frame % self._settings.every == 0
+        if stamp.seconds < self._due - self._half_frame:
+            return False
+        # From the last look that was due, so that rounding to frames does not add up; after a pause from now.
+        self._due = max(self._due, stamp.seconds - 1 / LOOKS_A_SECOND) + 1 / LOOKS_A_SECOND
+        return True
+
+    def look(self, stamp: Stamp, faces: tuple[Face, ...], size: tuple[int, int]) -> None:
+        """What was found in a frame of (height, width)."""
+        self.looked_at += 1
+        self.tracker.look(stamp, faces, size)
+
+    def who(self, embeddings: ArrayLike) -> list[Identification]:
+        """Who each of `(P, D)` embeddings is."""
+        embedder = self._gallery.pipeline.embedder
+        return self._gallery.identify_embeddings(
+            embeddings,
+            fingerprint=embedder.fingerprint,
+            model=embedder.name,
+            flip=embedder.flip,
+            decision=self.decision,
+            scoring=self._scoring,
+            top=self._top,
+        )
+
+    def people(self) -> tuple[list[Appearance], int]:
+        """Everybody so far, and how many tracks were too brief to tell."""
+        tracks, least = self.tracker.tracks, self._settings.min_faces
+        # In time as well, so that who is told does not depend on how often was looked.
+        shortest = (least - 1) / LOOKS_A_SECOND - self._half_frame
+        told = [t for t in tracks if len(t) >= least and t.times[-1] - t.times[0] >= shortest]
+        if self.looked_at <= 2 * least:
+            told = tracks  # of a video of two or three looks, one is what there is
+        join = self._likeness.join
+        return people_of(told, self.who, self.decision, join, self.gap), len(tracks) - len(told)
+
+    def watch(
+        self,
+        source: FrameSource,
+        stop: Callable[[], bool],
+        progress: Callable[[int, int | None], None],
+        total: int | None,
+    ) -> str | None:
+        """Looks at a source to its end, or until told to stop; frames are looked at side by side.
+
+        Returns:
+            What was wrong with a frame that ended it, or None.
+
+        Raises:
+            ImageError: The first frame cannot be decoded.
+        """
+        looks: deque[tuple[Stamp, tuple[int, int]]] = deque()
+        problems: list[str] = []
+
+        def images() -> Iterator[Image]:
+            for stamp in source.stamps():
+                if self._settings.seconds is not None and stamp.seconds >= self._settings.seconds:
+                    return
+                if stop():
+                    return
+                if self.due(stamp):
+                    try:
+                        image = source.image()
+                    except ImageError as error:
+                        if stamp.frame == 0:
+                            raise
+                        problems.append(str(error))
+                        return
+                    looks.append((stamp, (image.shape[0], image.shape[1])))
+                    yield image
+                self.newest = stamp
+                progress(stamp.frame + 1, total)
+
+        for faces in self._read(images(), source):
+            stamp, size = looks.popleft()
+            self.look(stamp, faces, size)
+        return problems[0] if problems else None
+
+    def _read(self, images: Iterable[Image], source: FrameSource) -> Iterator[tuple[Face, ...]]:
+        pipeline = self._gallery.pipeline
+        pixels = getattr(source, "width", 0) * getattr(source, "height", 0)
+        large = pixels * getattr(pipeline, "threads", 1) > _IN_FLIGHT
+        for one in map(pipeline.read, images) if large else pipeline.read_many(images):
+            if one.error is not None:
+                raise one.error
+            yield tuple(one.faces)
