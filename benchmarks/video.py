@@ -29,6 +29,8 @@ from real import LFW
 CLIPS = int(sys.argv[1]) if len(sys.argv) > 1 else 4
 SECONDS = float(sys.argv[2]) if len(sys.argv) > 2 else 16.0
 PEOPLE, SHOWN = 8, 2
+FIRST_SEED = 100
+"""Of the videos: the tracker was corrected on what it did wrong with seed 0, and on none of these."""
 
 
 @dataclass
@@ -50,10 +52,11 @@ def main() -> None:
     decoding, known_of, strangers_of = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         for clip in range(CLIPS):
-            people = cast(LFW / "images", PEOPLE, clip)
+            seed = FIRST_SEED + clip
+            people = cast(LFW / "images", PEOPLE, seed)
             known = set(list(people)[::2])
-            walkers = stage(people, SECONDS, clip, SHOWN)
-            path = write(Path(folder) / f"{clip}.mp4", walkers, SECONDS, clip)
+            walkers = stage(people, SECONDS, seed, SHOWN)
+            path = write(Path(folder) / f"{clip}.mp4", walkers, SECONDS, seed)
             known_of.append(known)
             strangers_of.append(PEOPLE - len(known))
             with Gallery.open(Path(folder) / f"{clip}.db") as gallery:
@@ -147,21 +150,22 @@ def _print(
         f"enrolled with {SHOWN} other photos; bundled models; decoding alone {total / sum(decoding):.0f} "
         "frames/s.\n"
     )
-    print(
-        "| way | frames/s | times every frame | by video | known people found | strangers told of "
-        f"{sum(strangers_of)} | time in view under their name | identity switches |"
-    )
-    print("|---|---|---|---|---|---|---|---|")
+    known = sum(map(len, known_of))
+    columns = (
+        "way", "frames/s", "times every frame", "by video", f"known people found, of {known}", "wrong names",
+        f"strangers told, of {sum(strangers_of)}", "time in view under their name",
+        "identity switches",
+    )  # fmt: skip
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for way, sums in ways.items():
         ratios = " ".join(f"{r:.1f}" for r in slowest / np.array(sums.seconds))
         found = sum(len(told & known) for told, known in zip(sums.told, known_of, strict=True))
         strangers = str(sum(sums.strangers)) if sums.strangers else "–"
         switches = str(sums.switches) if sums.strangers else "–"
         print(
-            f"| {way} | {total / sum(sums.seconds):.0f} | "
-            f"{slowest.sum() / sum(sums.seconds):.2f} | {ratios} | "
-            f"{found} of {sum(map(len, known_of))} | {strangers} | "
-            f"{sums.named_right / sums.there:.1%} | {switches} |"
+            f"| {way} | {total / sum(sums.seconds):.0f} | {slowest.sum() / sum(sums.seconds):.2f} | {ratios} "
+            f"| {found} | {sums.named_wrong} | {strangers} | {sums.named_right / sums.there:.1%} "
+            f"| {switches} |"
         )
     tracked = (ways["8 looks a second"], ways["every frame"])
     same = sum(a == b for a, b in zip(*(s.told for s in tracked), strict=True))
