@@ -42,7 +42,7 @@ def give(page, photo):
 
 def test_enrol_identify_merge_delete_by_keyboard(open_page, service, photos_of):
     page = open_page(None)
-    # From now on Chromium hands choosers over: asked for with the first one only, it may come too late for it.
+    # From now on Chromium hands choosers over: asked for with the first one only, it may come too late.
     page.on("filechooser", lambda _: None)
     first, second, third = photos_of(EDEN)
     tab_to(page, "API key")

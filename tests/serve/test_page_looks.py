@@ -8,6 +8,7 @@ import pytest
 from page_tools import EDEN, choose, overflow, section
 
 pytest_plugins = ["page_fixtures"]
+pytestmark = pytest.mark.slow  # a service and a browser each: the clicks and the keyboard are in the fast set
 
 CONTRAST = (Path(__file__).parent / "page_contrast.js").read_text()
 

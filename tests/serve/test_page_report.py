@@ -6,6 +6,7 @@ import pytest
 from page_tools import section
 
 pytest_plugins = ["page_fixtures"]
+pytestmark = pytest.mark.slow  # a service and a browser each: the clicks and the keyboard are in the fast set
 
 REPORT = """<!doctype html><html><head><style>body { background: rgb(1, 2, 3) }</style></head>
 <body><h1>Figures</h1>

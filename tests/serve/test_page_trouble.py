@@ -9,6 +9,7 @@ import pytest
 from page_tools import EDEN, REFUSED, choose, overflow, section
 
 pytest_plugins = ["page_fixtures"]
+pytestmark = pytest.mark.slow  # a service and a browser each: the clicks and the keyboard are in the fast set
 
 
 def problem(status, detail, code, **headers):
