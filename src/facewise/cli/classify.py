@@ -8,6 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from facewise.cli.classify_told import (
+    about,
+    learned_dict,
+    prediction_dict,
+    print_evaluated,
+    print_learned,
+    rows_of,
+    rule_told,
+)
 from facewise.cli.options import (
     Detector,
     Flip,
@@ -33,9 +42,7 @@ from facewise.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from facewise.classify import Classifier, ClassifierFile, Prediction
-    from facewise.classify.evaluating import Evaluated
-    from facewise.classify.fitting import Learned
+    from facewise.classify import Classifier, Prediction
     from facewise.data.source import Source
     from facewise.types import Face
 
@@ -108,9 +115,9 @@ def fit(
     for photo, error in learned.left_out:
         bad.add(photo, error)
     if json:
-        print_json(_learned_dict(learned) | {"bad": bad.items})
+        print_json(learned_dict(learned) | {"bad": bad.items})
     else:
-        _print_learned(learned)
+        print_learned(learned)
     bad.finish(learned.photos)
 
 
@@ -153,12 +160,12 @@ def predict(
     if json:
         print_json(
             {
-                "classifier": _about(named.file),
+                "classifier": about(named.file),
                 "photos": [
                     {
                         "photo": str(path),
                         "faces": [
-                            face_dict(face) | _prediction_dict(one)
+                            face_dict(face) | prediction_dict(one)
                             for face, one in zip(faces, predictions, strict=True)
                         ],
                     }
@@ -168,9 +175,9 @@ def predict(
             }
         )
     elif results:
-        rows = (row for _, name, _, predictions in results for row in _rows(name, predictions))
+        rows = (row for _, name, _, predictions in results for row in rows_of(name, predictions))
         table("", ("photo", "who", "probability", "cosine", "likeliest"), rows, right=(2, 3))
-        say(_rule(named.file, asked=unknown))
+        say(rule_told(named.file, asked=unknown))
     if out is not None and results:
         from facewise.classify.picture import draw_predictions
 
@@ -227,9 +234,9 @@ def evaluate(
     for photo, error in found.left_out:
         bad.add(photo, error)
     if json:
-        print_json({"classifier": _about(file), **found.to_dict(), "bad": bad.items})
+        print_json({"classifier": about(file), **found.to_dict(), "bad": bad.items})
     else:
-        _print_evaluated(found, file, asked=unknown)
+        print_evaluated(found, file, asked=unknown)
     if out is not None:
         from facewise.classify.picture import draw_evaluated
 
@@ -300,123 +307,3 @@ def _unit(faces: Sequence[Face]) -> Any:
     import numpy as np
 
     return np.stack([face.embedding for face in faces if face.embedding is not None])
-
-
-def _rows(photo: str, predictions: Sequence[Prediction]) -> list[tuple[str, ...]]:
-    if not predictions:
-        return [(photo, "no face", "", "", "")]
-    return [
-        (photo, one.person or "unknown", f"{one.probability:.3f}", _alike(one), one.likeliest)
-        for one in predictions
-    ]
-
-
-def _alike(one: Prediction) -> str:
-    return "" if one.similarity is None else f"{one.similarity:.3f}"
-
-
-def _prediction_dict(one: Prediction) -> dict[str, Any]:
-    return {
-        "person": one.person,
-        "likeliest": one.likeliest,
-        "probability": one.probability,
-        "similarity": one.similarity,
-    }
-
-
-def _about(file: ClassifierFile) -> dict[str, Any]:
-    card = file.card
-    return {
-        "path": str(file.path),
-        "sha256": file.sha256,
-        "method": card.method,
-        "people": list(card.people),
-        "model": card.model,
-        "model_fingerprint": card.model_fingerprint,
-        "unknown": None
-        if card.unknown is None
-        else {
-            "by": card.unknown.by,
-            "threshold": card.unknown.threshold,
-            "source": card.unknown.source,
-            "numbers": dict(card.unknown.numbers),
-        },
-        "settings": dict(card.settings),
-        "training": dict(card.training),
-        "results": dict(card.results),
-    }
-
-
-def _rule(file: ClassifierFile, *, asked: bool) -> str:
-    rule = file.card.unknown
-    if rule is None or not asked:
-        return "Everybody is given a name, strangers too; probabilities are among the people known."
-    if rule.by == "probability":
-        return f"Unknown below a probability of {rule.threshold:.3f} ({rule.source})."
-    share = rule.numbers.get("fpir")
-    told = "" if share is None else f", set so that at most {share:g} of strangers are named"
-    return f"Unknown below a cosine of {rule.threshold:.3f} to the likeliest person{told} ({rule.source})."
-
-
-def _learned_dict(learned: Learned) -> dict[str, Any]:
-    return {
-        "classifier": _about(learned.file),
-        "held_out": None if learned.held_out is None else learned.held_out.to_dict(),
-        "refused": learned.refused,
-        "photos": learned.photos,
-        "notes": list(learned.notes),
-    }
-
-
-def _print_learned(learned: Learned) -> None:
-    card = learned.file.card
-    say(
-        f"{card.method} on {count(learned.photos, 'photo')} of "
-        f"{count(len(card.people), 'person', 'people')} → {learned.file.path}"
-    )
-    for note in learned.notes:
-        say(f"Note: {note}")
-    if learned.held_out is not None:
-        low_high = learned.held_out.intervals().get("top1")
-        told = "" if low_high is None else f" ({low_high.low:.3f} to {low_high.high:.3f})"
-        say(
-            f"Fitted on the others, it names {learned.held_out.top1:.4f}{told} of "
-            f"{count(learned.held_out.photos, 'photo')} held out rightly"
-            + (
-                "."
-                if learned.refused is None
-                else f"; {learned.refused:.4f} of them would be told as unknown."
-            )
-        )
-    say(_rule(learned.file, asked=True))
-
-
-def _print_evaluated(found: Evaluated, file: ClassifierFile, *, asked: bool) -> None:
-    closed, rates = found.closed_set, found.rates()
-    if found.fitted_on:
-        done = "are left out" if found.excluded else "are among them, so the figures are too good"
-        say(f"{count(len(found.fitted_on), 'photo')} it was fitted on {done}.")
-    if closed is not None:
-        rows = [
-            (one.name, one.support, f"{one.precision:.3f}", f"{one.recall:.3f}", f"{one.f1:.3f}")
-            for one in closed.classes
-            if one.support or one.predicted
-        ]
-        table("", ("person", "photos", "precision", "recall", "F1"), rows, right=(1, 2, 3, 4))
-        say(
-            f"Accuracy {closed.top1:.4f}, loss {closed.loss:.4f}, macro F1 {closed.macro.f1:.4f} on "
-            f"{count(closed.photos, 'photo')} of its people, each given a name."
-        )
-        for pair in closed.most_confused(5):
-            say(f"  {pair.true} taken for {pair.predicted}: {pair.count}")
-    if file.card.unknown is not None and asked and rates["known"]:
-        say(
-            f"With strangers told: {rates['named_rightly']:.4f} named rightly, {rates['named_wrongly']:.4f} "
-            f"wrongly, {rates['not_named']:.4f} not at all."
-        )
-    if rates["strangers"]:
-        say(
-            f"Of {count(rates['strangers'], 'photo')} of strangers {rates['strangers_named']:.4f} are given "
-            "a name."
-        )
-    say(_rule(file, asked=asked))
