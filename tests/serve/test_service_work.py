@@ -294,3 +294,19 @@ def test_wrong_settings_end_in_one_sentence(start_server, options, told):
     text = server.log.read_text()
     assert told in text
     assert "Traceback" not in text
+
+
+def test_what_is_no_gallery_is_told_before_anything_is_made_beside_it(start_server, tmp_path):
+    (tmp_path / "photo.jpg").write_text("no gallery\n" * 100)
+    server = start_server(gallery=tmp_path / "photo.jpg", auth=True, wait=False)
+    assert server.process.wait(30) == 3
+    assert "is not a Facewise gallery" in server.log.read_text()
+    assert not list(tmp_path.glob("photo.jpg.*"))
+
+
+def test_a_first_key_is_not_spent_on_a_service_that_cannot_start(start_server, tmp_path):
+    (tmp_path / "bad.pem").write_text("no certificate")
+    server = start_server("--tls-cert", str(tmp_path / "bad.pem"), auth=True, wait=False)
+    assert server.process.wait(30) == 3
+    assert "fw_" not in server.log.read_text()
+    assert "fw_" in start_server(auth=True).log.read_text()

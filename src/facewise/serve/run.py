@@ -12,6 +12,7 @@ from types import FrameType
 import uvicorn
 
 from facewise.errors import SettingError
+from facewise.gallery.uri import open_store
 from facewise.serve.app import create_app
 from facewise.serve.connections import bounded
 from facewise.serve.middleware import ACCESS
@@ -58,13 +59,15 @@ def serve(settings: ServiceSettings, tell: Tell) -> None:
     Raises:
         FacewiseError: Keys, audit log, address, certificate, models or gallery cannot be used.
     """
+    # Before keys and log are made beside it: a file that is no gallery, or a key that does not open it.
+    open_store(settings.gallery, key_file=settings.key_file).close()
     service = Service(settings)
     listening = _listen(settings)
     try:
         port = listening.getsockname()[1]
-        _first_key(service, tell)
         _log_to_stderr()
         server = _server(settings, service, tell)
+        _first_key(service, tell)  # shown once: only when nothing else can keep the service from starting
         _say_when_ready(service, settings, port, tell)
         server.run(sockets=[listening])
     finally:
