@@ -5,16 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from contextlib import suppress
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facewise.errors import FacewiseError, GalleryError, SettingError, UnknownPersonError
+from facewise.errors import FacewiseError, GalleryError, UnknownPersonError
 from facewise.gallery import snapshot
 from facewise.gallery.index import View, best_people, by_product
 from facewise.gallery.results import Sample
-from facewise.gallery.search import Scoring
+from facewise.gallery.search import Scoring, check_asked
 from facewise.gallery.searcher import Hit
 from facewise.gallery.segment import EMPTY, Scale, Segment
 from facewise.gallery.store import Change, Keys, Store
@@ -62,10 +61,7 @@ class LiveIndex:
         groups: Collection[str] | None = None,
     ) -> list[list[Hit]]:
         """The best people of each probe; see `Searcher.top`."""
-        if scoring not in get_args(Scoring):
-            raise SettingError(f"Scoring is 'best' or 'mean', not {scoring!r}.")
-        if k < 1:
-            raise SettingError(f"The number of candidates must be at least 1, not {k}.")
+        check_asked(k, scoring)
         with self._lock:
             view, people = self._current(groups)
             names, templates = self._names, self._mean_templates() if scoring == "mean" else None

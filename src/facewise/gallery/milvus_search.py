@@ -8,16 +8,16 @@ another index may miss somebody, which is its recall.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol, TypeVar, get_args
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-from facewise.errors import GalleryError, SettingError
+from facewise.errors import GalleryError
 from facewise.gallery.milvus_content import Content
 from facewise.gallery.milvus_index import search_settings
 from facewise.gallery.milvus_rows import PersonRow
 from facewise.gallery.results import Sample
-from facewise.gallery.search import Scoring
+from facewise.gallery.search import Scoring, check_asked
 from facewise.gallery.searcher import Hit
 from facewise.gallery.store import Change
 from facewise.types import FloatArray
@@ -54,10 +54,7 @@ class MilvusSearcher:
         groups: Collection[str] | None = None,
     ) -> list[list[Hit]]:
         """The k people most like each probe; see `facewise.gallery.searcher.Searcher.top`."""
-        if scoring not in get_args(Scoring):
-            raise SettingError(f"Scoring is 'best' or 'mean', not {scoring!r}.")
-        if k < 1:
-            raise SettingError(f"The number of candidates must be at least 1, not {k}.")
+        check_asked(k, scoring)
         return self._read(lambda content: self._top(content, probes, k, scoring, groups))
 
     def count(self, scoring: Scoring = "best", groups: Collection[str] | None = None) -> int:

@@ -54,6 +54,18 @@ def checked_embeddings(embeddings: ArrayLike, size: int | None = None) -> FloatA
     return rows
 
 
+def check_asked(k: int, scoring: Scoring) -> None:
+    """Refuses what no search can answer.
+
+    Raises:
+        SettingError: Fewer than one candidate, or a scoring there is not.
+    """
+    if scoring not in get_args(Scoring):
+        raise SettingError(f"Scoring is 'best' or 'mean', not {scoring!r}.")
+    if k < 1:
+        raise SettingError(f"The number of candidates must be at least 1, not {k}.")
+
+
 class _Block:
     """Samples sorted by person, so that one `reduceat` reduces each person's columns."""
 
@@ -123,10 +135,7 @@ class Matrix:
         Raises:
             SettingError: An unknown scoring, or k below 1.
         """
-        if scoring not in get_args(Scoring):
-            raise SettingError(f"Scoring is 'best' or 'mean', not {scoring!r}.")
-        if k < 1:
-            raise SettingError(f"The number of candidates must be at least 1, not {k}.")
+        check_asked(k, scoring)
         if not len(self):
             return [[] for _ in probes]
         if probes.shape[1] != self._main.rows.shape[1]:
