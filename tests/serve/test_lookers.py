@@ -75,6 +75,36 @@ def test_what_came_with_the_photo_that_killed_it_is_tried_again(looker, look):
     assert all(isinstance(one, PhotoFaces) for one in seen)
 
 
+def test_photos_handed_over_ahead_are_looked_at_in_order(looker, look):
+    looker.begin([look(b"no photo")])
+    looker.begin([look(), look(main_only=True)])
+    looker.begin([look(embed=False)])
+    assert isinstance(looker.finish()[0][0], ImageError)
+    assert [len(one.faces) for one in looker.finish()[0]] == [2, 1]
+    assert looker.finish()[0][0].faces[0].embedding is None
+
+
+def test_what_was_handed_over_ahead_outlives_the_photo_before_it(looker, look):
+    os.kill(looker._process.pid, signal.SIGKILL)
+    looker._process.join()
+    looker.begin([look()])
+    looker.begin([look(), look()])
+    looker.begin([look()])
+    assert isinstance(looker.finish()[0][0], ImageError)
+    assert all(isinstance(one, PhotoFaces) for one in looker.finish()[0])
+    assert isinstance(looker.finish()[0][0], PhotoFaces)
+
+
+def test_a_long_answer_and_a_large_photo_do_not_wait_for_each_other(looker, look):
+    """Both longer than a pipe holds: with nobody reading at the other end, both would wait for ever."""
+    large = look().data + b"\0" * (8 << 20)
+    for _ in range(3):
+        looker.begin([look()] * 60)
+        looker.begin([look(large)])
+        assert len(looker.finish()[0]) == 60
+        assert len(looker.finish()[0]) == 1
+
+
 def test_a_process_killed_while_it_works_is_noticed_at_once(looker, look):
     killer = threading.Timer(0.2, lambda: os.kill(looker._process.pid, signal.SIGKILL))
     killer.start()

@@ -37,10 +37,10 @@ def upload(data: bytes, name: str = "a.png"):
 
 
 def engine_of(pipeline, search=None, workers: int = 1, batch: int = 4, observe=None):
-    from facewise.serve.batching import Engine
+    from facewise.serve.batching import ThreadEngine
     from facewise.serve.settings import Limits
 
-    return Engine(
+    return ThreadEngine(
         pipeline, search or (lambda rows, asked: (asked, list(range(len(rows))))), Limits(),
         workers=workers, batch=batch, observe=observe,
     )  # fmt: skip

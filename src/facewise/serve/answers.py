@@ -87,15 +87,19 @@ def decision(rule: Decision | None) -> dict[str, Any] | None:
 
 def identified(found: Face, who: Identification) -> dict[str, Any]:
     """A face, and who it is."""
-    best = who.candidates[0] if who.candidates else None
     return {
         **face(found),
-        "person": None if who.name is None or best is None else best.person,
+        "person": person_of(who),
         "name": who.name,
         "similarity": who.similarity,
         "decided": who.decided,
         "candidates": [_candidate(one) for one in who.candidates],
     }
+
+
+def person_of(who: Identification) -> int | None:
+    """The number of whoever it is."""
+    return None if who.name is None or not who.candidates else who.candidates[0].person
 
 
 def _candidate(one: Candidate) -> dict[str, Any]:

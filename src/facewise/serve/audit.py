@@ -18,7 +18,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,8 +43,8 @@ class AuditError(FacewiseError):
 
 
 @dataclass(slots=True)
-class _Line:
-    """A line waiting to be written, and what became of it."""
+class Line:
+    """An entry as it is written, and what became of it; made by `AuditLog.line`."""
 
     data: bytes
     when: str
@@ -58,7 +58,7 @@ class _Lost:
     first: str = ""
     last: str = field(default="")
 
-    def add(self, line: _Line) -> None:
+    def add(self, line: Line) -> None:
         self.first = self.first or line.when
         self.last = line.when
         self.count += 1
@@ -97,14 +97,29 @@ class AuditLog:
         self._addresses, self._clock = addresses, clock
         self._lock = threading.Lock()  # of `_waiting`
         self._writer = threading.Lock()  # of the file and `_lost`
-        self._waiting: list[_Line] = []
+        self._waiting: list[Line] = []
         self._lost = _Lost()
         try:
             self._file = LineFile(self.path, max_bytes, keep)
         except OSError as error:
             raise self._told(error) from error
 
-    def record(
+    def record(self, key: int | None, action: str, **facts: Any) -> None:
+        """Writes one entry; when this returns it is on disk.
+
+        Args:
+            key: The number of the API key, or None where there was none.
+            action: What was asked for, a word such as `identify` or `person.delete`.
+            facts: As of `line`.
+
+        Raises:
+            StorageFullError: The disk is full.
+            AuditError: The log cannot be written.
+            ValueError: As of `line`.
+        """
+        self.write([self.line(key, action, **facts)])
+
+    def line(
         self,
         key: int | None,
         action: str,
@@ -116,8 +131,8 @@ class AuditLog:
         faces: int | None = None,
         samples: int | None = None,
         address: str | None = None,
-    ) -> None:
-        """Writes one entry; when this returns it is on disk.
+    ) -> Line:
+        """An entry of this moment, to be written.
 
         Args:
             key: The number of the API key, or None where there was none.
@@ -131,8 +146,6 @@ class AuditLog:
             address: The client's, recorded only where the log was made with `addresses`.
 
         Raises:
-            StorageFullError: The disk is full.
-            AuditError: The log cannot be written.
             ValueError: A text that is no plain word: a bug of the caller, which must not put names here.
         """
         for word in (action, code):
@@ -154,7 +167,23 @@ class AuditLog:
             entry["people_count"] = len(ids)
         if self._addresses and address is not None and _ADDRESS.fullmatch(address):
             entry["address"] = address
-        self._write(self._line(entry))
+        return self._line(entry)
+
+    def write(self, lines: Sequence[Line]) -> None:
+        """Writes entries, with those of threads that came while the disk was busy, and syncs them.
+
+        Raises:
+            StorageFullError: The disk is full.
+            AuditError: The log cannot be written.
+        """
+        with self._lock:
+            self._waiting.extend(lines)
+        with self._writer:
+            if not all(line.done for line in lines):
+                self._write_waiting()
+        for line in lines:
+            if line.error is not None:
+                raise self._told(line.error) from line.error
 
     def ensure(self) -> None:
         """Passes where an entry could be written; to be asked before a change that cannot be taken back.
@@ -201,20 +230,10 @@ class AuditLog:
         with self._writer:
             self._file.close()
 
-    def _line(self, entry: dict[str, Any]) -> _Line:
+    def _line(self, entry: dict[str, Any]) -> Line:
         now = datetime.fromtimestamp(self._clock(), UTC)
         when = now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03d}Z"
-        return _Line(json.dumps({"time": when, **entry}, separators=(",", ":")).encode() + b"\n", when)
-
-    def _write(self, line: _Line) -> None:
-        """Writes this line, together with those of threads that came while the disk was busy."""
-        with self._lock:
-            self._waiting.append(line)
-        with self._writer:
-            if not line.done:
-                self._write_waiting()
-        if line.error is not None:
-            raise self._told(line.error) from line.error
+        return Line(json.dumps({"time": when, **entry}, separators=(",", ":")).encode() + b"\n", when)
 
     def _write_waiting(self) -> None:
         with self._lock:

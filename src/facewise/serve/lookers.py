@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
+import queue
 import signal
+import threading
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -28,6 +32,11 @@ _PATIENCE = 60.0
 
 _START = 120.0
 """Seconds to load the networks, on a machine that is busy."""
+
+
+_NICE = 10
+"""How much these processes give way: the threads that feed them, search and answer take a moment each, and
+must not wait for a photo to be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,7 @@ class Looker:
         self._pipeline, self._limits = pipeline, limits
         self._process: Any = None
         self._pipe: Connection | None = None
+        self._under_way: deque[Sequence[Look]] = deque()
 
     def start(self) -> None:
         """Starts the process, which loads its networks meanwhile."""
@@ -94,13 +104,34 @@ class Looker:
 
     def look(self, photos: Sequence[Look]) -> tuple[list[Seen], int]:
         """What is in each photo, and how many crops were embedded at once."""
+        self.begin(photos)
+        return self.finish()
+
+    def begin(self, photos: Sequence[Look]) -> None:
+        """Hands photos over, also while others are looked at; each `finish` answers for the oldest."""
+        self._under_way.append(photos)
+        self._send(photos)
+
+    def finish(self) -> tuple[list[Seen], int]:
+        """What `look` answers, of the photos that were handed over first."""
+        photos = self._under_way.popleft()
         try:
-            return self._ask(photos)
+            found: tuple[list[Seen], int] = self._answer(_PATIENCE)
         except (EOFError, OSError, TimeoutError):
             _LOG.warning(
                 "A worker process ended while it looked at %d photos; it is started again.", len(photos)
             )
-            self._again()
+        else:
+            return found
+        later, self._under_way = self._under_way, deque()
+        self._again()
+        seen, together = self._once_more(photos)
+        for others in later:
+            self.begin(others)
+        return seen, together
+
+    def _once_more(self, photos: Sequence[Look]) -> tuple[list[Seen], int]:
+        """Each alone, but for one that was alone when the process ended."""
         if len(photos) == 1:
             return [ImageError(f"{photos[0].name} cannot be read: looking at it failed.")], 0
         alone = [self.look([photo]) for photo in photos]
@@ -110,12 +141,12 @@ class Looker:
         """Ends the process."""
         self._end()
 
-    def _ask(self, photos: Sequence[Look]) -> tuple[list[Seen], int]:
-        if self._pipe is None:
-            raise EOFError
-        self._pipe.send([(p.data, p.name, p.embed, p.main_only) for p in photos])
-        found: tuple[list[Seen], int] = self._answer(_PATIENCE)
-        return found
+    def _send(self, photos: Sequence[Look]) -> None:
+        try:
+            if self._pipe is not None:
+                self._pipe.send([(p.data, p.name, p.embed, p.main_only) for p in photos])
+        except OSError:
+            pass  # the process is gone, as `finish` will see
 
     def _answer(self, seconds: float) -> Any:
         if self._pipe is None:
@@ -152,18 +183,30 @@ def _serve(pipe: Connection, pipeline: Pipeline, limits: Limits) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the service stops us
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     cv2.setNumThreads(1)
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
     try:
         _warm(pipeline)
     except Exception as error:  # noqa: BLE001  told to the service
         pipe.send(error)
         return
     pipe.send(None)
-    while True:
+    asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(pipe, asked), daemon=True).start()
+    while (photos := asked.get()) is not None:
         try:
-            photos = [Look(*fields) for fields in pipe.recv()]
-            pipe.send(_look(pipeline, limits, photos))
-        except (EOFError, OSError):
+            pipe.send(_look(pipeline, limits, [Look(*fields) for fields in photos]))
+        except OSError:
             return
+
+
+def _receive(pipe: Connection, asked: queue.SimpleQueue[Any]) -> None:
+    """Reads on while photos are looked at, so that the service never waits to send the next."""
+    try:
+        while True:
+            asked.put(pipe.recv())
+    except (EOFError, OSError):
+        asked.put(None)
 
 
 def _warm(pipeline: Pipeline) -> None:

@@ -17,9 +17,11 @@ from facewise.pipeline import PhotoFaces
 from facewise.recognizer import compare_faces
 from facewise.serve import answers, schemas
 from facewise.serve.admission import Ticket
+from facewise.serve.jobs import Found
 from facewise.serve.people import Asked
 from facewise.serve.routing import Call, Route, add
 from facewise.serve.scopes import IDENTIFY
+from facewise.serve.scribe import Done
 from facewise.serve.service import Service
 from facewise.serve.uploads import Upload
 from facewise.types import Face, FloatArray
@@ -116,13 +118,16 @@ async def _identify(call: Call) -> Response:
     )  # fmt: skip
     engine = call.service.loaded.engine
 
+    def note(found: Found, done: Done) -> None:
+        people = [answers.person_of(one) for one in found[2]]
+        known = [person for person in people if person is not None]
+        call.service.scribe.write(call.entry(photos=1, faces=len(people), people=known), done)
+
     async with call.enter() as ticket:
-        work = engine.search(call.photo("photo"), asked, ticket)
+        work = engine.search(call.photo("photo"), asked, ticket, note)
         found, searched, who = await call.within(ticket, work)
     call.service.metrics.faces(len(found.faces))
     faces = [answers.identified(face, one) for face, one in zip(found.faces, who, strict=True)]
-    people = [face["person"] for face in faces if face["person"] is not None]
-    await call.record(photos=1, faces=len(faces), people=people)
     rule = searched.decision
     return answers.answer({
         "width": found.size[1],

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from facewise.errors import FacewiseError
 from facewise.serve import openapi
 from facewise.serve.admission import Ticket
+from facewise.serve.audit import Line
 from facewise.serve.bodies import read_body
 from facewise.serve.errors import ProblemError, told
 from facewise.serve.gate import ANYBODY, bearer
@@ -118,21 +119,23 @@ class Call:
         """See `Admission.within`."""
         return await self.service.admission.within(ticket, work, done=done)
 
+    def entry(self, **facts: Any) -> Line:
+        """An entry of the audit log on this request; facts as of `AuditLog.line`."""
+        return self.service.audit.line(self.key.id, self.route.action, address=self.address, **facts)
+
     async def record(self, *, done: bool = False, **facts: Any) -> None:
         """Writes what was done to the audit log, before the answer goes out.
 
         Args:
             done: It is a change that was made for good: its answer tells so even where the log cannot be
                 written (and counts what it lost). Any other answer is withheld then.
-            facts: See `AuditLog.record`.
+            facts: See `AuditLog.line`.
 
         Raises:
             FacewiseError: The log cannot be written, and nothing was done yet.
         """
         try:
-            await self.service.run(
-                self.service.audit.record, self.key.id, self.route.action, address=self.address, **facts
-            )
+            await self.service.scribe.record(self.entry(**facts))
         except FacewiseError as error:
             if not done:
                 raise

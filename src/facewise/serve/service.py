@@ -22,8 +22,10 @@ from facewise.network import default_threads
 from facewise.pipeline import Pipeline
 from facewise.serve.admission import Admission
 from facewise.serve.audit import AuditLog
-from facewise.serve.batching import Engine
+from facewise.serve.batching import ThreadEngine
 from facewise.serve.bodies import Buffered
+from facewise.serve.driving import ProcessEngine
+from facewise.serve.engine import Engine
 from facewise.serve.errors import ProblemError
 from facewise.serve.gate import Gate
 from facewise.serve.keys import KeyStore
@@ -31,6 +33,7 @@ from facewise.serve.known import KnownKeys
 from facewise.serve.metrics import Metrics
 from facewise.serve.people import Asked, People, UploadReader
 from facewise.serve.ratelimit import RateLimiter
+from facewise.serve.scribe import Scribe
 from facewise.serve.settings import ServiceSettings
 
 _LOG = logging.getLogger(__name__)
@@ -64,10 +67,10 @@ class Loaded:
             if self._opened:
                 gallery.close()
             raise
-        self.engine = Engine(
+        apart = settings.processes and self._opened and self.pipeline.portable
+        self.engine: Engine = (ProcessEngine if apart else ThreadEngine)(
             self.pipeline, self.people.search, settings.limits,
             workers=settings.workers or default_threads(), batch=settings.batch, observe=metrics.batch,
-            processes=settings.processes and self._opened and self.pipeline.portable,
         )  # fmt: skip
 
     def _warm(self) -> None:
@@ -102,6 +105,7 @@ class Service:
         self.admission = Admission(settings.limits, settings.workers or default_threads())
         self.keys = KeyStore(settings.keys_path) if settings.auth else None
         self.audit = AuditLog(settings.audit_path, addresses=settings.audit_addresses)
+        self.scribe = Scribe(self.audit)
         rates = RateLimiter(settings.rate)
         self.gate = Gate(self.keys, self.audit, rates=rates)
         self.known = None if self.keys is None else KnownKeys(self.keys, rates)
@@ -169,6 +173,7 @@ class Service:
             self._loaded = None
         if self.keys is not None:
             self.keys.close()
+        self.scribe.close()
         self.audit.close()
 
     def _watch(self) -> None:
