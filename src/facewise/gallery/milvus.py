@@ -12,12 +12,14 @@ import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facewise.errors import GalleryError, NameTakenError, UnknownPersonError
+from facewise.gallery import milvus_reads as reads
 from facewise.gallery.milvus_changes import Addition, Finish
 from facewise.gallery.milvus_check import problems
 from facewise.gallery.milvus_content import Content, Tables
@@ -197,60 +199,15 @@ class MilvusStore:
 
     def keys(self) -> Keys:
         """All samples but their vectors."""
-
-        def read(content: Content) -> Keys:
-            people = list(content.people())
-            pairs = sorted((s.person, s.id) for s in content.samples())
-            flat = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-            space = content.head.space
-            return Keys(
-                content.head.number,
-                None,
-                {p.id: p.name for p in people},
-                {p.id: p.groups for p in people if p.groups},
-                np.ascontiguousarray(flat[:, 0]),
-                np.ascontiguousarray(flat[:, 1]),
-                space.size if space else 0,
-            )
-
-        return self._read(read)
+        return self._read(reads.keys)
 
     def vectors(self, samples: NDArray[np.int64]) -> FloatArray:
         """`(n, D)` the vectors of these samples, in this order."""
-
-        def read(content: Content) -> FloatArray:
-            ids = [int(i) for i in samples]
-            found = {s.id: s.vector for s in content.samples_by_id(sorted(set(ids)), vectors=True)}
-            for sample in ids:
-                if sample not in found:
-                    raise UnknownPersonError(f"There is no sample {sample} in {self.location}.")
-            space = content.head.space
-            rows = np.empty((len(ids), space.size if space else 0), dtype=np.float32)
-            for i, sample in enumerate(ids):
-                rows[i] = found[sample]
-            return rows
-
-        return self._read(read)
+        return self._read(partial(reads.vectors, samples=samples, location=self.location))
 
     def load(self) -> Loaded:
         """All samples, consistent with each other: for galleries that fit into memory."""
-
-        def read(content: Content) -> Loaded:
-            people, space = list(content.people()), content.head.space
-            samples = sorted(content.samples(vectors=True), key=lambda s: (s.person, s.id))
-            rows = np.empty((len(samples), space.size if space else 0), dtype=np.float32)
-            for i, sample in enumerate(samples):
-                rows[i] = sample.vector
-            return Loaded(
-                content.head.number,
-                {p.id: p.name for p in people},
-                np.array([s.person for s in samples], dtype=np.int64),
-                rows,
-                np.array([s.id for s in samples], dtype=np.int64),
-                {p.id: p.groups for p in people if p.groups},
-            )
-
-        return self._read(read)
+        return self._read(reads.load)
 
     def add(
         self,
@@ -301,35 +258,15 @@ class MilvusStore:
 
     def people(self) -> list[Person]:
         """Everybody, by name."""
-
-        def read(content: Content) -> list[Person]:
-            counts: dict[int, int] = {}
-            for sample in content.samples():
-                counts[sample.person] = counts.get(sample.person, 0) + 1
-            found = (
-                Person(p.name, counts.get(p.id, 0), p.created, p.id, tuple(sorted(p.groups)))
-                for p in content.people()
-            )
-            return sorted(found, key=lambda person: person.name)
-
-        return self._read(read)
+        return self._read(reads.people)
 
     def person(self, name: str) -> PersonDetail:
         """One person with all samples."""
-        return self._detail(name)
+        return self._read(partial(reads.detail, who=name))
 
     def person_by_id(self, person: int) -> PersonDetail:
         """One person with all samples, by number."""
-        return self._detail(person)
-
-    def _detail(self, who: str | int) -> PersonDetail:
-        def read(content: Content) -> PersonDetail:
-            found, space = content.one(who), content.head.space
-            fingerprint = space.fingerprint if space else ""
-            samples = tuple(s.stored(found.name, fingerprint) for s in content.samples([found.id]))
-            return PersonDetail(found.name, found.created, samples, found.id, tuple(sorted(found.groups)))
-
-        return self._read(read)
+        return self._read(partial(reads.detail, who=person))
 
     def photo(self, sample: int) -> bytes | None:
         """The JPEG kept with a sample, or None."""
@@ -337,15 +274,7 @@ class MilvusStore:
 
     def samples(self) -> list[tuple[StoredSample, FloatArray]]:
         """Every sample with its embedding, by person's name."""
-
-        def read(content: Content) -> list[tuple[StoredSample, FloatArray]]:
-            names, space = {p.id: p.name for p in content.people()}, content.head.space
-            fingerprint = space.fingerprint if space else ""
-            found = [s for s in content.samples(vectors=True) if s.person in names]
-            found.sort(key=lambda s: (names[s.person], s.id))
-            return [(s.stored(names[s.person], fingerprint), s.vector) for s in found]
-
-        return self._read(read)
+        return self._read(reads.samples)
 
     def remove(self, name: str) -> Change:
         """Deletes a person from every answer; Milvus's files hold their bytes until it compacts them."""

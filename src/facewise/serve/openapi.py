@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 from facewise._version import __version__
 from facewise.serve.errors import PROBLEM, problem_schema
-from facewise.serve.schemas import NoParams, Params
+from facewise.serve.params import NoParams, Params
 
 _ERRORS = {
     400: "The request is malformed.",

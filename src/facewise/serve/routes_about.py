@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from facewise.serve import answers, schemas
+from facewise.serve import answers, params, schemas
 from facewise.serve.errors import ProblemError
 from facewise.serve.metrics import CONTENT_TYPE
 from facewise.serve.page import FRAME_POLICY
@@ -30,7 +30,7 @@ def about_routes(service: Service) -> APIRouter:
         ), _me),
         (Route(
             "GET", "/audit", "audit.read", ADMIN, "The newest entries of the audit log",
-            schemas.AuditOut, query=schemas.AuditQuery, errors=(422,),
+            schemas.AuditOut, query=params.AuditQuery, errors=(422,),
         ), _audit),
         (Route("GET", "/metrics", "metrics", ADMIN, "Metrics for Prometheus", errors=(422,)), _metrics),
         (Route(

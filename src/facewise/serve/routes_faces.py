@@ -15,7 +15,7 @@ from facewise.models import choose_decision, no_decision
 from facewise.models.calibration import Calibration
 from facewise.pipeline import PhotoFaces
 from facewise.recognizer import compare_faces
-from facewise.serve import answers, schemas
+from facewise.serve import answers, params, schemas
 from facewise.serve.admission import Ticket
 from facewise.serve.jobs import Found
 from facewise.serve.people import Asked
@@ -38,21 +38,21 @@ def face_routes(service: Service) -> APIRouter:
     ), _detect)  # fmt: skip
     add(router, service, Route(
         "POST", "/embed", "embed", IDENTIFY, "The faces of a photo with their embeddings",
-        schemas.EmbedOut, photos=_ONE, params=schemas.EmbedParams, example={"main_only": True},
+        schemas.EmbedOut, photos=_ONE, params=params.EmbedParams, example={"main_only": True},
     ), _embed)  # fmt: skip
     add(router, service, Route(
         "POST", "/verify", "verify", IDENTIFY, "Are two photos of the same person?",
-        schemas.VerifyOut, photos={"a": False, "b": False}, params=schemas.VerifyParams,
+        schemas.VerifyOut, photos={"a": False, "b": False}, params=params.VerifyParams,
         example={"fmr": 0.001},
     ), _verify)  # fmt: skip
     add(router, service, Route(
         "POST", "/identify", "identify", IDENTIFY, "Who is in a photo?",
-        schemas.IdentifyOut, photos=_ONE, params=schemas.IdentifyParams,
+        schemas.IdentifyOut, photos=_ONE, params=params.IdentifyParams,
         example={"top": 3, "scoring": "best"},
     ), _identify)  # fmt: skip
     add(router, service, Route(
         "POST", "/cluster", "cluster", IDENTIFY, "Group the faces of many photos by person",
-        schemas.ClusterOut, photos={"photos": True}, params=schemas.ClusterParams, example={"fmr": 0.001},
+        schemas.ClusterOut, photos={"photos": True}, params=params.ClusterParams, example={"fmr": 0.001},
     ), _cluster)  # fmt: skip
     return router
 

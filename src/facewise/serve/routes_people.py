@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from facewise.gallery.results import Enrollment, PersonDetail
-from facewise.serve import answers, schemas
+from facewise.serve import answers, params, schemas
 from facewise.serve.errors import ProblemError
 from facewise.serve.people import ReadUpload
 from facewise.serve.routing import Call, Handler, Route, add
@@ -22,11 +22,11 @@ def people_routes(service: Service) -> APIRouter:
     routes: list[tuple[Route, Handler]] = [
         (Route(
             "GET", "/people", "people.list", ENROL, "Who is in the gallery?",
-            schemas.PeopleOut, query=schemas.PeopleQuery, errors=(422, 504),
+            schemas.PeopleOut, query=params.PeopleQuery, errors=(422, 504),
         ), _list),
         (Route(
             "POST", "/people", "person.enrol", ENROL, "Enrol a new person",
-            schemas.EnrolOut, 201, photos=_PHOTOS, params=schemas.EnrolParams,
+            schemas.EnrolOut, 201, photos=_PHOTOS, params=params.EnrolParams,
             example={"name": "Ada", "groups": ["staff"]}, errors=(409,),
         ), _enrol),
         (Route(
@@ -35,7 +35,7 @@ def people_routes(service: Service) -> APIRouter:
         ), _show),
         (Route(
             "PATCH", "/people/{person}", "person.change", ENROL, "Rename a person, or set their groups",
-            schemas.PersonDetailOut, params=schemas.ChangeParams,
+            schemas.PersonDetailOut, params=params.ChangeParams,
             example={"name": "Ada Lovelace", "groups": ["staff", "board"]}, errors=(404, 409),
         ), _change),
         (Route(
@@ -56,7 +56,7 @@ def people_routes(service: Service) -> APIRouter:
         ), _photo),
         (Route(
             "POST", "/people/{person}/merge", "person.merge", ADMIN, "Move all samples of one to another",
-            schemas.MergeOut, params=schemas.MergeParams, example={"from": 2}, errors=(404, 409),
+            schemas.MergeOut, params=params.MergeParams, example={"from": 2}, errors=(404, 409),
         ), _merge),
     ]  # fmt: skip
     for route, handler in routes:

@@ -20,7 +20,7 @@ from facewise.serve.bodies import read_body
 from facewise.serve.errors import ProblemError, told
 from facewise.serve.gate import ANYBODY, bearer
 from facewise.serve.keys import KeyInfo
-from facewise.serve.schemas import NoParams, NoQuery, Params, checked, checked_query
+from facewise.serve.params import NoParams, NoQuery, Params, checked, checked_query
 from facewise.serve.service import Service
 from facewise.serve.uploads import Sent, Upload, parse
 
