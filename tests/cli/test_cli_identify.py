@@ -74,6 +74,26 @@ def test_bad_photos_are_named(facewise, people, photo):
     assert [bad["item"] for bad in done.json["bad"]] == ["bad.jpg"]
 
 
+def test_only_people_of_some_groups(facewise, photo):
+    for name, person, groups in (("Ada", 1, "day,night"), ("Bob", 2, "night"), ("Cy", 4, "")):
+        facewise("enroll", name, photo(f"{name}.png", (160, 120, 60, person)), "--groups", groups)
+    photo("party.png", (90, 80, 60, 2), (220, 150, 90, 1))
+    asked = ("identify", "party.png", "--threshold", 0.8, "--json")
+
+    def named(*words: str) -> set[str | None]:
+        done = facewise(*asked, *words)
+        return {face["name"] for face in done.json["photos"][0]["faces"]}
+
+    assert named() == {"Ada", "Bob"}
+    assert named("--groups", "day") == {"Ada", None}
+    assert named("--groups", " night , day") == {"Ada", "Bob"}
+    assert facewise(*asked, "--groups", "night").json["gallery"] == {"people": 2, "samples": 2}
+    done = facewise(*asked, "--groups", "day,dya", code=3)
+    assert "no group 'dya'" in done.err
+    assert "day, night" in done.err
+    assert "names no group" in facewise(*asked, "--groups", " , ", code=2).err
+
+
 def test_identify_draws(facewise, people, photo):
     photo("new\nline.png", (200, 140, 80, 1), (60, 60, 40, 5))
     facewise("identify", "new\nline.png", "--threshold", 0.8, "--draw", "drawn")

@@ -72,6 +72,19 @@ def test_who_was_there_when(facewise, clip, gallery):
     assert marked.get(cv2.CAP_PROP_FPS) == pytest.approx(25)
 
 
+def test_only_people_of_a_group(facewise, clip, photo, gallery):
+    photo("cy.png", (160, 120, 60, 5))
+    facewise("enroll", "Cy", "cy.png", "--groups", "staff", *gallery)
+    clip("v.mp4", [1, 5])
+    assert {row["person"] for row in _who(facewise, gallery)} == {"Ada", "Cy"}
+    assert {row["person"] for row in _who(facewise, gallery, "--groups", "staff")} == {"Cy", "unknown 1"}
+
+
+def _who(facewise, gallery, *words: str) -> list[dict[str, str]]:
+    facewise("identify", "v.mp4", *gallery, "--csv", "who.csv", *words)
+    return read_csv("who.csv")
+
+
 def test_json_of_photos_and_videos_together(facewise, clip, photo, gallery):
     clip("film.jpg.mp4", [2]).rename("film.jpg")  # a video, whatever it is called
     photo("party.png", (160, 120, 60, 1))

@@ -149,7 +149,7 @@ def test_a_snapshot_is_used_and_gives_the_same(large, monkeypatch):
 
 
 @pytest.mark.parametrize("at", [0, 9, 30, 4100, 8200, 12400, -5000, -1, None])
-def test_a_damaged_snapshot_is_made_anew(large, at):
+def test_a_damaged_snapshot_is_made_anew_and_told(large, at, caplog):
     path, rows = large
     with Gallery.open(path) as gallery:
         before = names(gallery, rows[:20])
@@ -160,8 +160,16 @@ def test_a_damaged_snapshot_is_made_anew(large, at):
     else:
         data[at] ^= 0x10
     file.write_bytes(data)
+    assert not caplog.messages
     with Gallery.open(path) as gallery:
         assert names(gallery, rows[:20]) == before == expected(gallery, rows[:20])
+    told = f"The index {file} is damaged or of another version: it is made anew."
+    # 8200 is a person's number, which is the store's, and the last byte fills up a page.
+    assert caplog.messages == ([] if at in {8200, -1} else [told])
+    caplog.clear()
+    with Gallery.open(path) as gallery:
+        assert names(gallery, rows[:20]) == before
+    assert not caplog.messages
 
 
 def test_a_snapshot_of_another_gallery_or_of_a_later_one_is_not_used(large, tmp_path):

@@ -63,6 +63,10 @@ def identify(
     fmr: Fmr = None,
     fpir: Fpir = None,
     threshold: ThresholdOption = None,
+    groups: Annotated[
+        str | None,
+        typer.Option("--groups", help="Look among the people of these groups only, separated by commas."),
+    ] = None,
     draw: Annotated[
         Path | None, typer.Option("--draw", help="Folder for photos and videos with names drawn.")
     ] = None,
@@ -90,7 +94,8 @@ def identify(
     """Who is in each photo, and in each video when; strangers are told as unknown."""
     from facewise.pipeline import Pipeline
 
-    options = VideoOptions(out, csv, every, seconds, camera, fmr, fpir, threshold)
+    among = None if groups is None else _groups(groups)
+    options = VideoOptions(out, csv, every, seconds, camera, fmr, fpir, threshold, among)
     photos, videos = _sorted_out(paths or [], options)
     if draw is not None:
         check_output_folder(draw)
@@ -110,10 +115,13 @@ def identify(
     ) as opened:
         if not opened.people():
             tell(f"The gallery {gallery} holds nobody yet, so everybody is unknown.")
-        rule = _rule(opened, opened.search_decision(fmr=fmr, fpir=fpir, threshold=threshold))
+        if among is not None:
+            _refuse_unknown(among, opened)
+        asked: dict[str, Any] = {"fmr": fmr, "fpir": fpir, "threshold": threshold, "groups": among}
+        rule = _rule(opened, among, opened.search_decision(**asked))
         if threshold is None and isinstance(opened.pipeline, Pipeline):
             tell_other_detector(opened.pipeline)
-        answers = opened.identify_many(photos, fmr=fmr, fpir=fpir, threshold=threshold)
+        answers = opened.identify_many(photos, **asked)
         found = zip(photos, answers, strict=True)
         for path, (photo, matches) in with_progress("Identifying", found, len(photos)):
             if photo.error is not None:
@@ -191,13 +199,35 @@ def _show(
         say(_told(rule))
 
 
-def _rule(gallery: Gallery, decision: Decision | None) -> dict[str, Any]:
+def _groups(text: str) -> tuple[str, ...]:
+    from facewise.gallery.names import clean_groups
+
+    found = clean_groups(group for group in text.split(",") if group.strip())
+    if not found:
+        usage_error("--groups names no group.")
+    return found
+
+
+def _refuse_unknown(groups: tuple[str, ...], gallery: Gallery) -> None:
+    """A group that nobody is in is a slip of the pen, by which everybody would be a stranger."""
+    from facewise.errors import GalleryError
+
+    known = sorted({group for person in gallery.people() for group in person.groups})
+    for group in groups:
+        if group not in known:
+            there = f"there are: {', '.join(known)}" if known else "nobody is in any group"
+            raise GalleryError(f"There is no group {group!r} in the gallery; {there}.")
+
+
+def _rule(gallery: Gallery, groups: tuple[str, ...] | None, decision: Decision | None) -> dict[str, Any]:
     """What is decided by, and what that means among so many people."""
     from facewise.models import no_decision
 
-    people = gallery.people()
     return {
-        "gallery": {"people": len(people), "samples": sum(person.samples for person in people)},
+        "gallery": {
+            "people": gallery.comparisons("mean", groups),
+            "samples": gallery.comparisons("best", groups),
+        },
         "decision": None
         if decision is None
         else {

@@ -45,6 +45,7 @@ class VideoOptions:
         fmr: What to decide by, as given.
         fpir: Likewise.
         threshold: Likewise.
+        groups: Of the people to look among, or None.
     """
 
     out: Path | None
@@ -55,6 +56,7 @@ class VideoOptions:
     fmr: float | None
     fpir: float | None
     threshold: float | None
+    groups: tuple[str, ...] | None
 
     def check(self, videos: Sequence[Path], paths: Sequence[Path]) -> None:
         """Refuses, before any work, what makes no sense together or cannot be written."""
@@ -107,6 +109,7 @@ def identify_videos(
             fmr=fmr,
             fpir=fpir,
             threshold=threshold,
+            groups=options.groups,
             settings=settings,
             out=options.out,
             stop=stop,
@@ -129,6 +132,7 @@ def identify_videos(
                     fmr=fmr,
                     fpir=fpir,
                     threshold=threshold,
+                    groups=options.groups,
                     settings=settings,
                     out=out,
                     progress=progress,

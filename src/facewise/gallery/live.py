@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +20,8 @@ from facewise.gallery.segment import EMPTY, Scale, Segment
 from facewise.gallery.store import Change, Keys, Store
 from facewise.gallery.templates import Templates
 from facewise.types import FloatArray
+
+_LOG = logging.getLogger(__name__)
 
 SMALL = 20_000
 """Samples up to which one float32 product is as fast as the scan, without FAISS."""
@@ -192,8 +195,10 @@ class LiveIndex:
                     self._segments, self._scale, self._on_disk = [found.segment], found.scale, True
                     self._changed = 0
                     return
-            except snapshot.UnusableError:
+            except snapshot.MissingError:
                 pass
+            except snapshot.UnusableError:
+                _LOG.warning("The index %s is damaged or of another version: it is made anew.", path)
         loaded = self._store.load()
         self._scale, self._on_disk = Scale.of(loaded.rows), False
         self._segments = [Segment.of(loaded.rows, loaded.samples, loaded.people, self._scale)]

@@ -32,7 +32,11 @@ _CHECKED = 1 << 24
 
 
 class UnusableError(Exception):
-    """The file is missing, damaged, of another version or no snapshot: the gallery has everything."""
+    """The file is damaged, of another version or no snapshot: the gallery has everything."""
+
+
+class MissingError(UnusableError):
+    """There is no such file."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,6 +103,8 @@ def read(path: Path) -> Snapshot:
         with path.open("r+b") as file:
             header, at = _header(file)
             mapped = mmap.mmap(file.fileno(), 0)
+    except FileNotFoundError as error:
+        raise MissingError from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UnusableError from error
     count, size = header["count"], header["size"]

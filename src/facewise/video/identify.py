@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +39,7 @@ def identify_video(
     threshold: float | None = None,
     scoring: Scoring = "best",
     top: int = 5,
+    groups: Collection[str] | None = None,
     settings: VideoSettings = DEFAULT_SETTINGS,
     out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
@@ -57,6 +58,7 @@ def identify_video(
         threshold: Likewise.
         scoring: Likewise.
         top: How many candidates to name.
+        groups: As for `Gallery.identify`.
         settings: How to look.
         out: Where to write the video again with boxes and names (no sound), by the ending .mp4, .m4v, .mov,
             .mkv, .avi or .webm.
@@ -75,10 +77,11 @@ def identify_video(
     stop, progress = stop or _never, progress or _nobody
     if out is not None:
         _check_out(out, path)
-    decision = gallery.search_decision(fmr=fmr, fpir=fpir, threshold=threshold, scoring=scoring)
+    rule = {"fmr": fmr, "fpir": fpir, "threshold": threshold}
+    decision = gallery.search_decision(**rule, scoring=scoring, groups=groups)
     limits = {"max_pixels": settings.max_pixels, "max_seconds": settings.max_seconds}
     with VideoFile(path, **limits) as video:  # type: ignore[arg-type]
-        watcher = Watcher(gallery, settings, video.fps, decision, scoring, top)
+        watcher = Watcher(gallery, settings, video.fps, decision, scoring, top, groups)
         asked = _Asked(stop)
         problem = watcher.watch(video, asked, progress, video.frames)
         result = _result(watcher, video, problem or video.problem, stopped=asked.stopped)
@@ -99,6 +102,7 @@ def identify_camera(
     threshold: float | None = None,
     scoring: Scoring = "best",
     top: int = 5,
+    groups: Collection[str] | None = None,
     settings: VideoSettings = DEFAULT_SETTINGS,
     out: str | os.PathLike[str] | None = None,
     seen: Callable[[float, str, float], None] | None = None,
@@ -118,6 +122,7 @@ def identify_camera(
         threshold: Likewise.
         scoring: Likewise.
         top: Likewise.
+        groups: Likewise.
         settings: Likewise.
         out: Likewise.
         seen: Told the time, what to call them and the similarity when somebody comes or is called otherwise.
@@ -133,10 +138,11 @@ def identify_camera(
     if out is not None:
         codec_for(Path(out).suffix)
     asked = _Asked(stop or _never)
-    decision = gallery.search_decision(fmr=fmr, fpir=fpir, threshold=threshold, scoring=scoring)
+    rule = {"fmr": fmr, "fpir": fpir, "threshold": threshold}
+    decision = gallery.search_decision(**rule, scoring=scoring, groups=groups)
     with ExitStack() as stack:
         camera = stack.enter_context(Camera(number, clock=clock))
-        watcher = Watcher(gallery, settings, camera.fps, decision, scoring, top)
+        watcher = Watcher(gallery, settings, camera.fps, decision, scoring, top, groups)
         file = None if out is None else stack.enter_context(video_out(out, camera.fps))
         live = _Live(watcher, seen)
         for stamp in camera.stamps():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +73,7 @@ class Watcher:
         decision: The rule.
         scoring: How a person's samples make a score.
         top: How many candidates to name.
+        groups: Only people in any of these; None is everybody.
     """
 
     def __init__(
@@ -83,8 +84,10 @@ class Watcher:
         decision: Decision | None,
         scoring: Scoring = "best",
         top: int = 5,
+        groups: Collection[str] | None = None,
     ) -> None:
         self._gallery, self._settings, self._scoring, self._top = gallery, settings, scoring, top
+        self._groups = groups
         self.decision = decision
         step = 1 / LOOKS_A_SECOND if settings.every is None else settings.every / fps
         self.gap = max(GAP, _RARE * step)
@@ -126,6 +129,7 @@ class Watcher:
             decision=self.decision,
             scoring=self._scoring,
             top=self._top,
+            groups=self._groups,
         )
 
     def people(self) -> tuple[list[Appearance], int]:
