@@ -195,6 +195,27 @@ def test_renaming(store):
     assert store.check() == []
 
 
+def test_renaming_and_regrouping_are_one_change(store):
+    put(store, "ada", 1, 2, groups=["staff"])
+    put(store, "bob", 1)
+    before = store.version()
+    store.rename("ada", "Ada", ["night", "day"])
+    ada = store.person("Ada")
+    assert (ada.groups, len(ada.samples)) == (("day", "night"), 2)
+    assert store.load().groups == {ada.id: frozenset({"day", "night"})}
+    for new, groups in (("bob", ["x"]), ("Cy", ["a,b"])):
+        with pytest.raises(GalleryError):
+            store.rename("Ada", new, groups)
+        assert store.person("Ada").groups == ("day", "night")
+    longest = [f"{i:02}" + "🙂" * 198 for i in range(64)]
+    store.rename("Ada", "🙂" * 200, longest)
+    assert store.person("🙂" * 200).groups == tuple(longest)
+    store.rename("🙂" * 200, "Ada", [])
+    assert store.person("Ada").groups == ()
+    assert store.version() != before
+    assert store.check() == []
+
+
 def test_merging(store):
     put(store, "ada", 1, 2, groups=["staff"], photo=JPEG + b"one")
     put(store, "bob", 3, 4, person="ada", groups=["guests"], photo=JPEG + b"two")

@@ -87,6 +87,7 @@ CHANGES = {
     "remove": lambda store: store.remove("ada"),
     "remove_sample": lambda store: store.remove_sample(1),
     "rename": lambda store: store.rename("ada", "Ada"),
+    "rename and regroup": lambda store: store.rename("ada", "Ada", ["day", "night"]),
     "merge": lambda store: store.merge("ada", "bob"),
     "set_groups": lambda store: store.set_groups("ada", ["x", "y"]),
 }

@@ -282,16 +282,20 @@ class MilvusStore:
             person = self._content(head).one(name).id
             return self._journalled(head, op="remove", person=person)[1]
 
-    def rename(self, old: str, new: str) -> Change:
-        """Gives a person another name that nobody has."""
+    def rename(self, old: str, new: str, groups: Iterable[str] | None = None) -> Change:
+        """Gives a person another name that nobody has, and other groups; see `Store.rename`."""
+        if groups is not None:
+            groups = sorted({clean_group(group) for group in groups})
+            group_keys(groups)
         with self._writing() as head:
             content = self._content(head)
             person = content.one(old).id
-            if old == new:
+            if old == new and groups is None:
                 return Change(head.number, head.number)
-            if content.named([new]):
+            if old != new and content.named([new]):
                 raise NameTakenError(f"There is already a {new!r} in {self.location}: merge the two instead.")
-            return self._journalled(head, op="rename", person=person, name=new)[1]
+            people = [] if groups is None else [(person, groups)]
+            return self._journalled(head, op="rename", person=person, name=new, people=people)[1]
 
     def merge(self, into: str, from_: str) -> tuple[int, Change]:
         """Moves `from_`'s samples to `into`, says how many, and deletes `from_`."""

@@ -163,9 +163,9 @@ class Finish:
                 self._renew(j["person"], lambda person: person)
             case "rename":
                 self._renew(j["person"], lambda person: replace(person, name=j["name"]))
+                self._regroup_all(j.get("people", []))
             case "groups":
-                for person, groups in j["people"]:
-                    self._regroup(person, frozenset(groups))
+                self._regroup_all(j["people"])
             case "merge":
                 self._merge(j["into"], j["from"], frozenset(j["groups"]))
 
@@ -189,6 +189,10 @@ class Finish:
             joined[sample.person] = joined.get(sample.person, frozenset()) | sample.groups
         for person, groups in joined.items():
             self._regroup(person, groups)
+
+    def _regroup_all(self, people: Sequence[tuple[int, Sequence[str]]]) -> None:
+        for person, groups in people:
+            self._regroup(person, frozenset(groups))
 
     def _regroup(self, person: int, groups: frozenset[str]) -> None:
         self._alive()

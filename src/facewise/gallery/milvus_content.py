@@ -177,8 +177,8 @@ class Content:
                 continue
             if j.get("op") == "rename" and j["person"] == person.id:
                 person = replace(person, name=j["name"])
-            if j.get("op") == "groups":
-                groups = dict(j["people"]).get(person.id)
+            if j.get("op") in {"groups", "rename"}:
+                groups = dict(j.get("people", [])).get(person.id)
                 person = person if groups is None else replace(person, groups=frozenset(groups))
             if j.get("op") == "settle":
                 person = replace(person, groups=person.groups | self._joined.get(person.id, frozenset()))

@@ -96,8 +96,8 @@ class Heads:
 
     def write(self, head: Head) -> None:
         """Makes this the head that counts, at once."""
-        body = json.dumps(asdict(head))
-        if len(body) > MAX_TEXT:
+        body = json.dumps(asdict(head), ensure_ascii=False)
+        if len(body.encode()) > MAX_TEXT:
             raise GalleryError(
                 "That is more in one change than a Milvus gallery takes: fewer or shorter groups."
             )

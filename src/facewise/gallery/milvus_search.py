@@ -64,7 +64,13 @@ class MilvusSearcher:
             head, tables = content.head, content.tables
             if head.space is None or (groups is not None and not groups):
                 return 0
-            if head.journal.get("op") in {"remove", "merge", "groups", "forget"}:  # for this moment only
+            if head.journal.get("op") in {
+                "remove",
+                "rename",
+                "merge",
+                "groups",
+                "forget",
+            }:  # for this moment only
                 shown = {p.id for p in content.people() if _within(p, groups)}
                 return len(shown) if scoring == "mean" else sum(s.person in shown for s in content.samples())
             table, stop = (

@@ -185,5 +185,11 @@ def join(db: sqlite3.Connection, person: int, groups: Iterable[str]) -> None:
     )
 
 
+def regroup(db: sqlite3.Connection, person: int, groups: Iterable[str]) -> None:
+    """Puts a person into groups and no others."""
+    db.execute("DELETE FROM groups WHERE person_id = ?", (person,))
+    join(db, person, groups)
+
+
 def _hash(embedding: FloatArray) -> str:
     return f"embedding:{hashlib.sha256(np.ascontiguousarray(embedding, '<f4').tobytes()).hexdigest()}"

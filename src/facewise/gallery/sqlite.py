@@ -21,7 +21,7 @@ from facewise.errors import GalleryError, NameTakenError, UnknownPersonError
 from facewise.gallery.check import problems
 from facewise.gallery.names import unknown_name
 from facewise.gallery.results import Person, PersonDetail, Sample, Space, StoredSample
-from facewise.gallery.rows import SELECT, Content, Writer, join, stored
+from facewise.gallery.rows import SELECT, Content, Writer, join, regroup, stored
 from facewise.gallery.sqlite_file import connect, told
 from facewise.gallery.store import Change, Keys, Loaded, refuse_foreign
 from facewise.gallery.transactions import Changing, groups_of, ids_of, join_all, names_of, new_state
@@ -242,8 +242,8 @@ class SqliteStore:
             done.db.execute("DELETE FROM people WHERE id = ?", (number,))
         return done.change()
 
-    def rename(self, old: str, new: str) -> Change:
-        """Gives a person another name that nobody has."""
+    def rename(self, old: str, new: str, groups: Iterable[str] | None = None) -> Change:
+        """Gives a person another name that nobody has, and other groups; see `Store.rename`."""
         with self._erasure() as done:
             number = self._id(old)
             if old != new:
@@ -252,6 +252,8 @@ class SqliteStore:
                         f"There is already a {new!r} in {self.location}: merge the two instead."
                     )
                 done.db.execute("UPDATE people SET name = ? WHERE id = ?", (new, number))
+            if groups is not None:
+                regroup(done.db, number, groups)
         return done.change()
 
     def merge(self, into: str, from_: str) -> tuple[int, Change]:
@@ -273,9 +275,7 @@ class SqliteStore:
     def set_groups(self, name: str, groups: Iterable[str]) -> Change:
         """Puts a person in these groups and no others."""
         with self._change() as done:
-            number = self._id(name)
-            done.db.execute("DELETE FROM groups WHERE person_id = ?", (number,))
-            join(done.db, number, groups)
+            regroup(done.db, self._id(name), groups)
         return done.change()
 
     def remove_sample(self, sample: int) -> Change:

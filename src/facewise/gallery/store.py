@@ -181,8 +181,8 @@ class Store(Protocol):
         """Deletes a person; `gone` are the samples that went, and no byte of them stays."""
         ...
 
-    def rename(self, old: str, new: str) -> Change:
-        """Gives a person another name that nobody has."""
+    def rename(self, old: str, new: str, groups: Iterable[str] | None = None) -> Change:
+        """Gives a person another name that nobody has, and these groups and no others where any are given."""
         ...
 
     def merge(self, into: str, from_: str) -> tuple[int, Change]:

@@ -162,9 +162,13 @@ class VectorGallery:
         """Deletes a person and every byte of their embeddings; says how many samples went."""
         return len(self._changed(self._store.remove(clean_name(name))).gone)
 
-    def rename(self, old: str, new: str) -> None:
-        """Gives a person another name; one that somebody has is refused with a `GalleryError`."""
-        self._changed(self._store.rename(clean_name(old), clean_name(new)))
+    def rename(self, old: str, new: str, groups: Iterable[str] | None = None) -> None:
+        """Gives a person another name; one that somebody has is refused with a `GalleryError`.
+
+        With `groups` they come into these and no others, by the same transaction.
+        """
+        theirs = None if groups is None else clean_groups(groups)
+        self._changed(self._store.rename(clean_name(old), clean_name(new), theirs))
 
     def merge(self, into: str, from_: str) -> int:
         """Moves all samples of `from_` to `into`, says how many, and deletes `from_`."""
@@ -176,9 +180,9 @@ class VectorGallery:
         """As `remove`, by number."""
         return self.remove(self.person(person).name)
 
-    def rename_id(self, person: int, new: str) -> None:
+    def rename_id(self, person: int, new: str, groups: Iterable[str] | None = None) -> None:
         """As `rename`, by number."""
-        self.rename(self.person(person).name, new)
+        self.rename(self.person(person).name, new, groups)
 
     def merge_ids(self, into: int, from_: int) -> int:
         """As `merge`, by number."""

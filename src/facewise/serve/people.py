@@ -186,13 +186,13 @@ class People:
             return self.person(person), done
 
     def change(self, person: int, name: str | None, groups: Sequence[str] | None) -> PersonDetail:
-        """Gives a person another name, other groups, or both."""
+        """Gives a person another name, other groups, or both at once."""
         with self._change():
             known = self.person(person)
             if name is not None and clean_name(name) != known.name:
-                self.gallery.rename_id(person, name)
-            if groups is not None:
-                self.gallery.set_groups(self.person(person).name, groups)
+                self.gallery.rename(known.name, name, groups)
+            elif groups is not None:
+                self.gallery.set_groups(known.name, groups)
             return self.person(person)
 
     def remove(self, person: int) -> int:
