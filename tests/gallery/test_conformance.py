@@ -216,6 +216,24 @@ def test_renaming_and_regrouping_are_one_change(store):
     assert store.check() == []
 
 
+def test_pages_of_people(store):
+    for i, name in enumerate(["ada", "Émile", "bob", "Bobby", "zoe", "李小龍"]):
+        put(store, name, i, i + 50, person=name, groups=["night"] * (i % 2) + ["staff"] * (i > 2))
+    everybody = store.people()
+    assert store.page(0, 100) == (everybody, 6)
+    assert store.page(2, 3) == (everybody[2:5], 6)
+    assert store.page(9, 3) == ([], 6)
+    for search in (None, "B", "bOb", "é", "ZOE", "%", "_", ""):
+        for group in (None, "night", "staff", "nobody"):
+            wanted = [
+                p
+                for p in everybody
+                if (search or "").casefold() in p.name.casefold() and (group is None or group in p.groups)
+            ]
+            assert store.page(0, 100, search, group) == (wanted, len(wanted))
+            assert store.page(1, 1, search, group) == (wanted[1:2], len(wanted))
+
+
 def test_merging(store):
     put(store, "ada", 1, 2, groups=["staff"], photo=JPEG + b"one")
     put(store, "bob", 3, 4, person="ada", groups=["guests"], photo=JPEG + b"two")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from facewise.errors import GalleryError, NameTakenError, UnknownPersonError
 from facewise.gallery import milvus_reads as reads
+from facewise.gallery.listing import page_of
 from facewise.gallery.milvus_changes import Addition, Finish
 from facewise.gallery.milvus_check import problems
 from facewise.gallery.milvus_content import Content, Tables
@@ -259,6 +260,12 @@ class MilvusStore:
     def people(self) -> list[Person]:
         """Everybody, by name."""
         return self._read(reads.people)
+
+    def page(
+        self, offset: int, limit: int, search: str | None = None, group: str | None = None
+    ) -> tuple[list[Person], int]:
+        """A page of the people, and how many there are on all; reads everybody, as Milvus keeps no order."""
+        return page_of(self.people(), offset, limit, search, group)
 
     def person(self, name: str) -> PersonDetail:
         """One person with all samples."""

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewise.errors import GalleryError, NameTakenError, UnknownPersonError
+from facewise.gallery import listing
 from facewise.gallery.check import problems
 from facewise.gallery.names import unknown_name
 from facewise.gallery.results import Person, PersonDetail, Sample, Space, StoredSample
@@ -188,16 +189,15 @@ class SqliteStore:
 
     def people(self) -> list[Person]:
         """Everybody, by name."""
-        with self._lock, told(self.location):
-            rows = self._db.execute(
-                "SELECT name, (SELECT count(*) FROM samples WHERE person_id = people.id), created, id "
-                "FROM people ORDER BY name"
-            ).fetchall()
-            groups = groups_of(self._db)
-        return [
-            Person(name, samples, created, number, tuple(sorted(groups.get(number, ()))))
-            for name, samples, created, number in rows
-        ]
+        with self._transaction() as db:
+            return listing.people(db)
+
+    def page(
+        self, offset: int, limit: int, search: str | None = None, group: str | None = None
+    ) -> tuple[list[Person], int]:
+        """A page of the people, and how many there are on all."""
+        with self._transaction() as db:
+            return listing.page(db, offset, limit, search, group)
 
     def person(self, name: str) -> PersonDetail:
         """One person with all samples."""

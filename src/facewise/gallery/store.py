@@ -161,6 +161,12 @@ class Store(Protocol):
         """Everybody, by name."""
         ...
 
+    def page(
+        self, offset: int, limit: int, search: str | None = None, group: str | None = None
+    ) -> tuple[list[Person], int]:
+        """A page of the people, by name, and how many there are on all; see `facewise.gallery.listing`."""
+        ...
+
     def person(self, name: str) -> PersonDetail:
         """One person with all samples."""
         ...

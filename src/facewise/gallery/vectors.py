@@ -150,6 +150,19 @@ class VectorGallery:
         """Everybody, by name."""
         return self._store.people()
 
+    def page(
+        self, offset: int = 0, limit: int = 100, search: str | None = None, group: str | None = None
+    ) -> tuple[list[Person], int]:
+        """A page of the people, by name, and how many there are on all pages.
+
+        Args:
+            offset: How many to leave out.
+            limit: At most so many.
+            search: Only whose name holds this, in any case.
+            group: Only who is in this group.
+        """
+        return self._store.page(offset, limit, search, group)
+
     def show(self, name: str) -> PersonDetail:
         """One person with all samples; a `GalleryError` for an unknown name tells the nearest known one."""
         return self._store.person(clean_name(name))

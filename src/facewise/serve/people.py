@@ -147,13 +147,7 @@ class People:
         self, offset: int, limit: int, search: str | None, group: str | None
     ) -> tuple[list[Person], int]:
         """One page of the people, by name, and how many there are in all."""
-        found: Sequence[Person] = self.gallery.people()
-        if search is not None:
-            part = search.casefold()
-            found = [person for person in found if part in person.name.casefold()]
-        if group is not None:
-            found = [person for person in found if group in person.groups]
-        return list(found[offset : offset + limit]), len(found)
+        return self.gallery.page(offset, limit, search, group)
 
     def person(self, person: int) -> PersonDetail:
         """One person; `UnknownPersonError` where there is none of that number."""

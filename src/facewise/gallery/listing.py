@@ -1,0 +1,95 @@
+"""Everybody, or one page of them, by name."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+
+from facewise.gallery.results import Person
+from facewise.gallery.transactions import groups_of
+
+
+def people(db: sqlite3.Connection) -> list[Person]:
+    """All of them, in SQLite."""
+    groups = groups_of(db)
+    rows = db.execute(
+        "SELECT name, (SELECT count(*) FROM samples WHERE person_id = people.id), created, id "
+        "FROM people ORDER BY name"
+    )
+    return [
+        Person(name, samples, created, number, tuple(sorted(groups.get(number, ()))))
+        for name, samples, created, number in rows
+    ]
+
+
+def page(
+    db: sqlite3.Connection, offset: int, limit: int, search: str | None, group: str | None
+) -> tuple[list[Person], int]:
+    """As `page_of`, from SQLite, which reads no more of the other people than their names."""
+    if search is None:
+        (total,) = db.execute(
+            "SELECT count(*) FROM people "
+            "WHERE :group IS NULL OR id IN (SELECT person_id FROM groups WHERE name = :group)",
+            {"group": group},
+        ).fetchone()
+        numbers = db.execute(
+            "SELECT id FROM people "
+            "WHERE :group IS NULL OR id IN (SELECT person_id FROM groups WHERE name = :group) "
+            "ORDER BY name LIMIT :limit OFFSET :offset",
+            {"group": group, "limit": limit, "offset": offset},
+        )
+        return _these(db, [number for (number,) in numbers]), total
+    part = search.casefold()  # which SQLite knows of ASCII alone
+    names = db.execute(
+        "SELECT id, name FROM people "
+        "WHERE :group IS NULL OR id IN (SELECT person_id FROM groups WHERE name = :group) ORDER BY name",
+        {"group": group},
+    )
+    found = [number for number, name in names if part in name.casefold()]
+    return _these(db, found[offset : offset + limit]), len(found)
+
+
+def _these(db: sqlite3.Connection, numbers: Sequence[int]) -> list[Person]:
+    """The people of these numbers, by name."""
+    these = json.dumps(numbers)
+    groups: dict[int, list[str]] = {}
+    for number, group in db.execute(
+        "SELECT person_id, name FROM groups "
+        "WHERE person_id IN (SELECT value FROM json_each(?)) ORDER BY person_id, name",
+        (these,),
+    ):
+        groups.setdefault(number, []).append(group)
+    rows = db.execute(
+        "SELECT name, (SELECT count(*) FROM samples WHERE person_id = people.id), created, id "
+        "FROM people WHERE id IN (SELECT value FROM json_each(?)) ORDER BY name",
+        (these,),
+    )
+    return [
+        Person(name, samples, created, number, tuple(groups.get(number, ())))
+        for name, samples, created, number in rows
+    ]
+
+
+def page_of(
+    everybody: Sequence[Person], offset: int, limit: int, search: str | None, group: str | None
+) -> tuple[list[Person], int]:
+    """A page of people.
+
+    Args:
+        everybody: All of them, by name.
+        offset: How many to leave out.
+        limit: At most so many.
+        search: Only whose name holds this, in any case.
+        group: Only who is in this group.
+
+    Returns:
+        The page, and how many there are on all pages.
+    """
+    found = everybody
+    if search is not None:
+        part = search.casefold()
+        found = [person for person in found if part in person.name.casefold()]
+    if group is not None:
+        found = [person for person in found if group in person.groups]
+    return list(found[offset : offset + limit]), len(found)
