@@ -35,7 +35,7 @@ Slots: TypeAlias = NDArray[np.int64]
 Shard: TypeAlias = tuple[Segment, int, int, int]
 """A segment, a first row and a last one (left out) of it, and the slot of the first."""
 
-_ALONE = int(__import__("os").environ.get("FWA", "16")) << 20
+_ALONE = 16 << 20
 """Bytes of codes that one thread scans rather than share them out: a hand-over takes as long as some MiB."""
 
 _FIRST = 48  # rows asked of a shard at first
