@@ -62,7 +62,8 @@ def test_invariants(of, share, level):
     count = round(share * of)
     found, mirrored = binomial_interval(count, of, level), binomial_interval(of - count, of, level)
     assert 0.0 <= found.low <= count / of <= found.high <= 1.0
-    assert (found.low, found.high) == pytest.approx((1 - mirrored.high, 1 - mirrored.low), abs=1e-15)
+    # SciPy's quantiles: 5e-15 off at 500,000 of 1,000,000 and level 0.8, within 1e-16 elsewhere.
+    assert (found.low, found.high) == pytest.approx((1 - mirrored.high, 1 - mirrored.low), abs=1e-13)
     wider = binomial_interval(count, of, 0.9999999)
     assert wider.low <= found.low
     assert wider.high >= found.high
