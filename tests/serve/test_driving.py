@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from facewise.pipeline import Pipeline
 from facewise.serve import driving
 from facewise.serve.admission import Ticket
 from facewise.serve.driving import ProcessEngine
+from facewise.serve.intake import take
 from facewise.serve.settings import Limits
 from facewise.serve.uploads import Upload
 
@@ -90,52 +92,106 @@ def test_what_cannot_be_noted_is_not_told(engine, photo_bytes):
     assert len(third[2]) == 1
 
 
-class SlowLooker:
-    """A process that looks when it is let."""
+class Fake:
+    """A process in the test's hands: it answers when it is let, and ends at the photo `b"deadly"`."""
 
-    def __init__(self) -> None:
-        self.given, self.go = [], threading.Semaphore(0)
-        self._asked: list[int] = []
+    def __init__(self, _pipeline, _limits, intake) -> None:
+        self._intake = intake.theirs.dup()
+        self.go, self.holds, self.looked, self.starts = threading.Semaphore(0), 0, [], 0
+        self.start_fails = self.dies_untold = self.answers_again = 0
+        self._again: list[int] = []
 
-    def begin(self, photos) -> None:
-        self.given += [photo.data for photo in photos]
-        self._asked.append(len(photos))
+    def start(self) -> None:
+        self.starts += 1
+        self.holds = 0
+        if self.start_fails:
+            self.start_fails -= 1
+            raise OSError("no memory")
 
-    def finish(self):
+    def wait_until_ready(self) -> None:
+        pass
+
+    def answer(self):
+        if self._again:
+            return self._again.pop(), [ImageError("again")], 0
         self.go.acquire()
-        return [ImageError("looked")] * self._asked.pop(0), 0
+        job = take(self._intake)
+        if job is None:
+            raise EOFError
+        photos = [photo.data for photo in job.photos()]
+        if self.dies_untold:
+            self.dies_untold -= 1
+            raise EOFError
+        self.holds = job.number
+        if b"deadly" in photos:
+            raise EOFError
+        self.looked.append(photos)
+        if self.answers_again:
+            self.answers_again -= 1
+            self._again.append(job.number)
+        self.holds = 0
+        return job.number, [ImageError("looked")] * len(photos), 0
 
     def close(self) -> None:
         pass
 
 
-def test_one_share_is_given_ahead_and_none_that_an_idle_process_could_take(pipeline, monkeypatch):
-    lookers = [SlowLooker(), SlowLooker()]
-    monkeypatch.setattr(driving, "_started", lambda *_: lookers)
-    engine = ProcessEngine(pipeline, answers, Limits(), workers=2, batch=1)
+@pytest.fixture
+def fakes(pipeline, monkeypatch):
+    """`fakes(workers)`: an engine and its processes."""
+    monkeypatch.setattr(driving, "Looker", Fake)
+    monkeypatch.setattr(driving, "_PAUSE", 0.01)
+    engines = []
+
+    def make(workers: int = 2, batch: int = 4) -> tuple[ProcessEngine, list[Fake]]:
+        engines.append(ProcessEngine(pipeline, answers, Limits(), workers=workers, batch=batch))
+        return engines[0], engines[0]._lookers
+
+    yield make
+    for fake in engines[0]._lookers:
+        fake.go.release(1000)
+    engines[0].close()
+
+
+def told(engine: ProcessEngine, photos: list[bytes], then=lambda: None, wait: float = 20.0) -> list[str]:
+    """What each photo's sender is told, if something happens once all are put in."""
 
     async def ask():
-        jobs = []
-        for i in range(6):
-            jobs.append(asyncio.ensure_future(engine.faces(upload(b"%d" % i), Ticket(30))))
-            await asyncio.sleep(0.05)
-            if i == 1:  # both have one: nobody was given two while the other had none
-                assert sorted(len(looker.given) for looker in lookers) == [1, 1]
-        assert sum(len(looker.given) for looker in lookers) + engine.waiting == 6
+        jobs = [asyncio.ensure_future(engine.faces(upload(photo), Ticket(30))) for photo in photos]
+        await asyncio.sleep(0.05)
+        then()
+        found = await asyncio.wait_for(asyncio.gather(*jobs, return_exceptions=True), wait)
+        return [str(one) for one in found]
+
+    return asyncio.run(ask())
+
+
+def test_as_many_are_handed_out_as_are_looked_at_and_one_ahead_for_each(fakes):
+    engine, lookers = fakes(workers=2)
+    photos = [b"%d" % i for i in range(12)]
+
+    def go() -> None:
+        assert engine.waiting == 8
         for looker in lookers:
-            for _ in range(6):
-                looker.go.release()
-        return await asyncio.gather(*jobs, return_exceptions=True)
+            looker.go.release(20)
 
-    assert [str(error) for error in asyncio.run(ask())] == ["looked"] * 6
-    engine.close()
-    assert sorted(data for looker in lookers for data in looker.given) == [b"%d" % i for i in range(6)]
+    assert told(engine, photos, go) == ["looked"] * 12
+    shares = lookers[0].looked + lookers[1].looked
+    assert sorted(chain.from_iterable(shares)) == sorted(photos)
+    # The first as they come, then shares of the rest.
+    assert sorted(map(len, shares)) == [1, 1, 1, 1, 1, 1, 2, 4]
 
 
-def test_photos_that_nobody_waits_for_do_not_stop_a_driver(pipeline, monkeypatch):
-    lookers = [SlowLooker(), SlowLooker()]
-    monkeypatch.setattr(driving, "_started", lambda *_: lookers)
-    engine = ProcessEngine(pipeline, answers, Limits(), workers=2)
+def test_the_free_process_takes_what_the_slow_one_does_not(fakes):
+    engine, (slow, quick) = fakes(workers=2, batch=1)
+    quick.go.release(20)
+    assert told(engine, [b"%d" % i for i in range(12)]) == ["looked"] * 12
+    assert quick.looked == [[b"%d" % i] for i in range(12)]
+    assert slow.looked == []
+
+
+def test_photos_that_nobody_waits_for_are_not_looked_at(fakes):
+    engine, lookers = fakes(workers=2)
     for looker in lookers:
         looker.go.release(50)
 
@@ -149,8 +205,59 @@ def test_photos_that_nobody_waits_for_do_not_stop_a_driver(pipeline, monkeypatch
                 await asyncio.wait_for(engine.faces(upload(b"y"), Ticket(30)), 10)
 
     asyncio.run(ask())
-    engine.close()
-    assert {data for looker in lookers for data in looker.given} == {b"y"}
+    assert {data for looker in lookers for share in looker.looked for data in share} == {b"y"}
+
+
+def test_the_photo_that_ends_a_process_is_refused_and_what_came_with_it_is_kept(fakes):
+    engine, (looker,) = fakes(workers=1)
+    photos = [b"a", b"b", b"c", b"deadly", b"d", b"e"]
+    found = told(engine, photos, lambda: looker.go.release(50))
+    assert found[3] == "a.png cannot be read: looking at it failed."
+    assert found[:3] + found[4:] == ["looked"] * 5
+    assert looker.looked == [[b"a"], [b"b"], [b"c"], [b"d"], [b"e"]]
+    assert looker.starts == 3  # at first, after the share, after the photo alone
+
+
+def test_a_job_that_was_lost_is_done_and_one_done_twice_is_told_once(fakes):
+    engine, lookers = fakes(workers=2, batch=1)
+    for looker in lookers:
+        looker.dies_untold, looker.answers_again = 3, 2
+        looker.go.release(200)
+    assert told(engine, [b"%d" % i for i in range(20)]) == ["looked"] * 20
+    assert engine._jobs == {}
+
+
+def test_a_process_is_started_until_it_starts(fakes):
+    engine, (looker,) = fakes(workers=1)
+    looker.start_fails = 3
+    looker.go.release(50)
+    assert told(engine, [b"deadly", b"a"]) == ["a.png cannot be read: looking at it failed.", "looked"]
+    assert looker.starts == 5
+
+
+def test_closing_with_no_process_left_tells_those_who_wait(fakes):
+    engine, (looker,) = fakes(workers=1)
+    looker.start_fails = 1 << 30
+    looker.go.release(50)
+
+    def close() -> None:
+        threading.Thread(target=engine.close).start()
+
+    found = told(engine, [b"deadly", b"a", b"b", b"c"], close)
+    assert found[1:] == ["No worker process is left to look at this."] * 3
+
+
+def test_a_photo_that_cannot_be_handed_out_is_told(fakes, monkeypatch):
+    engine, (looker,) = fakes(workers=1)
+    looker.go.release(50)
+
+    def full(_name: str) -> int:
+        raise OSError("Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "memfd_create", full)
+        assert told(engine, [b"a", b"b"]) == ["Too many open files"] * 2
+    assert told(engine, [b"c"]) == ["looked"]
 
 
 def test_closing_finishes_what_was_put_in(pipeline, photo_bytes):

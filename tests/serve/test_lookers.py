@@ -1,4 +1,4 @@
-"""Worker processes: what they find is what the pipeline finds, and what kills one costs a photo at most."""
+"""Worker processes: what they find is what the pipeline finds, and what one held when it died is known."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import os
 import signal
 import threading
 import time
+from itertools import chain
 
 import numpy as np
 import pytest
 
 from facewise.errors import FacewiseError, ImageError
 from facewise.pipeline import PhotoFaces, Pipeline
-from facewise.serve.lookers import Look, Looker
+from facewise.serve.intake import Intake, Look
+from facewise.serve.lookers import Looker
 from facewise.serve.settings import Limits
 
 
@@ -22,8 +24,15 @@ def pipeline(tiny_detector_file, tiny_embedder_file) -> Pipeline:
 
 
 @pytest.fixture(scope="module")
-def looker(pipeline):
-    looker = Looker(pipeline, Limits())
+def intake():
+    intake = Intake()
+    yield intake
+    intake.close()
+
+
+@pytest.fixture(scope="module")
+def looker(pipeline, intake):
+    looker = Looker(pipeline, Limits(), intake)
     looker.start()
     looker.wait_until_ready()
     yield looker
@@ -41,98 +50,133 @@ def look(photo_bytes):
     return make
 
 
-def test_a_process_finds_what_the_pipeline_finds(pipeline, looker, look):
-    (seen,), together = looker.look([look()])
+def until(true, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_process_finds_what_the_pipeline_finds(pipeline, intake, looker, look):
+    intake.put(5, [look()])
+    number, (seen,), together = looker.answer()
     expected = pipeline.read_bytes(look().data)
+    assert number == 5
     assert isinstance(seen, PhotoFaces)
     assert together == len(seen.faces) == len(expected.faces) > 0
     assert seen.crops is None
     for ours, theirs in zip(seen.faces, expected.faces, strict=True):
         np.testing.assert_array_equal(ours.box, theirs.box)
         np.testing.assert_allclose(ours.embedding, theirs.embedding, atol=1e-6)
+    until(lambda: looker.holds == 0)
 
 
-def test_several_photos_keep_their_order_and_a_bad_one_costs_itself(looker, look):
-    seen, together = looker.look([look(b"no photo"), look(), look(embed=False), look(main_only=True)])
+def test_several_photos_keep_their_order_and_a_bad_one_costs_itself(intake, looker, look):
+    intake.put(1, [look(b"no photo"), look(), look(embed=False), look(main_only=True)])
+    intake.put(2, [look(b"no photo")])
+    number, seen, together = looker.answer()
+    assert number == 1
     assert isinstance(seen[0], ImageError)
     assert [len(one.faces) for one in seen[1:]] == [2, 2, 1]
     assert seen[2].faces[0].embedding is None
     assert together == 3
-
-
-def test_a_process_that_dies_is_started_again(looker, look):
-    os.kill(looker._process.pid, signal.SIGKILL)
-    (seen,), _ = looker.look([look()])
-    # Nobody can tell whether the photo was what killed it: alone, it is not tried twice.
+    number, (seen,), together = looker.answer()
+    assert (number, together) == (2, 0)
     assert isinstance(seen, ImageError)
-    (seen,), _ = looker.look([look()])
-    assert isinstance(seen, PhotoFaces)
 
 
-def test_what_came_with_the_photo_that_killed_it_is_tried_again(looker, look):
-    os.kill(looker._process.pid, signal.SIGKILL)
-    seen, _ = looker.look([look(), look()])
-    assert all(isinstance(one, PhotoFaces) for one in seen)
-
-
-def test_photos_handed_over_ahead_are_looked_at_in_order(looker, look):
-    looker.begin([look(b"no photo")])
-    looker.begin([look(), look(main_only=True)])
-    looker.begin([look(embed=False)])
-    assert isinstance(looker.finish()[0][0], ImageError)
-    assert [len(one.faces) for one in looker.finish()[0]] == [2, 1]
-    assert looker.finish()[0][0].faces[0].embedding is None
-
-
-def test_what_was_handed_over_ahead_outlives_the_photo_before_it(looker, look):
-    os.kill(looker._process.pid, signal.SIGKILL)
-    looker._process.join()
-    looker.begin([look()])
-    looker.begin([look(), look()])
-    looker.begin([look()])
-    assert isinstance(looker.finish()[0][0], ImageError)
-    assert all(isinstance(one, PhotoFaces) for one in looker.finish()[0])
-    assert isinstance(looker.finish()[0][0], PhotoFaces)
-
-
-def test_a_long_answer_and_a_large_photo_do_not_wait_for_each_other(looker, look):
+def test_a_long_answer_and_a_large_photo_do_not_wait_for_each_other(intake, looker, look):
     """Both longer than a pipe holds: with nobody reading at the other end, both would wait for ever."""
     large = look().data + b"\0" * (8 << 20)
-    for _ in range(3):
-        looker.begin([look()] * 60)
-        looker.begin([look(large)])
-        assert len(looker.finish()[0]) == 60
-        assert len(looker.finish()[0]) == 1
+    for at in range(3):
+        intake.put(2 * at + 1, [look()] * 60)
+        intake.put(2 * at + 2, [look(large)])
+        assert [len(looker.answer()[1]) for _ in range(2)] == [60, 1]
 
 
-def test_a_process_killed_while_it_works_is_noticed_at_once(looker, look):
-    killer = threading.Timer(0.2, lambda: os.kill(looker._process.pid, signal.SIGKILL))
-    killer.start()
-    began = time.monotonic()
-    seen, _ = looker.look([look()] * 400)
-    killer.join()
-    assert all(isinstance(one, PhotoFaces) for one in seen)
-    assert time.monotonic() - began < 50
+def test_what_a_process_held_when_it_died_is_known_and_the_rest_waits(intake, looker, look):
+    intake.put(8, [look()] * 400)
+    intake.put(9, [look()])
+    until(lambda: looker.holds == 8)
+    os.kill(looker._process.pid, signal.SIGKILL)
+    with pytest.raises((EOFError, OSError)):
+        looker.answer()
+    looker.close()
+    assert looker.holds == 8
+    looker.start()
+    looker.wait_until_ready()
+    assert looker.answer()[0] == 9
+
+
+def test_a_process_that_does_not_get_on_is_told_from_one_with_nothing_to_do(
+    intake, looker, look, monkeypatch
+):
+    monkeypatch.setattr("facewise.serve.lookers._PATIENCE", 0.3)
+    late = threading.Timer(1.5, lambda: intake.put(3, [look()]))
+    late.start()
+    assert looker.answer()[0] == 3
+    late.join()
+    intake.put(4, [look()] * 200)
+    until(lambda: looker.holds == 4)
+    os.kill(looker._process.pid, signal.SIGSTOP)
+    with pytest.raises(TimeoutError):
+        looker.answer()
+    looker.close()
+    assert looker.holds == 4
+    looker.start()
+    looker.wait_until_ready()
+
+
+def test_processes_share_what_waits(pipeline, look):
+    intake = Intake()
+    lookers = [Looker(pipeline, Limits(), intake) for _ in range(2)]
+    for one in lookers:
+        one.start()
+    for one in lookers:
+        one.wait_until_ready()
+    for number in range(1, 41):
+        intake.put(number, [look()])
+    intake.close()  # then each ends when nothing is left
+    numbers: dict[Looker, list[int]] = {one: [] for one in lookers}
+
+    def hear(one: Looker) -> None:
+        while True:
+            try:
+                numbers[one].append(one.answer()[0])
+            except (EOFError, OSError):
+                return
+
+    threads = [threading.Thread(target=hear, args=[one]) for one in lookers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for one in lookers:
+        one.close()
+    assert sorted(chain.from_iterable(numbers.values())) == list(range(1, 41))
+    assert min(map(len, numbers.values())) > 0
 
 
 def test_it_ends_with_the_service(pipeline, look):
-    looker = Looker(pipeline, Limits())
+    intake = Intake()
+    looker = Looker(pipeline, Limits(), intake)
     looker.start()
     looker.wait_until_ready()
     process = looker._process
     os.kill(process.pid, signal.SIGINT)  # Ctrl-C in a terminal reaches it too: it goes on
-    (seen,), _ = looker.look([look()])
-    assert isinstance(seen, PhotoFaces)
-    looker._pipe.close()  # as when the service is killed
+    intake.put(1, [look()])
+    intake.close()  # as when the service is killed, or ends: what was put in is still looked at
+    assert isinstance(looker.answer()[1][0], PhotoFaces)
     process.join(10)
     assert process.exitcode == 0
-    looker._pipe = None
+    with pytest.raises(EOFError):
+        looker.answer()
     looker.close()
 
 
-def test_networks_that_do_not_load_are_told(pipeline, monkeypatch):
+def test_networks_that_do_not_load_are_told(pipeline, intake, monkeypatch):
     monkeypatch.setattr("facewise.serve.lookers._START", 0.0)
-    looker = Looker(pipeline, Limits())
+    looker = Looker(pipeline, Limits(), intake)
     looker.start()
     with pytest.raises(FacewiseError, match="did not start"):
         looker.wait_until_ready()

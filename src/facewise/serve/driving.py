@@ -1,36 +1,43 @@
-"""Workers that are processes (see `facewise.serve.lookers`), each driven by a thread of the service.
+"""Workers that are processes (see `facewise.serve.lookers`): who gets which photo, and what becomes of it.
 
-A driver takes its share of the photos that wait, whose crops the process embeds together, and one share ahead
-where that leaves no other idle. What was found is handed on while the process looks at the next: the driver
-searches for the faces itself, if nobody is searching and its process has something to do. Else they wait for
-the search that is running to end, and the thread that is there for it searches for all that came meanwhile as
-one batch.
+Photos go into one `Intake`, from which a process that is free takes the next by itself: a share for each
+process and one ahead, so that none waits for the service. A share is photos whose crops are embedded
+together, more than one only while many wait. A thread for each process hears what it found, and searches for
+the faces, if nobody is searching. Else they wait for the search that is running to end, and the thread that
+is there for it searches for all that came meanwhile as one batch.
+
+A process that ends, or does not get on, is started again. A photo that it held alone is refused; those that
+it held together are looked at one by one, so that the others are kept. Where it held none, it may have been
+ended (not by a photo: by something from outside) between taking one and saying so: then whatever nobody has
+said to hold is put in again, and what is done twice is answered once.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Sequence
 from functools import partial
-from typing import TypeAlias
+from itertools import count
 
 import numpy as np
 
+from facewise.errors import FacewiseError, ImageError
 from facewise.gallery.identification import embedding_of
 from facewise.pipeline import Pipeline
 from facewise.serve.engine import Engine, Observe, thread
+from facewise.serve.intake import Intake, Look
 from facewise.serve.jobs import Photo, Probes, Search, begin, take_alike
-from facewise.serve.lookers import Look, Looker, Seen
+from facewise.serve.lookers import Looker, Seen
 from facewise.serve.settings import Limits
 
 _LOG = logging.getLogger(__name__)
 
-_Looked: TypeAlias = list[tuple[Photo, Seen]]
-
 _AHEAD = 1
-"""Shares of photos that a process is given beside the one it looks at: it need not wait for its driver."""
+"""Shares that wait in the intake for each process, beside the one that it looks at."""
+
+_PAUSE = 1.0
+"""Seconds between two tries to start a process again."""
 
 
 class ProcessEngine(Engine):
@@ -52,10 +59,19 @@ class ProcessEngine(Engine):
     ) -> None:
         super().__init__(pipeline, search, limits, workers=workers, batch=batch, observe=observe)
         self._found = threading.Condition(self._lock)
+        self._done = threading.Condition(self._lock)
+        self._jobs: dict[int, list[Photo]] = {}  # handed out and not answered, by number
+        self._numbers = count(1)
         self._searching = False
-        self._idle = 0  # drivers that wait for a photo
+        self._ended = False  # whether the processes are to end
         self._looked = False  # whether all photos have been looked at, at the end
-        self._lookers = _started(pipeline, limits, workers)
+        self._intake = Intake()
+        try:
+            self._lookers = _started(pipeline, limits, workers, self._intake)
+        except BaseException:
+            self._intake.close()
+            raise
+        self._alive = workers
         self._threads = [
             thread(partial(self._drive, looker), f"facewise-driver-{i}")
             for i, looker in enumerate(self._lookers)
@@ -66,7 +82,11 @@ class ProcessEngine(Engine):
         """Finishes what was put in, and ends the processes."""
         with self._wake:
             self._closed = True
-            self._wake.notify_all()
+            while self._photos or self._jobs:
+                self._done.wait()
+            self._ended = True
+            self._done.notify_all()
+        self._intake.close()
         for driver in self._threads:
             driver.join()
         with self._wake:
@@ -76,74 +96,140 @@ class ProcessEngine(Engine):
         for looker in self._lookers:
             looker.close()
 
-    def _drive(self, looker: Looker) -> None:
-        """Photos in, faces out, until the engine is closed and none is left."""
-        inside: deque[list[Photo]] = deque()
-        looked: _Looked = []
+    def _put(self, photo: Photo) -> None:
+        super()._put(photo)
+        self._feed()
+
+    def _feed(self) -> None:
+        """Hands out the oldest photos; no more than are taken soon, as the others may yet be dropped."""
         while True:
-            for _ in range(_AHEAD + 1 - len(inside)):
-                photos = self._take(wait=not inside and not looked, ahead=bool(inside))
-                if photos is None:
+            with self._lock:
+                if not self._photos or len(self._jobs) >= (1 + _AHEAD) * self.workers:
                     return
+                share = min(self._batch, -(-len(self._photos) // self.workers))
+                photos = [self._photos.popleft() for _ in range(share)]
                 photos = [photo for photo in photos if begin(photo.ticket, photo.future)]
-                if photos:
-                    looker.begin([Look(bytes(p.upload), p.upload.name, p.embed, p.main_only) for p in photos])
-                    inside.append(photos)
+                if not photos:
+                    self._done.notify_all()
+                    continue
+                number = self._number(photos)
+            self._hand_out(number, photos)
+
+    def _number(self, photos: list[Photo]) -> int:
+        number = next(self._numbers)
+        self._jobs[number] = photos
+        return number
+
+    def _hand_out(self, number: int, photos: Sequence[Photo]) -> None:
+        looks = [Look(bytes(p.upload), p.upload.name, p.embed, p.main_only) for p in photos]
+        try:
+            self._intake.put(number, looks)
+        except OSError as error:
+            self._refuse(number, error)
+
+    def _refuse(self, number: int, error: Exception) -> None:
+        """Ends a job that will not be done."""
+        for photo in self._answered(number):
+            photo.future.set_exception(error)
+
+    def _answered(self, number: int) -> list[Photo]:
+        """The photos of a job that is over; none if it was before."""
+        with self._lock:
+            photos = self._jobs.pop(number, [])
+            if not self._jobs:
+                self._done.notify_all()
+        return photos
+
+    def _drive(self, looker: Looker) -> None:
+        """Hears of faces, until the engine is closed and no photo is left."""
+        while True:
             try:
-                self._hand_on(looked, busy=bool(inside))
+                number, seen, together = looker.answer()
+            except (EOFError, OSError):
+                if self._ended or not self._again(looker):
+                    return
+                continue
+            photos = self._answered(number)
+            self._feed()
+            if together:
+                self._observe("embed", together)
+            try:
+                self._hand_on(photos, seen)
             except BaseException:  # a bug here must not cost a worker  # noqa: BLE001
                 _LOG.exception("A worker failed.")
-            looked = self._finish(looker, inside.popleft()) if inside else []
 
-    def _take(self, *, wait: bool, ahead: bool) -> list[Photo] | None:
-        """The oldest photos: as many as leave every worker its share, at most a batch.
-
-        Args:
-            wait: Whether to wait for one. None is returned then when none will come.
-            ahead: Whether the process has something to do: then only what no idle one is about to take.
-        """
-        with self._wake:
-            while len(self._photos) <= (self._idle if ahead else 0):
-                if not wait:
-                    return []
-                if self._closed:
-                    return None
-                self._idle += 1
-                self._wake.wait()
-                self._idle -= 1
-            share = min(self._batch, -(-len(self._photos) // self.workers))
-            return [self._photos.popleft() for _ in range(share)]
-
-    def _finish(self, looker: Looker, photos: Sequence[Photo]) -> _Looked:
-        try:
-            seen, together = looker.finish()
-        except Exception as error:  # noqa: BLE001  told to whoever sent the photos
-            _LOG.exception("A worker failed.")
-            seen, together = [error] * len(photos), 0
-        if together:
-            self._observe("embed", together)
-        return list(zip(photos, seen, strict=True))
-
-    def _hand_on(self, looked: _Looked, *, busy: bool) -> None:
+    def _hand_on(self, photos: Sequence[Photo], seen: Sequence[Seen]) -> None:
         probes = []
-        for photo, seen in looked:
-            if isinstance(seen, Exception):
-                photo.future.set_exception(seen)
+        for photo, one in zip(photos, seen, strict=False):  # of a job that was answered before there is none
+            if isinstance(one, Exception):
+                photo.future.set_exception(one)
             elif photo.asked is None:
-                photo.future.set_result(seen)
+                photo.future.set_result(one)
             else:
                 size = self.pipeline.embedder.embedding_size
-                rows = np.zeros((len(seen.faces), size), dtype=np.float32)
-                for row, face in zip(rows, seen.faces, strict=True):
+                rows = np.zeros((len(one.faces), size), dtype=np.float32)
+                for row, face in zip(rows, one.faces, strict=True):
                     row[:] = embedding_of(face)
-                probes.append(Probes(seen, rows, photo.asked, photo.ticket, photo.future, photo.note))
+                probes.append(Probes(one, rows, photo.asked, photo.ticket, photo.future, photo.note))
         if probes:
-            with self._wake:
+            with self._lock:
                 self._probes.extend(probes)
-                if not busy:
-                    self._found.notify()
-            if busy:
-                self._search_once()
+            self._search_once()
+
+    def _again(self, looker: Looker) -> bool:
+        """Starts a process again, and has what it may have held done once more; False if the engine ends."""
+        looker.close()
+        held = looker.holds
+        with self._lock:
+            self._alive -= 1
+            taken = {other.holds for other in self._lookers if other is not looker}
+            untold = {} if held else {n: photos for n, photos in self._jobs.items() if n not in taken}
+        photos = self._answered_but(held)
+        _LOG.warning("A worker process ended while it looked at %d photos; it is started again.", len(photos))
+        for number, others in untold.items():
+            self._hand_out(number, others)
+        while True:
+            try:
+                looker.start()
+                looker.wait_until_ready()
+            except (FacewiseError, OSError):
+                _LOG.exception("A worker process could not be started again.")
+                looker.close()
+            else:
+                with self._lock:
+                    self._alive += 1
+                return True
+            with self._lock:
+                if self._closed and not self._alive:
+                    self._give_up()
+                self._done.wait(_PAUSE)
+                if self._ended:
+                    return False
+
+    def _answered_but(self, held: int) -> list[Photo]:
+        """The photos of the job that a process ended with: one is refused, several are tried one by one."""
+        with self._lock:
+            photos = self._jobs.get(held, [])
+            numbers = [self._number([photo]) for photo in photos] if len(photos) > 1 else []
+        if len(photos) == 1:
+            name = photos[0].upload.name
+            self._refuse(held, ImageError(f"{name} cannot be read: looking at it failed."))
+        else:
+            self._answered(held)
+        for number, photo in zip(numbers, photos, strict=False):
+            self._hand_out(number, [photo])
+        return photos
+
+    def _give_up(self) -> None:
+        """At the end, with no process left: nobody is to wait for ever."""
+        error = FacewiseError("No worker process is left to look at this.")
+        for number in list(self._jobs):
+            self._refuse(number, error)
+        while self._photos:
+            photo = self._photos.popleft()
+            if begin(photo.ticket, photo.future):
+                photo.future.set_exception(error)
+        self._done.notify_all()
 
     def _search_once(self) -> None:
         """One search, unless there is one under way: who does that looks again when it is done."""
@@ -174,9 +260,9 @@ class ProcessEngine(Engine):
                 _LOG.exception("A search failed.")
 
 
-def _started(pipeline: Pipeline, limits: Limits, count: int) -> list[Looker]:
+def _started(pipeline: Pipeline, limits: Limits, number: int, intake: Intake) -> list[Looker]:
     """Processes that have loaded their networks, side by side."""
-    lookers = [Looker(pipeline, limits) for _ in range(count)]
+    lookers = [Looker(pipeline, limits, intake) for _ in range(number)]
     try:
         for looker in lookers:
             looker.start()

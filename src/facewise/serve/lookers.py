@@ -1,34 +1,31 @@
 """Processes that look at photos: free of each other's lock, and alone in decoding what strangers send.
 
-Each is driven by one thread of the service, through a pipe. A photo that brings its process down (a fault in
-a decoder, no memory) costs that photo alone: the process is started again, and what came with it is tried
-again.
+They take photos from one `Intake`, and each answers by a pipe of its own. What a process holds is written
+where the service can read it, so that a photo that brings its process down (a fault in a decoder, no memory)
+is known; see `facewise.serve.driving` for what is done about it.
 """
 
 from __future__ import annotations
 
-import logging
+import ctypes
 import multiprocessing
 import os
-import queue
 import signal
-import threading
-from collections import deque
+import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from facewise.errors import FacewiseError, ImageError
+from facewise.errors import FacewiseError
 from facewise.pipeline import PhotoFaces, Pipeline, Steps
+from facewise.serve.intake import Intake, Look, take
 from facewise.serve.settings import Limits
 
-_LOG = logging.getLogger(__name__)
-
 _PATIENCE = 60.0
-"""Seconds for one batch of photos; far above what the largest photo takes."""
+"""Seconds for one job; far above what the largest photos take."""
 
 _START = 120.0
 """Seconds to load the networks, on a machine that is busy."""
@@ -39,25 +36,12 @@ _NICE = 10
 must not wait for a photo to be done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """One photo to look at.
-
-    Attributes:
-        data: Its bytes.
-        name: What to call it in an error.
-        embed: Whether embeddings are wanted.
-        main_only: Whether the main face alone is.
-    """
-
-    data: bytes
-    name: str
-    embed: bool
-    main_only: bool
-
-
 Seen: TypeAlias = PhotoFaces | Exception
 """What was found in a photo, or why nothing was."""
+
+
+Answer: TypeAlias = tuple[int, list[Seen], int]
+"""The number of a job, what was found in each of its photos, and how many crops were embedded at once."""
 
 
 class Looker:
@@ -66,20 +50,30 @@ class Looker:
     Args:
         pipeline: One that other processes can open again; see `Pipeline.portable`.
         limits: Of pixels and faces.
+        intake: Where it takes its photos from.
     """
 
-    def __init__(self, pipeline: Pipeline, limits: Limits) -> None:
-        self._pipeline, self._limits = pipeline, limits
+    def __init__(self, pipeline: Pipeline, limits: Limits, intake: Intake) -> None:
+        self._pipeline, self._limits, self._intake = pipeline, limits, intake
+        self._context = multiprocessing.get_context("spawn")
+        self._holds: Any = self._context.RawValue(ctypes.c_int64, 0)
         self._process: Any = None
         self._pipe: Connection | None = None
-        self._under_way: deque[Sequence[Look]] = deque()
+
+    @property
+    def holds(self) -> int:
+        """The number of the job that it is looking at, or was when it ended; 0 for none."""
+        return int(self._holds.value)
 
     def start(self) -> None:
         """Starts the process, which loads its networks meanwhile."""
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(theirs, self._pipeline, self._limits), name="facewise-looker", daemon=True
+        self._holds.value = 0
+        ours, theirs = self._context.Pipe(duplex=False)
+        self._process = self._context.Process(
+            target=_serve,
+            args=(self._intake.theirs, theirs, self._holds, self._pipeline, self._limits),
+            name="facewise-looker",
+            daemon=True,
         )
         self._process.start()
         theirs.close()  # so that its death is seen as the end of the pipe
@@ -92,9 +86,11 @@ class Looker:
             FacewiseError: They cannot be.
         """
         try:
-            ready = self._answer(_START)
-        except (EOFError, OSError, TimeoutError) as error:
-            self._end()
+            if self._pipe is None or not self._pipe.poll(_START):
+                raise TimeoutError
+            ready = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            self.close()
             raise FacewiseError(
                 "A worker process did not start, most likely for want of memory: try fewer --threads, or "
                 "--in-process."
@@ -102,82 +98,37 @@ class Looker:
         if isinstance(ready, Exception):
             raise ready
 
-    def look(self, photos: Sequence[Look]) -> tuple[list[Seen], int]:
-        """What is in each photo, and how many crops were embedded at once."""
-        self.begin(photos)
-        return self.finish()
+    def answer(self) -> Answer:
+        """The next job that it has done.
 
-    def begin(self, photos: Sequence[Look]) -> None:
-        """Hands photos over, also while others are looked at; each `finish` answers for the oldest."""
-        self._under_way.append(photos)
-        self._send(photos)
-
-    def finish(self) -> tuple[list[Seen], int]:
-        """What `look` answers, of the photos that were handed over first."""
-        photos = self._under_way.popleft()
-        try:
-            found: tuple[list[Seen], int] = self._answer(_PATIENCE)
-        except (EOFError, OSError, TimeoutError):
-            _LOG.warning(
-                "A worker process ended while it looked at %d photos; it is started again.", len(photos)
-            )
-        else:
-            return found
-        later, self._under_way = self._under_way, deque()
-        self._again()
-        seen, together = self._once_more(photos)
-        for others in later:
-            self.begin(others)
-        return seen, together
-
-    def _once_more(self, photos: Sequence[Look]) -> tuple[list[Seen], int]:
-        """Each alone, but for one that was alone when the process ended."""
-        if len(photos) == 1:
-            return [ImageError(f"{photos[0].name} cannot be read: looking at it failed.")], 0
-        alone = [self.look([photo]) for photo in photos]
-        return [seen for one, _ in alone for seen in one], max(count for _, count in alone)
-
-    def close(self) -> None:
-        """Ends the process."""
-        self._end()
-
-    def _send(self, photos: Sequence[Look]) -> None:
-        try:
-            if self._pipe is not None:
-                self._pipe.send([(p.data, p.name, p.embed, p.main_only) for p in photos])
-        except OSError:
-            pass  # the process is gone, as `finish` will see
-
-    def _answer(self, seconds: float) -> Any:
+        Raises:
+            EOFError: The process has ended.
+            OSError: So it has, or (`TimeoutError`) it does not get on with a job.
+        """
         if self._pipe is None:
             raise EOFError
-        if not self._pipe.poll(seconds):
-            raise TimeoutError
-        return self._pipe.recv()  # from a process of our own, that ran our own code
+        before = self.holds
+        while not self._pipe.poll(_PATIENCE):
+            if before and before == self.holds:
+                raise TimeoutError
+            before = self.holds
+        answer: Answer = self._pipe.recv()  # from a process of our own, that ran our own code
+        return answer
 
-    def _again(self) -> None:
-        self._end()
-        try:
-            self.start()
-            self.wait_until_ready()
-        except (FacewiseError, OSError):
-            _LOG.exception("A worker process could not be started again; the next photo tries once more.")
-            self._end()
-
-    def _end(self) -> None:
+    def close(self) -> None:
+        """Ends the process, at once if it has not ended by itself as its intake is closed."""
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None
         if self._process is not None:
-            self._process.join(1.0)  # the end of its pipe ends it
             if self._process.is_alive():
                 self._process.kill()
-                self._process.join()
+            self._process.join()
             self._process = None
 
 
-def _serve(pipe: Connection, pipeline: Pipeline, limits: Limits) -> None:
-    """The process: answers until the pipe ends, as it does when the service dies."""
+def _serve(intake: socket.socket, pipe: Connection, holds: Any, pipeline: Pipeline, limits: Limits) -> None:
+    """The process: answers until the intake ends, as it does when the service dies."""
     import cv2  # noqa: PLC0415  each process sets its own
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the service stops us
@@ -191,22 +142,13 @@ def _serve(pipe: Connection, pipeline: Pipeline, limits: Limits) -> None:
         pipe.send(error)
         return
     pipe.send(None)
-    asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(pipe, asked), daemon=True).start()
-    while (photos := asked.get()) is not None:
+    while (job := take(intake)) is not None:
+        holds.value = job.number
         try:
-            pipe.send(_look(pipeline, limits, [Look(*fields) for fields in photos]))
+            pipe.send((job.number, *_look(pipeline, limits, job.photos())))
         except OSError:
             return
-
-
-def _receive(pipe: Connection, asked: queue.SimpleQueue[Any]) -> None:
-    """Reads on while photos are looked at, so that the service never waits to send the next."""
-    try:
-        while True:
-            asked.put(pipe.recv())
-    except (EOFError, OSError):
-        asked.put(None)
+        holds.value = 0
 
 
 def _warm(pipeline: Pipeline) -> None:

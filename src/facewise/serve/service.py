@@ -28,6 +28,7 @@ from facewise.serve.driving import ProcessEngine
 from facewise.serve.engine import Engine
 from facewise.serve.errors import ProblemError
 from facewise.serve.gate import Gate
+from facewise.serve.intake import Intake
 from facewise.serve.keys import KeyStore
 from facewise.serve.known import KnownKeys
 from facewise.serve.metrics import Metrics
@@ -67,7 +68,7 @@ class Loaded:
             if self._opened:
                 gallery.close()
             raise
-        apart = settings.processes and self._opened and self.pipeline.portable
+        apart = settings.processes and self._opened and self.pipeline.portable and Intake.available()
         self.engine: Engine = (ProcessEngine if apart else ThreadEngine)(
             self.pipeline, self.people.search, settings.limits,
             workers=settings.workers or default_threads(), batch=settings.batch, observe=metrics.batch,

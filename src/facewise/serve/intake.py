@@ -1,0 +1,97 @@
+"""Where photos wait for a worker process: whichever is free first takes the oldest.
+
+All processes read the same socket, so the kernel hands each message to one of them, and nobody has to know
+who is free. A message is a job's number and an open file in memory that holds its photos: it takes no room
+in the socket, however large they are, and is gone with whoever held it.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_NUMBER = 8  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One photo to look at.
+
+    Attributes:
+        data: Its bytes.
+        name: What to call it in an error.
+        embed: Whether embeddings are wanted.
+        main_only: Whether the main face alone is.
+    """
+
+    data: bytes
+    name: str
+    embed: bool
+    main_only: bool
+
+
+class Intake:
+    """The service's end of it; the processes are given `theirs`."""
+
+    def __init__(self) -> None:
+        self._ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    @staticmethod
+    def available() -> bool:
+        """Whether this system has what it takes: Linux does."""
+        return hasattr(os, "memfd_create")
+
+    def put(self, number: int, photos: Sequence[Look]) -> None:
+        """Has a process take a job. Any thread may call; some dozens may wait.
+
+        Args:
+            number: Of the job, above 0.
+            photos: Looked at one after the other.
+
+        Raises:
+            OSError: No memory, or no file can be opened.
+        """
+        fd = os.memfd_create("facewise-photos")
+        try:
+            with os.fdopen(fd, "wb", closefd=False) as file:
+                pickle.dump([(p.data, p.name, p.embed, p.main_only) for p in photos], file)
+            socket.send_fds(self._ours, [number.to_bytes(_NUMBER, "little")], [fd])
+        finally:
+            os.close(fd)
+
+    def close(self) -> None:
+        """Ends the processes, when they have taken what waits."""
+        self._ours.close()
+        self.theirs.close()
+
+
+class Taken:
+    """A job that this process is to do.
+
+    Attributes:
+        number: Of the job.
+    """
+
+    def __init__(self, number: int, fd: int) -> None:
+        self.number, self._fd = number, fd
+
+    def photos(self) -> list[Look]:
+        """Its photos; asked for once."""
+        with os.fdopen(self._fd, "rb") as file:
+            file.seek(0)
+            fields: Any = pickle.load(file)  # noqa: S301  from the service itself, by a socket nobody else has
+        return [Look(*each) for each in fields]
+
+
+def take(theirs: socket.socket) -> Taken | None:
+    """Waits for a job; None when there will be none, as the service has closed its end or is gone."""
+    message, fds, _, _ = socket.recv_fds(theirs, _NUMBER, 1)
+    if not message:
+        return None
+    if not fds:
+        raise OSError("no file can be opened")
+    return Taken(int.from_bytes(message, "little"), fds[0])
