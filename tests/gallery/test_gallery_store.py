@@ -35,6 +35,26 @@ def put(store, name, *shots, person=None):
     return store.add([(name, [sample(person or name, shot) for shot in shots])], SPACE).added[0]
 
 
+def test_a_file_that_is_being_made_is_not_taken_for_another_kind(path, monkeypatch):
+    other = []
+
+    class Slow(sqlite3.Connection):
+        def execute(self, statement, *values):
+            answer = super().execute(statement, *values)
+            if statement == "PRAGMA application_id" and not other:  # which is 0 yet
+                other.append(threading.Thread(target=lambda: SqliteStore(path).close()))
+                other[0].start()
+                other[0].join(0.5)
+            return answer
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **how: connect(*args, factory=Slow, **how))
+    with contextlib.closing(SqliteStore(path)) as store:
+        other[0].join()
+        put(store, "ada", 1)
+        assert store.check() == []
+
+
 def edit(path, *statements):
     db = sqlite3.connect(path)
     for statement in statements:

@@ -238,6 +238,25 @@ def test_processes_that_begin_at_once_share_one_new_file(tmp_path: Path) -> None
     assert len(store.list()) == 5
 
 
+def test_a_file_that_is_being_made_is_not_taken_for_another_kind(tmp_path: Path, monkeypatch) -> None:
+    path, other = tmp_path / "keys", []
+
+    class Slow(sqlite3.Connection):
+        def execute(self, statement, *values):
+            answer = super().execute(statement, *values)
+            if statement == "PRAGMA application_id" and not other:  # which is 0 yet
+                other.append(threading.Thread(target=KeyStore, args=[path]))
+                other[0].start()
+                other[0].join(0.5)
+            return answer
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **how: connect(*args, factory=Slow, **how))
+    text, _ = KeyStore(path).create("x", ["admin"])
+    other[0].join()
+    assert KeyStore(path).check(text).name == "x"
+
+
 def test_ids_are_never_used_again(store: KeyStore) -> None:
     ids = [store.create("x", ["admin"])[1].id for _ in range(3)]
     with sqlite3.connect(store.path) as db:

@@ -134,7 +134,9 @@ def _refuse_other_files(path: Path) -> None:
 
 
 def _prepare(db: sqlite3.Connection, location: str, key: bytes | None) -> Vault | None:
+    db.execute("BEGIN")  # one moment's facts: another process may be making the file
     version = schema_version(db, location)
+    db.execute("COMMIT")
     if version:
         _unlock(db, location, key, version)  # a wrong key is told before anything is written
     db.execute("PRAGMA page_size = 16384")  # 512-value embeddings fill 7/8 of it; counts in a new file only

@@ -164,9 +164,11 @@ def _use_wal(db: sqlite3.Connection) -> None:
 
 
 def _refuse_foreign(db: sqlite3.Connection, path: Path) -> None:
+    db.execute("BEGIN")  # one moment's facts: another process may be making the file
     application = db.execute("PRAGMA application_id").fetchone()[0]
     version = db.execute("PRAGMA user_version").fetchone()[0]
     empty = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    db.execute("COMMIT")
     if application != _APPLICATION_ID and not (empty and application == version == 0):
         raise KeyStoreError(f"{path} is not a Facewise keys file.")
     if version > _VERSION:
