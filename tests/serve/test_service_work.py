@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import socket
 import threading
@@ -310,3 +311,19 @@ def test_a_first_key_is_not_spent_on_a_service_that_cannot_start(start_server, t
     assert server.process.wait(30) == 3
     assert "fw_" not in server.log.read_text()
     assert "fw_" in start_server(auth=True).log.read_text()
+
+
+def test_it_can_be_connected_to_from_the_moment_it_says_so(tmp_path):
+    from facewise.serve.run import serve
+    from facewise.serve.settings import ServiceSettings
+
+    class ConnectedError(Exception):
+        pass
+
+    def tell(sentence: str) -> None:
+        if found := re.search(r"http://127\.0\.0\.1:(\d+)", sentence):
+            socket.create_connection(("127.0.0.1", int(found[1])), timeout=5).close()
+            raise ConnectedError
+
+    with pytest.raises(ConnectedError):
+        serve(ServiceSettings(gallery=str(tmp_path / "people.db"), port=0), tell)

@@ -126,6 +126,7 @@ def _listen(settings: ServiceSettings) -> socket.socket:
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
+            listening.listen(_BACKLOG)  # whoever connects as soon as we say where is not refused
         except OSError:
             listening.close()
             raise
