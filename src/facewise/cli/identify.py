@@ -113,7 +113,7 @@ def identify(
         threads=threads,
         min_face=min_face,
     ) as opened:
-        if not opened.people():
+        if not opened.page(limit=1)[1]:
             tell(f"The gallery {gallery} holds nobody yet, so everybody is unknown.")
         if among is not None:
             _refuse_unknown(among, opened)
@@ -212,9 +212,9 @@ def _refuse_unknown(groups: tuple[str, ...], gallery: Gallery) -> None:
     """A group that nobody is in is a slip of the pen, by which everybody would be a stranger."""
     from facewise.errors import GalleryError
 
-    known = sorted({group for person in gallery.people() for group in person.groups})
     for group in groups:
-        if group not in known:
+        if not gallery.page(limit=1, group=group)[1]:
+            known = sorted({group for person in gallery.people() for group in person.groups})
             there = f"there are: {', '.join(known)}" if known else "nobody is in any group"
             raise GalleryError(f"There is no group {group!r} in the gallery; {there}.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from facewise.gallery.results import Person
 from facewise.gallery.transactions import groups_of
@@ -12,15 +12,11 @@ from facewise.gallery.transactions import groups_of
 
 def people(db: sqlite3.Connection) -> list[Person]:
     """All of them, in SQLite."""
-    groups = groups_of(db)
     rows = db.execute(
         "SELECT name, (SELECT count(*) FROM samples WHERE person_id = people.id), created, id "
         "FROM people ORDER BY name"
     )
-    return [
-        Person(name, samples, created, number, tuple(sorted(groups.get(number, ()))))
-        for name, samples, created, number in rows
-    ]
+    return _made(rows, groups_of(db))
 
 
 def page(
@@ -55,8 +51,7 @@ def _these(db: sqlite3.Connection, numbers: Sequence[int]) -> list[Person]:
     these = json.dumps(numbers)
     groups: dict[int, list[str]] = {}
     for number, group in db.execute(
-        "SELECT person_id, name FROM groups "
-        "WHERE person_id IN (SELECT value FROM json_each(?)) ORDER BY person_id, name",
+        "SELECT person_id, name FROM groups WHERE person_id IN (SELECT value FROM json_each(?))",
         (these,),
     ):
         groups.setdefault(number, []).append(group)
@@ -65,8 +60,13 @@ def _these(db: sqlite3.Connection, numbers: Sequence[int]) -> list[Person]:
         "FROM people WHERE id IN (SELECT value FROM json_each(?)) ORDER BY name",
         (these,),
     )
+    return _made(rows, groups)
+
+
+def _made(rows: Iterable[tuple[str, int, str, int]], groups: Mapping[int, Collection[str]]) -> list[Person]:
+    """People of their name, samples, date and number each, and of the groups by number."""
     return [
-        Person(name, samples, created, number, tuple(groups.get(number, ())))
+        Person(name, samples, created, number, tuple(sorted(groups.get(number, ()))))
         for name, samples, created, number in rows
     ]
 

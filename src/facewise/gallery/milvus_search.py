@@ -24,6 +24,7 @@ from facewise.types import FloatArray
 
 _T = TypeVar("_T")
 _MOST = 16_384  # neighbours that Milvus gives a probe
+_MOVING = {"remove", "rename", "merge", "groups", "forget"}  # changes during which rows are not what is shown
 
 
 class Reading(Protocol):
@@ -64,13 +65,7 @@ class MilvusSearcher:
             head, tables = content.head, content.tables
             if head.space is None or (groups is not None and not groups):
                 return 0
-            if head.journal.get("op") in {
-                "remove",
-                "rename",
-                "merge",
-                "groups",
-                "forget",
-            }:  # for this moment only
+            if head.journal.get("op") in _MOVING:  # for this moment only
                 shown = {p.id for p in content.people() if _within(p, groups)}
                 return len(shown) if scoring == "mean" else sum(s.person in shown for s in content.samples())
             table, stop = (

@@ -20,11 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facewise.pipeline import PhotoFaces, Pipeline, Steps
+from facewise.pipeline import PhotoFaces, Steps
 from facewise.serve.admission import Ticket
-from facewise.serve.engine import Engine, Observe, thread
-from facewise.serve.jobs import Note, Photo, Probes, Search, begin, drop, take_alike
-from facewise.serve.settings import Limits
+from facewise.serve.engine import Engine, thread
+from facewise.serve.jobs import Note, Photo, Probes, begin, drop, take_alike
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,20 +45,10 @@ class _Crops:
 class ThreadEngine(Engine):
     """Threads that look at photos and search; arguments as of `Engine`."""
 
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        search: Search,
-        limits: Limits,
-        *,
-        workers: int,
-        batch: int = 4,
-        observe: Observe | None = None,
-    ) -> None:
-        super().__init__(pipeline, search, limits, workers=workers, batch=batch, observe=observe)
+    def _start(self) -> None:
         self._crops: deque[_Crops] = deque()
         self._searching = False
-        self._threads = [thread(self._work, f"facewise-worker-{i}") for i in range(workers)]
+        self._threads = [thread(self._work, f"facewise-worker-{i}") for i in range(self.workers)]
 
     def close(self) -> None:
         """Finishes what was put in, and ends the threads."""

@@ -25,9 +25,9 @@ import numpy as np
 from facewise.errors import FacewiseError, ImageError
 from facewise.gallery.identification import embedding_of
 from facewise.pipeline import Pipeline
-from facewise.serve.engine import Engine, Observe, thread
+from facewise.serve.engine import Engine, thread
 from facewise.serve.intake import Intake, Look
-from facewise.serve.jobs import Photo, Probes, Search, begin, take_alike
+from facewise.serve.jobs import Photo, Probes, begin, take_alike
 from facewise.serve.lookers import Looker, Seen
 from facewise.serve.settings import Limits
 
@@ -41,23 +41,9 @@ _PAUSE = 1.0
 
 
 class ProcessEngine(Engine):
-    """Processes that look at photos; the search stays here. Arguments as of `Engine`.
+    """Processes that look at photos; the search stays here. Arguments as of `Engine`."""
 
-    Raises:
-        FacewiseError: A process does not start.
-    """
-
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        search: Search,
-        limits: Limits,
-        *,
-        workers: int,
-        batch: int = 4,
-        observe: Observe | None = None,
-    ) -> None:
-        super().__init__(pipeline, search, limits, workers=workers, batch=batch, observe=observe)
+    def _start(self) -> None:
         self._found = threading.Condition(self._lock)
         self._done = threading.Condition(self._lock)
         self._jobs: dict[int, list[Photo]] = {}  # handed out and not answered, by number
@@ -67,11 +53,11 @@ class ProcessEngine(Engine):
         self._looked = False  # whether all photos have been looked at, at the end
         self._intake = Intake()
         try:
-            self._lookers = _started(pipeline, limits, workers, self._intake)
+            self._lookers = _started(self.pipeline, self._limits, self.workers, self._intake)
         except BaseException:
             self._intake.close()
             raise
-        self._alive = workers
+        self._alive = self.workers
         self._threads = [
             thread(partial(self._drive, looker), f"facewise-driver-{i}")
             for i, looker in enumerate(self._lookers)
@@ -124,7 +110,7 @@ class ProcessEngine(Engine):
         looks = [Look(bytes(p.upload), p.upload.name, p.embed, p.main_only) for p in photos]
         try:
             self._intake.put(number, looks)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001  told to whoever sent the photos
             self._refuse(number, error)
 
     def _refuse(self, number: int, error: Exception) -> None:
@@ -146,14 +132,14 @@ class ProcessEngine(Engine):
             try:
                 number, seen, together = looker.answer()
             except (EOFError, OSError):
-                if self._ended or not self._again(looker):
+                if self._ended or not self._restart(looker):
                     return
                 continue
             photos = self._answered(number)
-            self._feed()
-            if together:
-                self._observe("embed", together)
             try:
+                self._feed()
+                if together:
+                    self._observe("embed", together)
                 self._hand_on(photos, seen)
             except BaseException:  # a bug here must not cost a worker  # noqa: BLE001
                 _LOG.exception("A worker failed.")
@@ -176,15 +162,15 @@ class ProcessEngine(Engine):
                 self._probes.extend(probes)
             self._search_once()
 
-    def _again(self, looker: Looker) -> bool:
-        """Starts a process again, and has what it may have held done once more; False if the engine ends."""
+    def _restart(self, looker: Looker) -> bool:
+        """Starts a process that has ended, when its photos are seen to; False if the engine ends first."""
         looker.close()
         held = looker.holds
         with self._lock:
             self._alive -= 1
             taken = {other.holds for other in self._lookers if other is not looker}
             untold = {} if held else {n: photos for n, photos in self._jobs.items() if n not in taken}
-        photos = self._answered_but(held)
+        photos = self._part(held)
         _LOG.warning("A worker process ended while it looked at %d photos; it is started again.", len(photos))
         for number, others in untold.items():
             self._hand_out(number, others)
@@ -206,8 +192,8 @@ class ProcessEngine(Engine):
                 if self._ended:
                     return False
 
-    def _answered_but(self, held: int) -> list[Photo]:
-        """The photos of the job that a process ended with: one is refused, several are tried one by one."""
+    def _part(self, held: int) -> list[Photo]:
+        """The photos of the job that a process ended with: one is refused, of several each is a job now."""
         with self._lock:
             photos = self._jobs.get(held, [])
             numbers = [self._number([photo]) for photo in photos] if len(photos) > 1 else []

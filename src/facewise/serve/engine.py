@@ -36,6 +36,9 @@ class Engine(ABC):
         workers: How many photos are looked at side by side.
         batch: Crops embedded at once.
         observe: Told of each batch.
+
+    Raises:
+        FacewiseError: The workers cannot be started.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Engine(ABC):
         self._closed = False
         self._lock = threading.RLock()
         self._wake = threading.Condition(self._lock)
+        self._start()
 
     @property
     def waiting(self) -> int:
@@ -112,6 +116,10 @@ class Engine(ABC):
                     return PhotoFaces(upload.name, error=error)
 
         return list(await asyncio.gather(*(one(upload) for upload in uploads)))
+
+    @abstractmethod
+    def _start(self) -> None:
+        """Starts the workers."""
 
     @abstractmethod
     def close(self) -> None:

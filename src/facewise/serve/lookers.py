@@ -30,15 +30,12 @@ _PATIENCE = 60.0
 _START = 120.0
 """Seconds to load the networks, on a machine that is busy."""
 
-
 _NICE = 10
 """How much these processes give way: the threads that feed them, search and answer take a moment each, and
 must not wait for a photo to be done."""
 
-
 Seen: TypeAlias = PhotoFaces | Exception
 """What was found in a photo, or why nothing was."""
-
 
 Answer: TypeAlias = tuple[int, list[Seen], int]
 """The number of a job, what was found in each of its photos, and how many crops were embedded at once."""
