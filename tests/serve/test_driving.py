@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from itertools import chain
+from pickle import UnpicklingError
 
 import numpy as np
 import pytest
@@ -98,7 +99,7 @@ class Fake:
     def __init__(self, _pipeline, _limits, intake) -> None:
         self._intake = intake.theirs.dup()
         self.go, self.holds, self.looked, self.starts = threading.Semaphore(0), 0, [], 0
-        self.start_fails = self.dies_untold = self.answers_again = 0
+        self.start_fails = self.dies_untold = self.answers_again = self.talks_nonsense = 0
         self._again: list[int] = []
 
     def start(self) -> None:
@@ -106,7 +107,7 @@ class Fake:
         self.holds = 0
         if self.start_fails:
             self.start_fails -= 1
-            raise OSError("no memory")
+            raise [OSError("no memory"), RuntimeError("a network that does not load")][self.start_fails % 2]
 
     def wait_until_ready(self) -> None:
         pass
@@ -123,6 +124,9 @@ class Fake:
             self.dies_untold -= 1
             raise EOFError
         self.holds = job.number
+        if self.talks_nonsense:
+            self.talks_nonsense -= 1
+            raise UnpicklingError
         if b"deadly" in photos:
             raise EOFError
         self.looked.append(photos)
@@ -233,6 +237,14 @@ def test_a_process_is_started_until_it_starts(fakes):
     looker.go.release(50)
     assert told(engine, [b"deadly", b"a"]) == ["a.png cannot be read: looking at it failed.", "looked"]
     assert looker.starts == 5
+
+
+def test_a_process_that_talks_nonsense_is_started_again(fakes):
+    engine, (looker,) = fakes(workers=1)
+    looker.talks_nonsense = 1
+    looker.go.release(50)
+    assert told(engine, [b"a", b"b"]) == ["a.png cannot be read: looking at it failed.", "looked"]
+    assert looker.starts == 2
 
 
 def test_closing_with_no_process_left_tells_those_who_wait(fakes):

@@ -131,7 +131,9 @@ class ProcessEngine(Engine):
         while True:
             try:
                 number, seen, together = looker.answer()
-            except (EOFError, OSError):
+            except Exception as error:  # noqa: BLE001  whatever it is, the process is of no more use
+                if not isinstance(error, EOFError | OSError):
+                    _LOG.exception("A worker process cannot be understood.")
                 if self._ended or not self._restart(looker):
                     return
                 continue
@@ -178,7 +180,7 @@ class ProcessEngine(Engine):
             try:
                 looker.start()
                 looker.wait_until_ready()
-            except (FacewiseError, OSError):
+            except Exception:  # told; the next try may do better  # noqa: BLE001
                 _LOG.exception("A worker process could not be started again.")
                 looker.close()
             else:
