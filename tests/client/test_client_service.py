@@ -21,6 +21,8 @@ import pytest
 
 pytest.importorskip("fastapi")
 
+from stub_service import own_certificate
+
 from facewise.client import (
     AccessError,
     BusyError,
@@ -140,6 +142,33 @@ def test_a_service_that_starts_is_waited_for_or_told(
     assert running.stop() == 0
     with Client(running.url, running.admin) as client, pytest.raises(UnreachableError, match="is it running"):
         client.is_ready()
+
+
+def test_a_service_with_a_certificate(
+    tmp_path: Path, tiny_detector_file: Path, tiny_embedder_file: Path, two: np.ndarray
+) -> None:
+    certificate, key = own_certificate(tmp_path)
+    running = Running(
+        tmp_path,
+        tiny_detector_file,
+        tiny_embedder_file,
+        "--tls-cert",
+        str(certificate),
+        "--tls-key",
+        str(key),
+    )
+    assert running.url.startswith("https://")
+    with Client(running.url, running.admin, ca=certificate) as client:
+        assert len(client.detect(two).faces) == 2
+        client.enrol("ada", [png(two)])
+        with pytest.raises(RequestError):
+            client.detect(b"no photo" * 200_000)  # longer than one record, and than a socket's buffer
+    with Client(running.url, running.admin) as client, pytest.raises(UnreachableError, match="CERTIFICATE"):
+        client.is_ready()
+    plain = running.url.replace("https", "http")
+    with Client(plain, running.admin) as client, pytest.raises(UnreachableError):
+        client.is_ready()
+    assert running.stop() == 0
 
 
 def test_faces_are_those_of_the_library(

@@ -11,7 +11,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from stub_service import Stub, running_stub
+from stub_service import Stub, own_certificate, running_stub
 
 from facewise.client import (
     AccessError,
@@ -311,47 +311,13 @@ def test_certificates_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_an_encrypted_service_must_show_a_certificate_that_is_trusted(tmp_path: Path) -> None:
-    certificate, key = _own_certificate(tmp_path)
+    certificate, key = own_certificate(tmp_path)
     with running_stub((certificate, key)) as stub:
         stub.answer(200, ME)
         with pytest.raises(UnreachableError, match="CERTIFICATE_VERIFY_FAILED"):
             Client(stub.url, KEY).me()
         assert stub.asked == []
         assert Client(stub.url, KEY, ca=certificate).me().name == "front"
-
-
-def _own_certificate(folder: Path) -> tuple[Path, Path]:
-    import ipaddress
-
-    x509 = pytest.importorskip("cryptography.x509")
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    now = datetime.now(UTC)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(address, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return folder / "cert.pem", folder / "key.pem"
 
 
 def test_everybody_is_fetched_page_by_page(stub: Stub) -> None:

@@ -285,6 +285,8 @@ def test_a_server_prints_its_first_key_once(start_server, tmp_path):
         (["--report", "/nowhere/report.html"], "There is no report"),
         (["--keep", "all"], "one keeps none, face or photo"),
         (["--tls-key", "x.pem"], "needs its certificate"),
+        (["--tls-cert", "/nowhere/x.pem"], "cannot be read: No such file"),
+        (["--tls-cert", __file__], "its own private key, in PEM"),
         (["--rate", "fast"], "is not a rate"),
         (["--model", "/nowhere/model.onnx"], "model.onnx"),
     ],

@@ -107,9 +107,14 @@ def _server(settings: ServiceSettings, service: Service, tell: Tell) -> _Server:
     )
     try:
         config.load()
-    except (OSError, ssl.SSLError) as error:
+    except ssl.SSLError as error:
         raise SettingError(
-            f"The TLS certificate {settings.tls_cert} or its key cannot be used: {error.strerror or error}."
+            f"The TLS certificate {settings.tls_cert} or its key cannot be used: give a certificate chain "
+            f"and its own private key, in PEM ({error.reason or error})."
+        ) from error
+    except OSError as error:
+        raise SettingError(
+            f"The TLS certificate {settings.tls_cert} or its key cannot be read: {error.strerror or error}."
         ) from error
     servers.append(_Server(config, service, tell))
     return servers[0]
