@@ -22,9 +22,10 @@ import faiss
 import numpy as np
 
 from facewise.gallery import Gallery, Sample
-from facewise.gallery.index import View, best_people, threads
+from facewise.gallery.index import View, best_people
 from facewise.gallery.results import Space
 from facewise.gallery.segment import Scale, Segment
+from facewise.hardware import available_threads, cpu
 
 FINGERPRINT = "f" * 64
 
@@ -76,14 +77,14 @@ def searching(args):
     view = view_of(rows)
     flat = faiss.IndexFlatIP(args.size)
     flat.add(rows)
-    faiss.omp_set_num_threads(threads())
+    faiss.omp_set_num_threads(available_threads())
     turns = args.turns
     ours = timed(lambda i: best_people(view, probes[i : i + 1], 5), turns)
     theirs = timed(lambda i: flat.search(probes[i : i + 1], 5), turns)
     faiss.omp_set_num_threads(1)
     theirs_single = timed(lambda i: flat.search(probes[i : i + 1], 5), turns)
-    faiss.omp_set_num_threads(threads())
-    reading = read_once(view.segments[0].codes, threads())
+    faiss.omp_set_num_threads(available_threads())
+    reading = read_once(view.segments[0].codes, available_threads())
     reading_single = read_once(view.segments[0].codes, 1)
     batch = probes[:64]
     many = timed(lambda _: best_people(view, batch, 5), max(3, turns // 6))
@@ -163,7 +164,7 @@ def main():
     ).stdout
     print(
         f"{args.samples} samples of {args.size}; commit {commit.strip()}; {platform.processor()} "
-        f"{os.cpu_count()} cores, {threads()} threads; FAISS {faiss.__version__}, numpy {np.__version__}; "
+        f"{cpu()}, {available_threads()} threads; FAISS {faiss.__version__}, numpy {np.__version__}; "
         f"load {os.getloadavg()[0]:.1f}"
     )
     if not args.only_opening:

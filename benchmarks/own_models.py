@@ -16,10 +16,10 @@ import onnxruntime as ort
 from facewise.embedding import Embedder
 from facewise.evaluation.pace import in_turn
 from facewise.gallery import Gallery, Sample
+from facewise.hardware import available_threads
 from facewise.image import read_image
 from facewise.models import ModelFile, find_model
 from facewise.models.bundled import BUNDLED_MODELS
-from facewise.network import default_threads
 from facewise.pipeline import Pipeline, Steps
 from facewise.types import Image
 from real import LFW, PUBLIC, have_models, public_pipeline
@@ -45,7 +45,7 @@ def embedder_alone(public: ModelFile, ours: ModelFile) -> None:
         "Runtime:\n"
     )
     print("| threads | bare, crops/s | its best batch | ours, crops/s | ratio |\n|---|---|---|---|---|")
-    for threads in sorted({1, default_threads()}):
+    for threads in sorted({1, available_threads()}):
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         bare = ort.InferenceSession(public.network, options, providers=["CPUExecutionProvider"])
@@ -70,7 +70,7 @@ def identification(ours: list[str]) -> None:
     photo = picture()
     print(f"\nOne photo of 640×480 with one face: detect, align, embed, match with {PEOPLE:,} people:\n")
     print("| threads | public models, ms | bundled models, ms | ratio |\n|---|---|---|---|")
-    for threads in sorted({1, default_threads()}):
+    for threads in sorted({1, available_threads()}):
         with tempfile.TemporaryDirectory() as folder:
             pipelines = [public_pipeline(threads=threads), Pipeline.load(*ours, threads=threads)]
             galleries = [

@@ -22,10 +22,10 @@ from facewise.detection import OnnxDetector
 from facewise.embedding import Embedder
 from facewise.evaluation.agreement import Agreement, compare_detectors, compare_embedders
 from facewise.evaluation.pace import in_turn
+from facewise.hardware import available_threads
 from facewise.models import ModelFile, find_model, write_model
 from facewise.models.fuse import fuse
 from facewise.models.quantize import FORMATS, quantize
-from facewise.network import default_threads
 from facewise.pipeline import Pipeline
 from real import SHARED, have_models
 
@@ -66,7 +66,7 @@ def formats(model: ModelFile, images: Sequence[np.ndarray], folder: Path) -> dic
     made = {"float32": model, "float32, fused": fused(model, folder)}
     for to in FORMATS:
         made[to] = quantize(model, folder / f"{model.card.name}-{to}.onnx", to=to, photos=calibrated).model
-    many = default_threads()
+    many = available_threads()
     print(f"{model.card.name} through `{'Embedder' if model.card.kind == 'embedder' else 'OnnxDetector'}`:\n")
     print(f"| format | MB | opens in ms | 1 thread | {many} threads | agreement |\n|---|---|---|---|---|---|")
     for name, other in made.items():
@@ -98,7 +98,7 @@ def acceptance(original: ModelFile, made: ModelFile, crops: np.ndarray) -> None:
     ready = original.card.preprocess(crops)
     print("int8 `Embedder` (from pixels) against the float32 file in bare ONNX Runtime, default options:\n")
     print("| threads | bare, crops/s | its best batch | int8, crops/s | ratio |\n|---|---|---|---|---|")
-    for threads in (1, default_threads()):
+    for threads in (1, available_threads()):
         bare = session(original.network, threads)
         ways = {batch: bare_work(bare, ready, batch) for batch in (1, 2, 4, 8, 16, 32, 64)}
         best = min(ways, key=lambda batch: min(seconds(ways[batch]) for _ in range(4)))
@@ -108,7 +108,7 @@ def acceptance(original: ModelFile, made: ModelFile, crops: np.ndarray) -> None:
         print(f"| {threads} | {rate:.0f} | {best} | {rate * ratio:.0f} | {ratio:.2f} |")
     print("\nThe same two files, both in bare ONNX Runtime, by batch:\n")
     print("| threads | batch 1 | batch 4 | batch 8 | batch 32 |\n|---|---|---|---|---|")
-    for threads in (1, default_threads()):
+    for threads in (1, available_threads()):
         bare, small = session(original.network, threads), session(made.network, threads)
         ratios = [
             in_turn(bare_work(bare, ready, batch), bare_work(small, ready, batch), rounds=ROUNDS)[1]

@@ -14,7 +14,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from facewise.benchmark import machine
+from facewise.hardware import cpu
 
 HERE = Path(__file__).parent
 NAMES = (
@@ -56,9 +56,8 @@ def main() -> None:
 
 def stamp(name: str) -> str:
     """When, where and of which commit a section was measured."""
-    facts = machine()
     now = datetime.now(UTC).strftime("%Y-%m-%d")
-    return f"`python benchmarks/{name}.py`, {now}, {facts['cpu']}, {facts['threads']} cores, git {git_hash()}"
+    return f"`python benchmarks/{name}.py`, {now}, {cpu()}, git {git_hash()}"
 
 
 def git_hash() -> str:

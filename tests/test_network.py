@@ -10,8 +10,9 @@ import onnxruntime
 import pytest
 
 from facewise.errors import FacewiseError, ModelError, SettingError
+from facewise.hardware import available_threads
 from facewise.models import ModelFile, read_model, write_model
-from facewise.network import Network, default_threads
+from facewise.network import Network
 
 CROPS = np.random.default_rng(0).normal(0, 1, (5, 3, 112, 112)).astype(np.float32)
 
@@ -32,7 +33,7 @@ def test_gives_what_onnx_runtime_gives(model: ModelFile) -> None:
 def test_reports_its_provider_and_threads(model: ModelFile) -> None:
     network = Network(model, provider="cpu", threads=3)
     assert (network.provider, network.threads) == ("cpu", 3)
-    assert Network(model).threads == default_threads() >= 1
+    assert Network(model).threads == available_threads() >= 1
 
 
 def test_the_provider_asked_for_is_the_one_used(model: ModelFile, monkeypatch: pytest.MonkeyPatch) -> None:

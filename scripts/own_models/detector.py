@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from facewise.hardware import available_threads
 from facewise.models.file import ModelFile, read_model, write_model
-from facewise.network import default_threads
 from facewise.training.detection.reproduce import reproduce_detector
 from facewise.training.display import Bar
 
@@ -31,8 +31,8 @@ def make_detector(data: Path, work: Path) -> ModelFile:
     done = work / f"{NAME}.onnx"
     if done.is_file():
         return read_model(done)
-    on_gpu, workers = torch.cuda.is_available(), max(1, default_threads() // 2)
-    torch.set_num_threads(max(1, default_threads() - workers))
+    on_gpu, workers = torch.cuda.is_available(), max(1, available_threads() // 2)
+    torch.set_num_threads(max(1, available_threads() - workers))
     run = reproduce_detector(
         data,
         work / "detector",

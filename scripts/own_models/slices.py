@@ -17,8 +17,8 @@ from facewise.data.csvfile import csv_source
 from facewise.detection import Detector
 from facewise.embedding import Embedder
 from facewise.evaluation import LfwResult
+from facewise.hardware import available_threads
 from facewise.image import read_image
-from facewise.network import default_threads
 
 AGES = ((0, 9), (10, 19), (20, 39), (40, 59), (60, 116))
 
@@ -101,7 +101,7 @@ def detected(listing: Path, utkface: Path, reference: Detector, detector: Detect
         faces = detector.detect(image, threads=1)
         return any(intersection_over_union(main[0].box, face.box) >= 0.5 for face in faces)
 
-    answers = list(side_by_side(look, rows, default_threads()))
+    answers = list(side_by_side(look, rows, available_threads()))
     asked = np.array([answer is not None for answer in answers])
     found = np.array([bool(answer) for answer in answers])
     return [

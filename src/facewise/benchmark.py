@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from facewise import hardware
 from facewise.embedding import Embedder
+from facewise.hardware import available_threads
 from facewise.image import decode, load, source_name
-from facewise.network import PROVIDERS, default_threads
+from facewise.network import PROVIDERS
 from facewise.pipeline import Pipeline, Steps
 from facewise.types import Image
 
@@ -152,15 +154,7 @@ def machine() -> dict[str, object]:
     """What the numbers were measured on."""
     import platform  # noqa: PLC0415
 
-    name = platform.processor() or platform.machine()
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        name = next(
-            line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")
-        )
-    except (OSError, StopIteration):
-        pass
-    return {"cpu": name, "threads": default_threads(), "python": platform.python_version()}
+    return {"cpu": hardware.facts(), "threads": available_threads(), "python": platform.python_version()}
 
 
 def _measure(name: str, call: Callable[[int], object], calls: int) -> Stage:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewise.errors import ModelError, SettingError
+from facewise.hardware import available_threads
 from facewise.models.file import ModelFile
 
 PROVIDERS = {
@@ -35,14 +35,6 @@ _UNTIMED, _TRIED = 4, 3
 
 _SHAPES = 256
 """Input shapes that are told apart: photos come in any size."""
-
-
-def default_threads() -> int:
-    """Number of CPUs this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        return os.cpu_count() or 1
 
 
 class Network:
@@ -70,7 +62,7 @@ class Network:
             raise SettingError(f"The number of threads must be at least 1, not {threads}.")
         self.model = model
         self.provider = provider
-        self.threads = default_threads() if threads is None else threads
+        self.threads = available_threads() if threads is None else threads
         self._session = _open_session(model, provider, self.threads)
         self._input = self._session.get_inputs()[0].name
         self.input_shape = _shape(self._session.get_inputs()[0])

@@ -15,9 +15,9 @@ from facewise.detection import Detector, DetectorSettings, ModelDetector, load_d
 from facewise.embedding import Embedder
 from facewise.errors import FacewiseError, ImageError, SettingError
 from facewise.geometry import Cut, pose, sharpness
+from facewise.hardware import available_threads
 from facewise.image import MAX_PIXELS, ImageSource, content_hash, decode, load, read_image, source_name
 from facewise.models import find_model
-from facewise.network import default_threads
 from facewise.types import Face, Image, Quality
 
 _MANY = 1000
@@ -102,7 +102,7 @@ class Pipeline:
         self._embedder = embedder
         self.cut = embedder.cut if embedder else cut or Cut(crop_size)
         self.crop_size = self.cut.size
-        self.threads = threads or default_threads()
+        self.threads = threads or available_threads()
 
     @classmethod
     def load(

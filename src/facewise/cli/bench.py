@@ -29,6 +29,7 @@ def bench(
 ) -> None:
     """Measure each stage, and the whole pipeline one photo at a time against side by side."""
     from facewise.benchmark import embedder_rate, machine, stages, throughput
+    from facewise.hardware import cpu
 
     photos = photos_in(paths)[:count] if paths else []
     pipeline = load_pipeline(detector=detector, model=model, flip=flip, provider=provider, threads=threads)
@@ -48,8 +49,7 @@ def bench(
             }
         )
         return
-    facts = machine()
-    say(f"{facts['cpu']}, {pipeline.threads} threads; {pipeline.detector.name} + {pipeline.embedder.name}")
+    say(f"{cpu()}; {pipeline.threads} threads; {pipeline.detector.name} + {pipeline.embedder.name}")
     rows = [(s.name, f"{s.median_ms:.2f}", f"{s.best_ms:.2f}") for s in alone]
     table("One thread", ("stage", "median ms", "best ms"), rows, right=(1, 2))
     say(

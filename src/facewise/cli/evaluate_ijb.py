@@ -64,7 +64,7 @@ def ijb(
     from facewise.evaluation.cache import FaceCache
     from facewise.evaluation.ijb import Weighting, evaluate_ijb
     from facewise.evaluation.side_by_side import model_names
-    from facewise.network import default_threads
+    from facewise.hardware import available_threads
 
     started = time.perf_counter()
     if policy_of(leaks) == "exclude":
@@ -86,7 +86,7 @@ def ijb(
             embedders,
             weighting=weighting,
             cache=kept,
-            threads=threads or default_threads(),
+            threads=threads or available_threads(),
             progress=done,
         )
     if json:

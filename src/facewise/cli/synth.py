@@ -30,7 +30,7 @@ def synth(
     import time
 
     from facewise.data.synthetic import SyntheticSource, write_people
-    from facewise.network import default_threads
+    from facewise.hardware import available_threads
 
     # The settings first: a folder is not made for a dataset that cannot be.
     total = len(SyntheticSource(people, photos, seed, size=size, difficulty=difficulty).keys)
@@ -39,7 +39,7 @@ def synth(
     with progress_bar("Drawing", total) as done:
         written = write_people(
             out, people, photos, seed, size=size, difficulty=difficulty,
-            workers=threads or default_threads(), done=done,
+            workers=threads or available_threads(), done=done,
         )  # fmt: skip
     seconds = time.perf_counter() - started
     if json:

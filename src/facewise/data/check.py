@@ -16,8 +16,8 @@ from facewise.data.phash import near_pairs, perceptual_hash
 from facewise.data.source import Source
 from facewise.data.suspects import Suspects
 from facewise.errors import ImageError, SettingError
+from facewise.hardware import available_threads
 from facewise.image import content_hash, decode, load, source_name
-from facewise.network import default_threads
 
 NEAR_BITS = 2
 """Bits of 64 in which the hashes of two photos may differ by default."""
@@ -115,7 +115,7 @@ def check_source(
         raise SettingError(f"Photos look the same if 0 to 16 bits of 64 differ, not {near_bits}.")
     found = []
     for looked in side_by_side(
-        lambda i: _look(source, i), range(len(source.keys)), threads or default_threads()
+        lambda i: _look(source, i), range(len(source.keys)), threads or available_threads()
     ):
         found.append(looked)
         progress(1)

@@ -10,8 +10,8 @@ from typing import Protocol, runtime_checkable
 from facewise.concurrency import side_by_side
 from facewise.data.source import FileSource, Source, Subset
 from facewise.errors import FacewiseError, ImageError
+from facewise.hardware import available_threads
 from facewise.image import ImageSource, content_hash, load
-from facewise.network import default_threads
 from facewise.types import Image
 
 
@@ -61,7 +61,7 @@ def content_hashes(source: Source) -> list[str]:
     Raises:
         ImageError: One cannot be read.
     """
-    return list(side_by_side(lambda i: photo_hash(source, i), range(len(source.keys)), default_threads()))
+    return list(side_by_side(lambda i: photo_hash(source, i), range(len(source.keys)), available_threads()))
 
 
 class StoredPhotos:

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from facewise.concurrency import side_by_side
 from facewise.data.phash import bit_count
+from facewise.hardware import available_threads
 from facewise.models.trained_on import LOOK, Hashes
-from facewise.network import default_threads
 from facewise.types import FloatArray, Image
 
 ALIKE = 12
@@ -95,7 +95,7 @@ def looks_alike(
     if crop_of is not None:
         doubtful = np.flatnonzero(~found & (bits <= NEAR)).tolist()
         pairs = ((looks[i], crop_of(i)) for i in doubtful)
-        found[doubtful] = list(side_by_side(lambda p: _alike_moved(*p, known), pairs, default_threads()))
+        found[doubtful] = list(side_by_side(lambda p: _alike_moved(*p, known), pairs, available_threads()))
     return [bool(one) for one in found]
 
 

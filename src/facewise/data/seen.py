@@ -25,10 +25,10 @@ from facewise.data.prepared import is_prepared, read_manifest
 from facewise.data.source import FileSource, Source, Subset
 from facewise.errors import DatasetError, ImageError
 from facewise.files import write_bytes
+from facewise.hardware import available_threads
 from facewise.image import source_name
 from facewise.models.file import ModelFile, read_model, save_trained_on
 from facewise.models.trained_on import LOOK, MOST_PHOTOS, TrainedOn
-from facewise.network import default_threads
 from facewise.types import Image
 
 PHOTOS, PEOPLE = "photos.csv", "people.txt"
@@ -98,7 +98,7 @@ def seen_photos(
         if path is not None:
             originals.of(path)
     found = []
-    for one in side_by_side(look_at, range(len(rows)), default_threads()):
+    for one in side_by_side(look_at, range(len(rows)), available_threads()):
         found.append(one)
         progress(1)
     return found

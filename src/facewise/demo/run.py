@@ -27,8 +27,8 @@ from facewise.demo.verifying import verify_pairs
 from facewise.detection import Detector
 from facewise.embedding import Embedder
 from facewise.errors import DatasetError, FacewiseError
+from facewise.hardware import available_threads
 from facewise.models import ModelFile, find_model
-from facewise.network import default_threads
 from facewise.pipeline import Pipeline
 from facewise.types import Image
 
@@ -58,7 +58,7 @@ def run(
         FacewiseError: The folder cannot be used, the data has too few people, or no detector is installed for
             real photos.
     """
-    story = Story(plan or Plan(), out, threads or default_threads(), teller)
+    story = Story(plan or Plan(), out, threads or available_threads(), teller)
     real = None
     if data is None:
         claim(out)

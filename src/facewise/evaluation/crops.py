@@ -13,8 +13,8 @@ from facewise.errors import FacewiseError, ImageError
 from facewise.evaluation.cache import FaceCache
 from facewise.evaluation.embedded import EmbeddedPhoto, Progress, embed_photos, embedder_key
 from facewise.geometry import Cut, align, template
+from facewise.hardware import available_threads
 from facewise.image import content_hash, decode, load
-from facewise.network import default_threads
 from facewise.pipeline import Pipeline
 from facewise.types import FloatArray, Image
 
@@ -66,7 +66,7 @@ def embed_crops(
         One entry a crop, in order; one that cannot be read has its error.
     """
     key = embedder_key(embedder)
-    hashed = list(side_by_side(_hash, crops, default_threads()))
+    hashed = list(side_by_side(_hash, crops, available_threads()))
     first = {digest: i for i, (digest, _) in reversed(list(enumerate(hashed))) if digest}
     vectors = {} if cache is None else cache.embeddings(first, ALIGNED, key)
     missing = [i for digest, i in first.items() if digest not in vectors]
@@ -110,7 +110,7 @@ def _read(crops: Sequence[tuple[Path | bytes, str]], embedder: Embedder) -> Iter
         except ImageError as error:
             return error
 
-    return side_by_side(read, crops, default_threads())
+    return side_by_side(read, crops, available_threads())
 
 
 def _of_size(image: Image, cut: Cut, name: str) -> Image:

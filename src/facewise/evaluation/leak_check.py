@@ -20,9 +20,9 @@ from facewise.evaluation.leakage import Leakage, TestedPhoto, find_leakage
 from facewise.evaluation.looks import Photo, find_crop, find_looks
 from facewise.evaluation.pair_file import PairFile
 from facewise.evaluation.side_by_side import Model, embedder_of
+from facewise.hardware import available_threads
 from facewise.image import content_hash, load
 from facewise.models.trained_on import TrainedOn
-from facewise.network import default_threads
 from facewise.types import Image
 
 _BLOCK = 64
@@ -275,7 +275,7 @@ def _joined(records: Sequence[TrainedOn]) -> TrainedOn:
 
 def _digests(photos: Sequence[Photo]) -> list[str]:
     blocks = (photos[start : start + _BLOCK] for start in range(0, len(photos), _BLOCK))
-    done = side_by_side(lambda block: [_digest(photo) for photo in block], blocks, default_threads())
+    done = side_by_side(lambda block: [_digest(photo) for photo in block], blocks, available_threads())
     return [digest for block in done for digest in block]
 
 

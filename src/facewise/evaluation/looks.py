@@ -12,8 +12,8 @@ from facewise.evaluation.cache import FaceCache
 from facewise.evaluation.crops import ALIGNED
 from facewise.evaluation.embedded import Progress, detector_key, embed_photos
 from facewise.evaluation.side_by_side import Model
+from facewise.hardware import available_threads
 from facewise.image import decode, load
-from facewise.network import default_threads
 from facewise.pipeline import Pipeline
 from facewise.types import Image
 
@@ -57,7 +57,7 @@ def find_looks(
             crops = cache.crops(block, detector_key(model))
             some = [(digest, b"" if c.crop is None else look_of(c.crop)) for digest, c in crops.items()]
         else:
-            read = side_by_side(_look, [missing[digest] for digest in block], default_threads())
+            read = side_by_side(_look, [missing[digest] for digest in block], available_threads())
             some = list(zip(block, read, strict=True))
         cache.add_looks(kept, some)
         found.update(some)

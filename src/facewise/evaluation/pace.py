@@ -10,8 +10,8 @@ import numpy as np
 
 from facewise.detection import load_detector
 from facewise.embedding import Embedder
+from facewise.hardware import available_threads
 from facewise.models.file import ModelFile
-from facewise.network import default_threads
 from facewise.types import Image
 
 _CROPS = 32
@@ -51,7 +51,7 @@ def paces(
         rounds: How often each is timed.
         threads: Thread counts to time; None is one and all.
     """
-    counts = sorted({1, default_threads()}) if threads is None else threads
+    counts = sorted({1, available_threads()}) if threads is None else threads
     images = images[: _CROPS if original.card.kind == "embedder" else _PHOTOS]
     found = []
     for count in counts:

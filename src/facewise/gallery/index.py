@@ -13,7 +13,6 @@ largest error useless for all others.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 
 from facewise.gallery import kernels
 from facewise.gallery.segment import EMPTY, Scale, Segment
+from facewise.hardware import available_threads
 from facewise.types import FloatArray
 
 Found: TypeAlias = list[tuple[int, float]]
@@ -222,7 +222,7 @@ def _alone(view: View, probe: FloatArray, k: int) -> Found:
     off = float(near.off[0])
     scan = _Scan(view, near.codes[0].astype(np.float32), float(near.units[0]), _selector(view.chosen))
     least = max(1024, _ALONE // max(1, probe.size))
-    shards = view.shards(max(least, -(-view.slots // threads())))
+    shards = view.shards(max(least, -(-view.slots // available_threads())))
     margin = hunt.length * view.error + hunt.slack + off
     count = max(_FIRST, 4 * k)
     while shards:
@@ -346,14 +346,9 @@ def _selector(chosen: NDArray[np.bool_] | None) -> Any:
     return make(np.packbits(chosen, bitorder="little"))
 
 
-def threads() -> int:
-    """How many threads scan."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads(), thread_name_prefix="facewise-index")
+    return ThreadPoolExecutor(available_threads(), thread_name_prefix="facewise-index")
 
 
 def _in_threads(work: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:

@@ -18,7 +18,7 @@ from facewise.errors import SettingError
 from facewise.gallery import Gallery
 from facewise.gallery.results import Space
 from facewise.gallery.store import refuse_foreign
-from facewise.network import default_threads
+from facewise.hardware import available_threads
 from facewise.pipeline import Pipeline
 from facewise.serve.admission import Admission
 from facewise.serve.audit import AuditLog
@@ -71,7 +71,7 @@ class Loaded:
         apart = settings.processes and self._opened and self.pipeline.portable and Intake.available()
         self.engine: Engine = (ProcessEngine if apart else ThreadEngine)(
             self.pipeline, self.people.search, settings.limits,
-            workers=settings.workers or default_threads(), batch=settings.batch, observe=metrics.batch,
+            workers=settings.workers or available_threads(), batch=settings.batch, observe=metrics.batch,
         )  # fmt: skip
 
     def _warm(self) -> None:
@@ -103,7 +103,7 @@ class Service:
         self.settings = settings
         self.metrics = Metrics()
         self.buffered = Buffered(settings.limits.max_buffered)
-        self.admission = Admission(settings.limits, settings.workers or default_threads())
+        self.admission = Admission(settings.limits, settings.workers or available_threads())
         self.keys = KeyStore(settings.keys_path) if settings.auth else None
         self.audit = AuditLog(settings.audit_path, addresses=settings.audit_addresses)
         self.scribe = Scribe(self.audit)

@@ -14,8 +14,8 @@ from facewise.data.scenes.labels import LEAST_SCORE
 from facewise.data.source import Source
 from facewise.data.synthetic import SyntheticSource
 from facewise.detection import DetectorSettings, OnnxDetector
+from facewise.hardware import available_threads
 from facewise.models import find_model
-from facewise.network import default_threads
 from facewise.training.checkpoint import LAST, exists, folder_of
 from facewise.training.detection.config import detector_config
 from facewise.training.detection.run import DetectorRun, train_detector
@@ -79,7 +79,7 @@ def reproduce_detector(
         work / "photos",
         detector_sources(data),
         labelling,
-        threads=threads or default_threads(),
+        threads=threads or available_threads(),
         say=display.say,
     )
     resume = exists(folder_of(work / "run", LAST))
