@@ -36,7 +36,7 @@ def in_processes(work: Callable[..., Any], size: int, *arguments: Any, begun: bo
     """
     # As torchrun does, the parent keeps the meeting point: its port is free for certain.
     store = dist.TCPStore(
-        "127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=60)
+        "127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=120)
     )
     with tempfile.TemporaryDirectory() as folder:
         workers = [
@@ -48,7 +48,7 @@ def in_processes(work: Callable[..., Any], size: int, *arguments: Any, begun: bo
         for worker in workers:
             worker.start()
         for worker in workers:
-            worker.join(60)
+            worker.join(180)
             assert not worker.is_alive(), [w.kill() for w in workers]
         failures = [path.read_text() for path in sorted(Path(folder).glob("*.txt"))]
         assert not failures, "\n".join(failures)
@@ -79,7 +79,7 @@ def _one(
     torch.set_num_threads(1)
     rank = environment["RANK"]
     try:
-        world = World.from_environment("cpu", timeout=30)
+        world = World.from_environment("cpu", timeout=120)
         with world if begun else nullcontext():
             result = work(world, *arguments)
         torch.save(result, Path(folder) / f"{rank}.pt")

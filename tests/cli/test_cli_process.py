@@ -15,9 +15,6 @@ from facewise.cli.app import app
 
 FACEWISE = str(Path(sys.executable).with_name("facewise"))
 
-TIME_LIMIT = 1.2 * float(os.environ.get("FACEWISE_TEST_SLOWNESS", "2"))
-"""Seconds for a cold `verify`: 1.2 on an idle machine; tests share theirs with other tests."""
-
 
 def test_version_and_help(process):
     assert process("--version").out.startswith("facewise ")
@@ -44,14 +41,19 @@ def test_show_completion(process):
     assert "Traceback" not in shown.err
 
 
-def test_verify_starts_quickly(process, photo):
+def test_verify_loads_no_more_than_it_needs(process, photo):
     a, b = photo("a.png", (90, 80, 60, 1)), photo("b.png", (200, 140, 80, 1))
-    times = []
-    for _ in range(3):
-        started = time.perf_counter()
-        assert process("verify", a, b, "--threshold", "0.8").out.startswith("the same person")
-        times.append(time.perf_counter() - started)
-    assert min(times) <= TIME_LIMIT, times
+    done = process("verify", a, b, "--threshold", "0.8", PYTHONPROFILEIMPORTTIME="1")
+    assert done.out.startswith("the same person")
+    modules = [
+        line.rpartition("|")[2].strip() for line in done.err.splitlines() if line.startswith("import time:")
+    ]
+    # What it takes is loading: `benchmarks/startup.py` measures it.
+    assert "onnxruntime" in modules
+    assert not {"torch", "onnx", "scipy", "sklearn", "matplotlib", "fastapi", "pandas", "httpx"} & set(
+        modules
+    )
+    assert len(modules) < 700
 
 
 def test_errors_leave_by_code_3_with_one_line(process):
@@ -77,7 +79,7 @@ def interrupted(words: list[str], after: float) -> tuple[int, str, str]:
     )
     time.sleep(after)
     os.killpg(running.pid, signal.SIGINT)
-    out, err = running.communicate(timeout=30)
+    out, err = running.communicate(timeout=120)
     return running.returncode, out, err
 
 

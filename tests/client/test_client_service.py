@@ -76,7 +76,7 @@ class Running:
         """Ends it as a service manager does, and says how it ended."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-        code = self._process.wait(30)
+        code = self._process.wait(120)
         self._reader.join(5)
         return code
 

@@ -482,11 +482,9 @@ def test_a_box_without_area_or_number_is_no_face(
         assert face.height > 0
 
 
-def test_noise_that_passes_every_anchor_is_answered_soon(
+def test_noise_that_passes_every_anchor_leaves_suppression_little(
     detector: OnnxDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import time
-
     count = anchors_of((1024, 1024))
     rng = np.random.default_rng(0)
 
@@ -494,10 +492,16 @@ def test_noise_that_passes_every_anchor_is_answered_soon(
         scores = rng.uniform(0.5, 1, (1, count)).astype(np.float32)
         return [np.full((1, count, 4), -2, np.float32), scores, np.zeros((1, count, 10), np.float32)]
 
+    compared = []  # suppression is quadratic in these
+
+    def counted(boxes: np.ndarray, *others: object, **options: object) -> np.ndarray:
+        compared.append(len(boxes))
+        return non_maximum_suppression(boxes, *others, **options)  # type: ignore[arg-type]
+
     monkeypatch.setattr(detector.network, "run", noisy)
-    start = time.perf_counter()
+    monkeypatch.setattr("facewise.detection.model_detector.non_maximum_suppression", counted)
     faces = detector.detect(np.zeros((1024, 1024, 3), np.uint8))
-    assert time.perf_counter() - start < 4
+    assert compared == [5000] < [count]
     assert len(faces) == detector.settings.max_faces
 
 

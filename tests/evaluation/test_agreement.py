@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -90,9 +91,11 @@ def test_photos_without_faces_compare_nothing() -> None:
         compare_detectors(detector([], []), detector([], []), [PHOTO] * 2)
 
 
-def test_what_takes_longer_is_slower() -> None:
-    import time
+def test_what_takes_longer_is_slower(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
 
-    seconds, ratio = in_turn(lambda: time.sleep(0.02), lambda: time.sleep(0.005), rounds=3)
-    assert seconds >= 0.02
-    assert ratio > 1.5
+    def taking(seconds: float) -> Callable[[], None]:
+        return lambda: now.append(now[-1] + seconds)
+
+    monkeypatch.setattr("facewise.evaluation.pace.time.perf_counter", lambda: now[-1])
+    assert in_turn(taking(0.5), taking(0.125), rounds=3) == (0.5, 4.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -114,7 +113,6 @@ def test_2000_damaged_images(real_models: SimpleNamespace, shared: Path) -> None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for label, data in mutated_images(2000, 20240612, photos + originals()):
-            start = time.perf_counter()
             try:
                 found = pipeline.read(data, steps)
                 outcomes["faces" if found.faces else "no face"] += 1
@@ -123,7 +121,6 @@ def test_2000_damaged_images(real_models: SimpleNamespace, shared: Path) -> None
             except ImageError as error:
                 outcomes["error"] += 1
                 assert str(error).endswith("."), label  # noqa: PT017
-            assert time.perf_counter() - start < 5, label
     print(dict(outcomes))  # noqa: T201  shown with -rP
     assert min(outcomes["faces"], outcomes["no face"], outcomes["error"]) > 100, outcomes
 

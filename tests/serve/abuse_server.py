@@ -36,14 +36,14 @@ def started(folder: Path, detector: Path, embedder: Path, *options: str) -> Iter
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(120)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
 def _wait(server: SimpleNamespace) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         if server.process.poll() is not None:
             break

@@ -6,7 +6,8 @@ import io
 import random
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import PIL.Image
 import psutil
@@ -79,3 +80,18 @@ def status(raw: bytes) -> int:
 def rss(process: int) -> float:
     """MiB a process holds in memory."""
     return float(psutil.Process(process).memory_info().rss) / 2**20
+
+
+def forget_peak(process: int) -> None:
+    """`peak` begins anew, where the system can."""
+    with suppress(OSError):
+        Path(f"/proc/{process}/clear_refs").write_text("5")
+
+
+def peak(process: int) -> float:
+    """MiB a process has held at most since `forget_peak`, or holds now where the system does not tell."""
+    try:
+        told = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return rss(process)
+    return int(told.partition("VmHWM:")[2].split()[0]) / 2**10

@@ -105,7 +105,7 @@ def start_server(tmp_path: Path, tiny_detector_file: Path, tiny_embedder_file: P
         running.append(process)
         base = f"{HOST}:{port}"
         server = SimpleNamespace(process=process, url=base, port=port, log=log)
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while wait and time.monotonic() < end:
             if process.poll() is not None:
                 raise AssertionError(f"the server ended: {log.read_text()}")
@@ -124,7 +124,7 @@ def start_server(tmp_path: Path, tiny_detector_file: Path, tiny_embedder_file: P
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(15)
+                process.wait(120)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -84,7 +84,7 @@ def _started(folder: Path, options: tuple[str, ...]) -> Service:
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ})
     service = Service(f"http://127.0.0.1:{port}", keys, process, folder)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         assert process.poll() is None, log.read_text()
         try:
@@ -141,7 +141,7 @@ def open_page(chromium: Browser, service: Service) -> Iterator[Callable[..., Pag
         size = {"width": width, "height": 860}
         page = chromium.new_context(viewport=size, color_scheme=scheme, **context).new_page()
         page.context.grant_permissions(["camera"], origin=url)
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(120_000)
         seen = page.seen = Seen(allowed=list(allowed))  # type: ignore[attr-defined]
         page.on("console", lambda message: seen.console.append(message.text))
         page.on("pageerror", lambda error: seen.console.append(str(error)))

@@ -31,7 +31,7 @@ class Service:
         import httpx
 
         headers = {"Authorization": f"Bearer {self.keys['admin']}"}
-        answer = httpx.request(method, f"{self.url}/v1{path}", headers=headers, timeout=30, **options)
+        answer = httpx.request(method, f"{self.url}/v1{path}", headers=headers, timeout=120, **options)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
@@ -50,7 +50,7 @@ class Service:
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(20)
+            self.process.wait(120)
 
 
 @dataclass

@@ -36,13 +36,15 @@ def running(tmp_path_factory, tiny_detector_file, tiny_embedder_file) -> Iterato
     with started(folder, tiny_detector_file, tiny_embedder_file) as server:
         for i, name in enumerate(("Ada", "Grace", "Edsger")):
             files = [("photos", (f"{k}.png", unique_photo(10 * i + k), "image/png")) for k in range(2)]
-            httpx.post(f"{server.url}/v1/people", data={"name": name}, files=files).raise_for_status()
+            httpx.post(
+                f"{server.url}/v1/people", data={"name": name}, files=files, timeout=120
+            ).raise_for_status()
         yield server
 
 
 def cases(running: SimpleNamespace, count: int, number: int) -> Counter[int]:
     """At least `count` cases over all operations, valid and invalid ones in turn."""
-    schema = schemathesis.openapi.from_url(f"{running.url}/v1/openapi.json")
+    schema = schemathesis.openapi.from_url(f"{running.url}/v1/openapi.json", timeout=120)
     operations = [found.ok() for found in schema.get_all_operations()]
     assert len(operations) >= 20
     seen: Counter[int] = Counter()
@@ -78,7 +80,7 @@ def one(strategy, url: str, count: int, number: int, seen: Counter[int]) -> None
             value = (case.path_parameters or {}).get(name)
             if isinstance(value, int) and value % 2:
                 case.path_parameters[name] = value % 6 + 1
-        response = case.call(base_url=url, timeout=40)
+        response = case.call(base_url=url, timeout=120)
         seen[response.status_code] += 1
         # An empty list in a form is a field that is not there: what breaks the schema may be good as sent.
         as_sent = case.media_type == "application/json"
@@ -88,7 +90,7 @@ def one(strategy, url: str, count: int, number: int, seen: Counter[int]) -> None
 
 
 def test_openapi_is_valid_and_has_examples(running):
-    document = httpx.get(f"{running.url}/v1/openapi.json").json()
+    document = httpx.get(f"{running.url}/v1/openapi.json", timeout=120).json()
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             body = operation.get("requestBody", {}).get("content", {})

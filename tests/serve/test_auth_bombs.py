@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import struct
 import sys
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -152,13 +151,12 @@ def test_a_bomb_is_refused_before_it_is_unpacked(guarded: Guarded, kind: str) ->
     bomb = BOMBS[kind]()
     assert len(bomb) < 2 * 2**20
     route = PHOTO_FIELDS[0][0]
-    before, start_time = peak_mib(), time.monotonic()
+    before = peak_mib()
     answer = upload_of(guarded, route, "photo", bomb)
-    took, more = time.monotonic() - start_time, peak_mib() - before
+    more = peak_mib() - before
     assert_refused(answer, "photo_too_large", "bad_photo")
     # Ten thousand by ten thousand pixels are 286 MiB as RGB.
     assert more < 60, f"{more:.0f} MiB more"
-    assert took < 5
 
 
 @pytest.mark.parametrize(("route", "name"), FIELDS)

@@ -48,7 +48,7 @@ def test_everybody_gets_their_own_faces_and_answers(engine, pipeline, photo_byte
     photos = [photo_bytes(i % 4) for i in range(24)] + [b"no photo"]
 
     async def ask():
-        jobs = [engine.search(upload(p), i % 3, Ticket(30)) for i, p in enumerate(photos)]
+        jobs = [engine.search(upload(p), i % 3, Ticket(120)) for i, p in enumerate(photos)]
         return await asyncio.gather(*jobs, return_exceptions=True)
 
     *found, bad = asyncio.run(ask())
@@ -68,7 +68,7 @@ def test_what_was_found_is_noted_before_it_is_told(engine, photo_bytes):
         threading.Timer(0.3, lambda: (late.set(), done(None))).start()
 
     async def ask():
-        found = await engine.search(upload(photo_bytes(1, 2)), "x", Ticket(30), note)
+        found = await engine.search(upload(photo_bytes(1, 2)), "x", Ticket(120), note)
         assert late.is_set()
         return found
 
@@ -84,7 +84,9 @@ def test_what_cannot_be_noted_is_not_told(engine, photo_bytes):
         raise KeyError("a bug")
 
     async def ask():
-        jobs = [engine.search(upload(photo_bytes(1)), "x", Ticket(30), note) for note in (full, broken, None)]
+        jobs = [
+            engine.search(upload(photo_bytes(1)), "x", Ticket(120), note) for note in (full, broken, None)
+        ]
         return await asyncio.gather(*jobs, return_exceptions=True)
 
     first, second, third = asyncio.run(ask())
@@ -157,11 +159,11 @@ def fakes(pipeline, monkeypatch):
     engines[0].close()
 
 
-def told(engine: ProcessEngine, photos: list[bytes], then=lambda: None, wait: float = 20.0) -> list[str]:
+def told(engine: ProcessEngine, photos: list[bytes], then=lambda: None, wait: float = 120.0) -> list[str]:
     """What each photo's sender is told, if something happens once all are put in."""
 
     async def ask():
-        jobs = [asyncio.ensure_future(engine.faces(upload(photo), Ticket(30))) for photo in photos]
+        jobs = [asyncio.ensure_future(engine.faces(upload(photo), Ticket(120))) for photo in photos]
         await asyncio.sleep(0.05)
         then()
         found = await asyncio.wait_for(asyncio.gather(*jobs, return_exceptions=True), wait)
@@ -200,13 +202,13 @@ def test_photos_that_nobody_waits_for_are_not_looked_at(fakes):
         looker.go.release(50)
 
     async def ask():
-        gone = Ticket(30)
+        gone = Ticket(120)
         gone.gone = True
         for _ in range(10):
             with pytest.raises(TimeoutError):
                 await engine.faces(upload(b"x"), gone)
             with pytest.raises(ImageError):
-                await asyncio.wait_for(engine.faces(upload(b"y"), Ticket(30)), 10)
+                await asyncio.wait_for(engine.faces(upload(b"y"), Ticket(120)), 120)
 
     asyncio.run(ask())
     assert {data for looker in lookers for share in looker.looked for data in share} == {b"y"}
@@ -277,7 +279,8 @@ def test_closing_finishes_what_was_put_in(pipeline, photo_bytes):
 
     async def ask():
         jobs = [
-            asyncio.ensure_future(engine.search(upload(photo_bytes(i)), i % 2, Ticket(30))) for i in range(12)
+            asyncio.ensure_future(engine.search(upload(photo_bytes(i)), i % 2, Ticket(120)))
+            for i in range(12)
         ]
         await asyncio.sleep(0)
         closing = asyncio.ensure_future(asyncio.to_thread(engine.close))

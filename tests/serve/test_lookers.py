@@ -50,7 +50,7 @@ def look(photo_bytes):
     return make
 
 
-def until(true, seconds: float = 20.0) -> None:
+def until(true, seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end

@@ -55,7 +55,7 @@ class HeldDisk:
 
     def __call__(self, lines) -> None:
         self.begun.set()
-        self.go.wait(10)
+        self.go.wait(120)
         self.sizes.append(len(lines))
         self._write(lines)
 

@@ -241,7 +241,7 @@ def die(world: World, how: str):
 
 def told(world: World, how: str):
     try:
-        with World(world.rank, world.size, timeout=1 if how == "silent" else 30) as begun:
+        with World(world.rank, world.size, timeout=1 if how == "silent" else 120) as begun:
             die(begun, how)
     except FacewiseError as error:
         return str(error)

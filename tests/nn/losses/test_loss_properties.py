@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import pytest
@@ -259,15 +258,14 @@ def test_a_hundred_thousand_people(name):
             kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes() // (n * people)
         return tensor
 
-    start = time.perf_counter()
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         value = head(x, labels)
     value.backward()
-    assert time.perf_counter() - start < 10
     assert x.grad.isfinite().all()
     if (isinstance(head, MarginHead) and name != "subcenter-arcface") or name == "softmax":
         # Nothing of (N, C) waits for the backward pass but the softmax itself, in float32.
         assert sum(kept.values()) == 4
+    assert sum(kept.values()) <= 16  # four numbers a class and photo at most
 
 
 @pytest.mark.parametrize(
