@@ -1,8 +1,10 @@
-"""One network: the provider that was asked for or an error, threads, and what goes wrong within."""
+"""One network: the provider asked for or an error, the one chosen, threads, and what goes wrong within."""
 
 from __future__ import annotations
 
+import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,8 @@ import pytest
 from facewise.errors import FacewiseError, ModelError, SettingError
 from facewise.hardware import available_threads
 from facewise.models import ModelFile, read_model, write_model
-from facewise.network import Network
+from facewise.network import PROVIDERS, Network
+from fake_runtime import CPU, CUDA, Runtime
 
 CROPS = np.random.default_rng(0).normal(0, 1, (5, 3, 112, 112)).astype(np.float32)
 
@@ -67,36 +70,109 @@ def test_cuda_on_this_machine(model: ModelFile) -> None:
 
 
 def test_an_unknown_provider_names_the_known_ones(model: ModelFile) -> None:
-    with pytest.raises(SettingError, match=r"'gpu'.*cpu, cuda"):
+    with pytest.raises(SettingError, match=r"'gpu'.*auto, cpu, cuda"):
         Network(model, provider="gpu")
 
 
-@pytest.mark.parametrize(
-    "active", [["CPUExecutionProvider"], ["CPUExecutionProvider", "CUDAExecutionProvider"], []]
-)
+@pytest.mark.parametrize("active", [[CPU], [CPU, CUDA], []])
 def test_falling_back_to_the_cpu_is_an_error(
     model: ModelFile, monkeypatch: pytest.MonkeyPatch, active: list[str]
 ) -> None:
     """ONNX Runtime only logs it."""
-    session_class = onnxruntime.InferenceSession
-
-    class Fallback:
-        def __init__(self, network: bytes, options: object, providers: list[str], **rest: object) -> None:
-            assert providers == ["CUDAExecutionProvider"]
-            self.session = session_class(network, options, providers=["CPUExecutionProvider"], **rest)
-
-        def get_inputs(self) -> list[object]:
-            return self.session.get_inputs()
-
-        def get_providers(self) -> list[str]:
-            return active
-
-    monkeypatch.setattr(
-        onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    )
-    monkeypatch.setattr(onnxruntime, "InferenceSession", Fallback)
-    with pytest.raises(ModelError, match="'cuda' was asked for, but the model would run on"):
+    runtime = Runtime(monkeypatch, [CUDA, CPU], {CUDA: active})
+    with pytest.raises(ModelError, match=r"^Provider 'cuda' did not start: .*ask for 'cpu'\.$"):
         Network(model, provider="cuda")
+    assert runtime.asked == [CUDA]
+
+
+@pytest.mark.parametrize(
+    ("built_with", "taken"),
+    [
+        (["TensorrtExecutionProvider", CUDA, CPU], "cuda"),
+        (["AzureExecutionProvider", "CoreMLExecutionProvider", CPU], "coreml"),
+        (["DmlExecutionProvider", "OpenVINOExecutionProvider", CPU], "openvino"),
+        (["DmlExecutionProvider", CPU], "directml"),
+        (["ROCMExecutionProvider", "TensorrtExecutionProvider", CPU], "cpu"),
+        ([CPU], "cpu"),
+    ],
+)
+def test_auto_takes_the_first_there_is(
+    model: ModelFile, monkeypatch: pytest.MonkeyPatch, built_with: list[str], taken: str
+) -> None:
+    runtime = Runtime(monkeypatch, built_with, {})
+    network = Network(model, threads=2)
+    assert (network.provider, network.passed_over) == (taken, {})
+    assert runtime.asked == [PROVIDERS[taken]]
+
+
+def test_auto_goes_on_where_a_provider_does_not_work_and_says_why(
+    model: ModelFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = {CUDA: [CPU], "OpenVINOExecutionProvider": RuntimeError("no such device")}
+    runtime = Runtime(monkeypatch, [CUDA, "OpenVINOExecutionProvider", CPU], broken)
+    network = Network(model, provider="auto", threads=2)
+    assert network.provider == "cpu"
+    assert list(network.passed_over) == ["cuda", "openvino"]
+    assert "check the drivers" in network.passed_over["cuda"]
+    assert "no such device" in network.passed_over["openvino"]
+    assert runtime.asked == [CUDA, "OpenVINOExecutionProvider", CPU]
+    np.testing.assert_array_equal(network.run(CROPS)[0], Network(model, provider="cpu").run(CROPS)[0])
+
+
+def test_what_was_chosen_once_stays(model: ModelFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same network on one thread, or in another process, does not look for providers again."""
+    runtime = Runtime(monkeypatch, [CUDA, CPU], {CUDA: [CPU]})
+    network = Network(model, threads=2)
+    again = pickle.loads(pickle.dumps(network))
+    assert {network.single.provider, again.provider} == {"cpu"}
+    assert runtime.asked == [CUDA, CPU, CPU, CPU]
+
+
+def test_a_broken_network_is_no_matter_of_providers(
+    tmp_path: Path, model: ModelFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = write_model(tmp_path / "broken.onnx", b"\x08\x08", model.card)
+    Runtime(monkeypatch, [CUDA, CPU], {})
+    with pytest.raises(ModelError, match=r"broken\.onnx does not load"):
+        Network(broken)
+
+
+def test_a_runtime_with_nothing_of_use_says_so(model: ModelFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    Runtime(monkeypatch, ["AzureExecutionProvider"], {})
+    with pytest.raises(ModelError, match=r"none of cuda.*cpu"):
+        Network(model)
+
+
+@pytest.mark.parametrize(("provider", "most"), [("directml", 1), ("coreml", 4)])
+def test_directml_is_called_by_one_thread_at_a_time(
+    model: ModelFile, monkeypatch: pytest.MonkeyPatch, provider: str, most: int
+) -> None:
+    """As its documentation asks; others take several calls."""
+    runtime = Runtime(monkeypatch, [PROVIDERS[provider], CPU], {})
+    network = Network(model, threads=4).single
+    meet = threading.Barrier(4, timeout=20)
+
+    def work(_: int) -> None:
+        meet.wait()
+        for _ in range(5):
+            network.run(CROPS)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert network.provider == provider
+    assert 1 <= runtime.most_at_once <= most
+
+
+def test_cuda_finds_libraries_that_came_as_packages(
+    model: ModelFile, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what is printed of those that are missing is not in anybody's JSON."""
+    Runtime(monkeypatch, [CUDA, CPU], {})
+    preload = lambda: print("no libcublas")  # noqa: E731, T201  as ONNX Runtime prints
+    monkeypatch.setattr(onnxruntime, "preload_dlls", preload, raising=False)
+    assert Network(model).provider == "cuda"
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "no libcublas\n")
 
 
 @pytest.mark.parametrize("threads", [0, -1])

@@ -19,6 +19,7 @@ from facewise.errors import FacewiseError, ImageError, ModelError, SettingError
 from facewise.geometry import align, pose, sharpness
 from facewise.models import bundled
 from facewise.pipeline import PhotoFaces, Pipeline, Steps
+from fake_runtime import CPU, CUDA, Runtime
 from tiny_models import landmarks_of
 
 Draw = Callable[..., np.ndarray]
@@ -326,3 +327,22 @@ def test_models_that_are_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_thread_counts_below_one(tiny_detector_file: Path, tiny_embedder_file: Path, threads: int) -> None:
     with pytest.raises(FacewiseError, match="at least 1"):
         Pipeline.load(tiny_detector_file, tiny_embedder_file, threads=threads)
+
+
+def test_says_where_its_networks_run(
+    tiny_detector_file: Path, tiny_embedder_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other processes open networks on the CPU alone, and not a card's memory once more each."""
+    here = Pipeline.load(tiny_detector_file, tiny_embedder_file)
+    assert (here.providers, here.passed_over) == ({"detector": "cpu", "embedder": "cpu"}, {})
+    Runtime(monkeypatch, [CUDA, CPU], {CUDA: [CPU]})
+    fallen = Pipeline.load(tiny_detector_file, tiny_embedder_file)
+    assert fallen.providers == here.providers
+    assert "did not start" in fallen.passed_over["cuda"]
+    Runtime(monkeypatch, [CUDA, CPU], {})
+    there = Pipeline.load(tiny_detector_file, tiny_embedder_file)
+    assert there.providers == {"detector": "cuda", "embedder": "cuda"}
+    assert (here.portable, fallen.portable, there.portable) == (True, True, False)
+    mixed = Pipeline(here.detector, there.embedder)
+    assert (mixed.providers, mixed.portable) == ({"detector": "cpu", "embedder": "cuda"}, False)
+    assert Pipeline.load(tiny_detector_file, embed=False, provider="cpu").providers == {"detector": "cpu"}

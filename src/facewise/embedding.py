@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from facewise.errors import ModelError, SettingError
 from facewise.models.calibration import Calibration
 from facewise.models.file import ModelFile
-from facewise.network import Network
+from facewise.network import AUTO, Network
 from facewise.types import FloatArray
 
 DEFAULT_BATCH = 4
@@ -39,7 +41,7 @@ class Embedder:
         model: ModelFile,
         *,
         flip: bool | None = None,
-        provider: str = "cpu",
+        provider: str = AUTO,
         threads: int | None = None,
         batch_size: int = DEFAULT_BATCH,
     ) -> None:
@@ -71,6 +73,11 @@ class Embedder:
     def provider(self) -> str:
         """The provider in use."""
         return self.network.provider
+
+    @property
+    def passed_over(self) -> Mapping[str, str]:
+        """See `Network`."""
+        return self.network.passed_over
 
     @property
     def calibration(self) -> Calibration | None:

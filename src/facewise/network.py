@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from functools import cached_property
 from typing import Any
 
@@ -25,7 +28,14 @@ PROVIDERS = {
     "openvino": "OpenVINOExecutionProvider",
     "rocm": "ROCMExecutionProvider",
 }
-"""Names users give, and what ONNX Runtime calls them."""
+"""Names users give, and what ONNX Runtime calls them; `AUTO` is the first of `AUTOMATIC` that works."""
+
+AUTO = "auto"
+"""The first of `AUTOMATIC` that really runs a network here."""
+
+AUTOMATIC = ("cuda", "coreml", "openvino", "directml", "cpu")
+"""What `AUTO` tries, in this order. Others are for who names them: TensorRT, as it first builds an engine for
+minutes, and ROCm, which newer ONNX Runtimes no longer have."""
 
 _SMALL = 32 << 20
 """Bytes up to which a network is opened twice, to find out whether more threads within a call pay."""
@@ -42,12 +52,14 @@ class Network:
 
     Args:
         model: The model file.
-        provider: A key of `PROVIDERS`.
+        provider: A key of `PROVIDERS`, or `AUTO`.
         threads: CPU threads one `run` may use; None is all CPUs of this process.
 
     Attributes:
         model: The model file.
-        provider: The provider in use, as asked for.
+        provider: The provider in use, a key of `PROVIDERS`.
+        passed_over: Providers that this ONNX Runtime has and `AUTO` would rather have used, and why each did
+            not work.
         threads: CPU threads one `run` may use.
         input_shape: What the network says it takes, None for a length that varies.
         output_shapes: Likewise what it gives; an empty shape for one that is not told.
@@ -57,18 +69,21 @@ class Network:
         ModelError: The provider is not to be had, or the network does not load.
     """
 
-    def __init__(self, model: ModelFile, *, provider: str = "cpu", threads: int | None = None) -> None:
+    def __init__(self, model: ModelFile, *, provider: str = AUTO, threads: int | None = None) -> None:
         if threads is not None and threads < 1:
             raise SettingError(f"The number of threads must be at least 1, not {threads}.")
         self.model = model
-        self.provider = provider
         self.threads = available_threads() if threads is None else threads
-        self._session = _open_session(model, provider, self.threads)
+        self._session, self.provider, self.passed_over = _open_session(model, provider, self.threads)
         self._input = self._session.get_inputs()[0].name
         self.input_shape = _shape(self._session.get_inputs()[0])
         self.output_shapes = tuple(_shape(output) for output in self._session.get_outputs())
-        chooses = provider == "cpu" and self.threads > 1 and len(model.network) <= _SMALL
+        chooses = self.provider == "cpu" and self.threads > 1 and len(model.network) <= _SMALL
         self._choice = _Choice() if chooses else None
+        # One call at a time is all that a DirectML session takes, says its documentation.
+        self._turn: AbstractContextManager[Any] = (
+            threading.Lock() if self.provider == "directml" else nullcontext()
+        )
 
     def run(self, batch: NDArray[Any]) -> list[NDArray[np.float32]]:
         """Run one batch.
@@ -96,7 +111,8 @@ class Network:
 
     def _run(self, batch: NDArray[Any]) -> list[NDArray[np.float32]]:
         try:
-            outputs: list[NDArray[np.float32]] = self._session.run(None, {self._input: batch})
+            with self._turn:
+                outputs: list[NDArray[np.float32]] = self._session.run(None, {self._input: batch})
         except Exception as error:  # ONNX Runtime's errors share no public base class
             name = self.model.card.name
             raise ModelError(
@@ -177,19 +193,52 @@ def _reopen(model: ModelFile, provider: str) -> Network:
     return Network(model, provider=provider, threads=1)
 
 
-def _open_session(model: ModelFile, provider: str, threads: int) -> Any:
+def check_provider(provider: str) -> None:
+    """Complain of a name that is no provider's.
+
+    Raises:
+        SettingError: It is neither a key of `PROVIDERS` nor `AUTO`.
+    """
+    if provider != AUTO and provider not in PROVIDERS:
+        raise SettingError(f"Unknown provider {provider!r}; choose one of {', '.join((AUTO, *PROVIDERS))}.")
+
+
+def _open_session(model: ModelFile, provider: str, threads: int) -> tuple[Any, str, dict[str, str]]:
+    """The session, the provider it runs on, and those that `AUTO` passed over with the reason for each."""
     import onnxruntime as ort  # noqa: PLC0415  a tenth of a second that `import facewise` need not pay
 
-    wanted = PROVIDERS.get(provider)
-    if wanted is None:
-        raise SettingError(f"Unknown provider {provider!r}; choose one of {', '.join(PROVIDERS)}.")
+    check_provider(provider)
     available = ort.get_available_providers()
-    if wanted not in available:
-        have = ", ".join(name for name, full in PROVIDERS.items() if full in available)
-        raise ModelError(
-            f"Provider {provider!r} was asked for, but this ONNX Runtime has only {have}; "
-            "install the matching onnxruntime package or ask for 'cpu'."
-        )
+    if provider != AUTO:
+        if PROVIDERS[provider] not in available:
+            have = ", ".join(name for name, full in PROVIDERS.items() if full in available)
+            raise ModelError(
+                f"Provider {provider!r} was asked for, but this ONNX Runtime has only {have}; "
+                "install the matching onnxruntime package or ask for 'cpu'."
+            )
+        return _session_on(provider, model, threads), provider, {}
+    passed_over: dict[str, str] = {}
+    for name in AUTOMATIC:
+        # What a package was built with it lists, whether the driver that this needs is there or not.
+        if PROVIDERS[name] in available:
+            try:
+                return _session_on(name, model, threads), name, passed_over
+            except ModelError as error:
+                if name == "cpu":
+                    raise
+                passed_over[name] = str(error)
+    raise ModelError(f"This ONNX Runtime has none of {', '.join(AUTOMATIC)}; install onnxruntime.")
+
+
+def _session_on(provider: str, model: ModelFile, threads: int) -> Any:
+    import onnxruntime as ort  # noqa: PLC0415  as above
+
+    wanted = PROVIDERS[provider]
+    if provider in {"cuda", "tensorrt"} and hasattr(ort, "preload_dlls"):
+        # CUDA's libraries may come as packages of their own, where no loader looks. What it prints of those
+        # that are missing is no answer of ours.
+        with redirect_stdout(sys.stderr):
+            ort.preload_dlls()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -210,7 +259,6 @@ def _check_provider(active: Sequence[str], wanted: str, provider: str) -> None:
     """ONNX Runtime falls back to the CPU with a log line; here that is an error."""
     if not active or active[0] != wanted:
         raise ModelError(
-            f"Provider {provider!r} was asked for, but the model would run on "
-            f"{', '.join(active) or 'nothing'}; "
-            "check the drivers, or ask for 'cpu'."
+            f"Provider {provider!r} did not start: the model would run on {', '.join(active) or 'nothing'} "
+            "instead; check the drivers, or ask for 'cpu'."
         )

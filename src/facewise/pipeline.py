@@ -18,6 +18,7 @@ from facewise.geometry import Cut, pose, sharpness
 from facewise.hardware import available_threads
 from facewise.image import MAX_PIXELS, ImageSource, content_hash, decode, load, read_image, source_name
 from facewise.models import find_model
+from facewise.network import AUTO
 from facewise.types import Face, Image, Quality
 
 _MANY = 1000
@@ -112,7 +113,7 @@ class Pipeline:
         *,
         embed: bool = True,
         flip: bool | None = None,
-        provider: str = "cpu",
+        provider: str = AUTO,
         threads: int | None = None,
         settings: DetectorSettings | None = None,
     ) -> Pipeline:
@@ -219,10 +220,23 @@ class Pipeline:
         return side_by_side(lambda photo: self._read_or_tell(photo, steps), photos, self.threads)
 
     @property
+    def providers(self) -> dict[str, str]:
+        """Where its networks run, such as `{"detector": "cpu", "embedder": "cuda"}`."""
+        return {name: part.provider for name, part in self._networks().items()}
+
+    @property
+    def passed_over(self) -> dict[str, str]:
+        """Providers that `"auto"` would rather have used, and why each did not work: see `Network`."""
+        return {name: why for part in self._networks().values() for name, why in part.passed_over.items()}
+
+    def _networks(self) -> dict[str, ModelDetector | Embedder]:
+        found = {"detector": self.detector, "embedder": self._embedder}
+        return {name: part for name, part in found.items() if isinstance(part, (ModelDetector, Embedder))}
+
+    @property
     def portable(self) -> bool:
         """Whether other processes can open the same networks: on the CPU, and of a kind that knows how."""
-        on_cpu = self._embedder is None or self._embedder.provider == "cpu"
-        return on_cpu and isinstance(self.detector, ModelDetector) and self.detector.provider == "cpu"
+        return isinstance(self.detector, ModelDetector) and set(self.providers.values()) == {"cpu"}
 
     def _read_or_tell(self, photo: ImageSource, steps: Steps) -> PhotoFaces:
         try:

@@ -14,6 +14,7 @@ from facewise.gallery import Gallery
 from facewise.image import ImageSource, source_name
 from facewise.models import choose_decision, no_decision
 from facewise.models.calibration import Calibration
+from facewise.network import AUTO
 from facewise.photos import find_photos
 from facewise.pipeline import DEFAULT_STEPS, PhotoFaces, Pipeline, Steps
 from facewise.types import Face, FloatArray, Match, Verification
@@ -46,7 +47,7 @@ class Recognizer:
         detector: str | os.PathLike[str] | None = None,
         model: str | os.PathLike[str] | None = None,
         flip: bool | None = None,
-        provider: str = "cpu",
+        provider: str = AUTO,
         threads: int | None = None,
         settings: DetectorSettings | None = None,
         pipeline: Pipeline | None = None,

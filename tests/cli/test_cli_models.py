@@ -211,6 +211,8 @@ def test_bench(facewise, photo):
     done = facewise("bench", "in", "--rounds", 1, "--threads", 1, "--json").json
     assert [stage["name"] for stage in done["stages"]] == ["decode", "detect", "align", "embed"]
     assert done["throughput"]["photos"] == 3
+    assert done["providers"] == {"detector": "cpu", "embedder": "cpu"}
+    assert " on cpu + " in facewise("bench", "--rounds", 1, "--threads", 1).out
     Path("text.jpg").write_text("hello")
     assert "text.jpg" in facewise("bench", "text.jpg", code=3).err
     Path("empty").mkdir()

@@ -9,6 +9,7 @@ import PIL.Image
 import pytest
 
 from facewise.image import read_image
+from fake_runtime import CPU, CUDA, Runtime
 
 
 @pytest.fixture
@@ -29,6 +30,24 @@ def test_same_and_different_people(facewise, pictures, tiny_pipeline):
     assert same["fmr"] is None
     assert [len(face["landmarks"]) for face in same["faces"]] == [5, 5]
     assert facewise("verify", "ada1.png", "ada1.png", "--json").json["similarity"] == pytest.approx(1)
+
+
+def test_where_networks_run_is_told(facewise, pictures, monkeypatch):
+    words = ("verify", "ada1.png", "ada2.png", "--json")
+    done = facewise(*words)
+    assert done.json["providers"] == {"detector": "cpu", "embedder": "cpu"}
+    assert "Running on" not in done.err
+    Runtime(monkeypatch, [CUDA, CPU], {CUDA: [CPU]})
+    fallen = facewise(*words)
+    assert fallen.json == done.json
+    assert "Provider 'cuda' did not start" in fallen.err
+    assert "Running on cpu." in fallen.err
+    assert "'cuda' did not start" in facewise(*words, "--provider", "cuda", code=3).err
+    assert facewise(*words, "--provider", "cpu").err == done.err
+    Runtime(monkeypatch, [CUDA, CPU], {})
+    taken = facewise(*words)
+    assert taken.json["providers"] == {"detector": "cuda", "embedder": "cuda"}
+    assert "Running on cuda." in taken.err
 
 
 def test_without_calibration_there_is_no_decision(facewise, pictures):

@@ -187,6 +187,7 @@ def test_what_opencv_would_pass_over_is_refused(tmp_path: Path) -> None:
         load_detector(model, provider=provider, threads=threads)
 
     load()
+    load("auto")
     with pytest.raises(ModelError, match="on the CPU alone"):
         load("cuda")
     with pytest.raises(SettingError, match="Unknown provider"):

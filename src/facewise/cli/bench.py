@@ -23,7 +23,7 @@ def bench(
     detector: Detector = None,
     model: Model = None,
     flip: Flip = None,
-    provider: Provider = "cpu",
+    provider: Provider = "auto",
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -43,13 +43,16 @@ def bench(
                 "machine": machine(),
                 "detector": pipeline.detector.name,
                 "embedder": pipeline.embedder.name,
+                "providers": pipeline.providers,
                 "stages": [asdict(stage) for stage in alone],
                 "embedder_rate": embedder,
                 "throughput": None if whole is None else asdict(whole),
             }
         )
         return
-    say(f"{cpu()}; {pipeline.threads} threads; {pipeline.detector.name} + {pipeline.embedder.name}")
+    names = {"detector": pipeline.detector.name, "embedder": pipeline.embedder.name}
+    networks = " + ".join(f"{name} on {pipeline.providers.get(part, '?')}" for part, name in names.items())
+    say(f"{cpu()}; {pipeline.threads} threads; {networks}")
     rows = [(s.name, f"{s.median_ms:.2f}", f"{s.best_ms:.2f}") for s in alone]
     table("One thread", ("stage", "median ms", "best ms"), rows, right=(1, 2))
     say(

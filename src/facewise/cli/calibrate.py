@@ -76,7 +76,7 @@ def calibrate(
     cache: Cache = True,
     detector: Detector = None,
     flip: Flip = None,
-    provider: Provider = "cpu",
+    provider: Provider = "auto",
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -168,6 +168,7 @@ def _about(pipeline: Pipeline, started: float) -> dict[str, Any]:
         "detector": {"name": pipeline.detector.name, "fingerprint": pipeline.detector.fingerprint},
         "embedder": {"name": pipeline.embedder.name, "fingerprint": pipeline.embedder.fingerprint},
         "flip": pipeline.embedder.flip,
+        "providers": pipeline.providers,
         **about_run(started),
     }
 

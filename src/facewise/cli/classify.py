@@ -27,6 +27,7 @@ from facewise.cli.options import (
     Threads,
     load_pipeline,
     need_training,
+    tell_provider,
 )
 from facewise.cli.output import (
     BadItems,
@@ -83,7 +84,7 @@ def fit(
     detector: Detector = None,
     model: Model = None,
     flip: Flip = None,
-    provider: Provider = "cpu",
+    provider: Provider = "auto",
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -131,7 +132,7 @@ def predict(
     out: Grid = None,
     detector: Detector = None,
     model: Model = None,
-    provider: Provider = "cpu",
+    provider: Provider = "auto",
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -204,7 +205,7 @@ def evaluate(
     cache: Cache = True,
     detector: Detector = None,
     model: Model = None,
-    provider: Provider = "cpu",
+    provider: Provider = "auto",
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -273,7 +274,9 @@ def _embeds(source: Source, detector: str | None, model: str | None, **options: 
     from facewise.models import find_model
 
     if is_aligned(source):
-        return Embedder(find_model(model, kind="embedder"), **options)
+        made = Embedder(find_model(model, kind="embedder"), **options)
+        tell_provider(options["provider"], [made.provider], made.passed_over)
+        return made
     return load_pipeline(detector=detector, model=model, **options)
 
 

@@ -40,7 +40,7 @@ def cluster(
     model: Model = None,
     flip: Flip = None,
     min_face: MinFace = 32.0,
-    provider: Provider = "cpu",
+    provider: Provider = "auto",
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -84,7 +84,7 @@ def cluster(
         _write_csv(out, faces, labels.tolist())
     if draw is not None and faces:
         _draw_groups(draw, groups, crops, faces)
-    _print_groups(groups, faces, without, bad, decision.threshold, json=json)
+    _print_groups(groups, faces, without, bad, decision.threshold, pipeline.providers, json=json)
     if draw is not None and not json and faces:
         say(f"Drawn in {draw}.")
     bad.finish(photos)
@@ -100,6 +100,7 @@ def _print_groups(
     without: list[Path],
     bad: BadItems,
     threshold: float,
+    providers: dict[str, str],
     *,
     json: bool,
 ) -> None:
@@ -111,8 +112,15 @@ def _print_groups(
             [{"photo": str(faces[i][0]), "face": faces[i][1], **face_dict(faces[i][2])} for i in members]
             for members in groups.values()
         ]
-        alone = [str(path) for path in without]
-        print_json({"threshold": threshold, "groups": people, "without_face": alone, "bad": bad.items})
+        print_json(
+            {
+                "threshold": threshold,
+                "groups": people,
+                "without_face": [str(path) for path in without],
+                "providers": providers,
+                "bad": bad.items,
+            }
+        )
     elif faces:
         rows = (
             (label + 1, len(members), ", ".join(sorted({source_name(faces[i][0].name) for i in members})))

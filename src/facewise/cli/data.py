@@ -74,7 +74,7 @@ def check(
     ] = 0.1,
     detector: Detector = None,
     model: Model = None,
-    provider: Provider = "cpu",
+    provider: Provider = "auto",
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -153,7 +153,7 @@ def prepare(
     ] = "png",
     detector: Detector = None,
     min_face: MinFace = 0.0,
-    provider: Provider = "cpu",
+    provider: Provider = "auto",
     threads: Threads = None,
     json: Json = False,
 ) -> None:

@@ -78,7 +78,7 @@ def embed(
     model: Model = None,
     flip: Flip = None,
     min_face: MinFace = 0.0,
-    provider: Provider = "cpu",
+    provider: Provider = "auto",
     threads: Threads = None,
     key_file: KeyFile = None,
     json: Json = False,
@@ -143,7 +143,7 @@ def _into_file(paths: list[Path], out: Path, main: bool, json: bool, pipeline: P
     summary: dict[str, Any] = {
         "out": str(out), "photos": photos, "faces": len(rows), "seconds": round(seconds, 3),
         "photos_per_second": round(photos / max(seconds, 1e-9), 2), "model": embedder.name,
-        "fingerprint": embedder.fingerprint, "flip": embedder.flip,
+        "fingerprint": embedder.fingerprint, "flip": embedder.flip, "providers": pipeline.providers,
         "without_face": [str(path) for path in without], "bad": bad.items,
     }  # fmt: skip
     if json:
@@ -200,7 +200,8 @@ def _into_folder(
                 "faces": sum(part.faces for part in result.done), "seconds": round(seconds, 3),
                 "photos_per_second": round(photos / max(seconds, 1e-9), 2),
                 "model": pipeline.embedder.name, "fingerprint": pipeline.embedder.fingerprint,
-                "flip": pipeline.embedder.flip, "bad": bad, "manifest": _manifest(result.manifest),
+                "flip": pipeline.embedder.flip, "providers": pipeline.providers, "bad": bad,
+                "manifest": _manifest(result.manifest),
             }
         )  # fmt: skip
     else:

@@ -85,7 +85,7 @@ def lfw(
     detector: Detector = None,
     model: Model = None,
     flip: Flip = None,
-    provider: Provider = "cpu",
+    provider: Provider = "auto",
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -232,6 +232,7 @@ def _about(pipeline: Pipeline, seconds: float) -> dict[str, Any]:
         "detector": {"name": pipeline.detector.name, "fingerprint": pipeline.detector.fingerprint},
         "embedder": {"name": pipeline.embedder.name, "fingerprint": pipeline.embedder.fingerprint},
         "flip": pipeline.embedder.flip,
+        "providers": pipeline.providers,
         "facewise": facewise.__version__,
         "seconds": round(seconds, 3),
     }

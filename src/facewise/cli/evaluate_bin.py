@@ -59,7 +59,7 @@ def bin_files(
     cache: Cache = True,
     model: Models = None,
     flip: Flip = None,
-    provider: Provider = "cpu",
+    provider: Provider = "auto",
     threads: Threads = None,
     json: Json = False,
 ) -> None:

@@ -52,7 +52,7 @@ def folder(
     detector: Detector = None,
     model: Models = None,
     flip: Flip = None,
-    provider: Provider = "cpu",
+    provider: Provider = "auto",
     threads: Threads = None,
     json: Json = False,
 ) -> None:

@@ -54,7 +54,7 @@ def ijb(
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Keep features for the next run.")] = True,
     model: Models = None,
     flip: Flip = None,
-    provider: Provider = "cpu",
+    provider: Provider = "auto",
     threads: Threads = None,
     json: Json = False,
 ) -> None:

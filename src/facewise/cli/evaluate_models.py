@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facewise.cli.options import load_pipeline
+from facewise.cli.options import load_pipeline, tell_provider
 from facewise.cli.output import tell
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ def load_models(
 
     def embedder(name: str | None) -> Embedder:
         found = find_model(name, kind="embedder")
-        return Embedder(found, flip=flip, provider=provider, threads=threads)
+        made = Embedder(found, flip=flip, provider=provider, threads=threads)
+        tell_provider(provider, [made.provider], made.passed_over)
+        return made
 
     wanted: list[str | None] = list(names) if names else [None]
     if aligned:
@@ -77,6 +79,7 @@ def about_model(model: Model, name: str) -> dict[str, Any]:
         "embedder": {"name": embedder.name, "fingerprint": embedder.fingerprint},
         "detector": detector,
         "flip": embedder.flip,
+        "providers": {"embedder": embedder.provider} if isinstance(model, Embedder) else model.providers,
     }
 
 

@@ -75,7 +75,7 @@ def pairs(
     detector: Detector = None,
     model: Models = None,
     flip: Flip = None,
-    provider: Provider = "cpu",
+    provider: Provider = "auto",
     threads: Threads = None,
     json: Json = False,
 ) -> None:

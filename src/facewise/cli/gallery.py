@@ -69,7 +69,7 @@ def enroll(
     detector: Detector = None,
     model: Model = None,
     flip: Flip = None,
-    provider: Provider = "cpu",
+    provider: Provider = "auto",
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -101,8 +101,10 @@ def enroll(
             given = photos_in(photos or [])
             done.append(opened.enroll(name, given, fmr=fmr, threshold=threshold, keep=keep.value, groups=of))
             _tell(done[0], bad)
+        used = providers(opened)
     if json:
-        print_json({"gallery": str(gallery), "enrolled": [asdict(e) for e in done], "bad": bad.items})
+        enrolled = [asdict(e) for e in done]
+        print_json({"gallery": str(gallery), "enrolled": enrolled, "providers": used, "bad": bad.items})
     else:
         say(f"{_enrolled(done)} enrolled in {gallery}.")
     bad.finish(sum(e.added + len(e.duplicates) for e in done))
@@ -332,6 +334,13 @@ def open_gallery(
         with Gallery.open(gallery, create=path is None and create, key_file=key_file) as existing:
             options["flip"] = existing.space.flip if existing.space is not None else None
     return Gallery.open(gallery, pipeline=load_pipeline(**options), create=create, key_file=key_file)
+
+
+def providers(gallery: Gallery) -> dict[str, str]:
+    """Where the networks of an open gallery's pipeline run: see `Pipeline.providers`."""
+    from facewise.pipeline import Pipeline
+
+    return gallery.pipeline.providers if isinstance(gallery.pipeline, Pipeline) else {}
 
 
 def _tell_done(data: dict[str, Any], text: str, *, json: bool) -> None:

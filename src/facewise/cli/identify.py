@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facewise.cli.gallery import open_gallery
+from facewise.cli.gallery import open_gallery, providers
 from facewise.cli.identify_video import (
     VideoOptions,
     ctrl_c_asks,
@@ -87,7 +87,7 @@ def identify(
     model: Model = None,
     flip: Flip = None,
     min_face: MinFace = 0.0,
-    provider: Provider = "cpu",
+    provider: Provider = "auto",
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -236,6 +236,7 @@ def _rule(gallery: Gallery, groups: tuple[str, ...] | None, decision: Decision |
             "fpir": decision.fpir,
             "source": decision.source,
         },
+        "providers": providers(gallery),
         "note": no_decision(gallery.pipeline.embedder.calibration) if decision is None else "",
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,7 +42,12 @@ Flip = Annotated[
     typer.Option("--flip/--no-flip", help="Average with the mirrored crop. (default: as calibrated)"),
 ]
 Provider = Annotated[
-    str, typer.Option("--provider", help="Where networks run: cpu, cuda, tensorrt, coreml …")
+    str,
+    typer.Option(
+        "--provider",
+        help="Where networks run: cpu, cuda, coreml, openvino, directml, tensorrt or rocm; auto is the first "
+        "of cuda, coreml, openvino, directml and cpu that works here.",
+    ),
 ]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, max=1024, help="CPU threads to use. (default: all)")
@@ -94,7 +100,7 @@ def load_pipeline(
     model: str | None = None,
     embed: bool = True,
     flip: bool | None = None,
-    provider: str = "cpu",
+    provider: str = "auto",
     threads: int | None = None,
     score: float | None = None,
     max_size: int | None = None,
@@ -106,9 +112,30 @@ def load_pipeline(
 
     given = {"score_threshold": score, "max_size": max_size, "min_face": min_face}
     settings = DetectorSettings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
-    return Pipeline.load(
+    pipeline = Pipeline.load(
         detector, model, embed=embed, flip=flip, provider=provider, threads=threads, settings=settings
     )
+    tell_provider(provider, pipeline.providers.values(), pipeline.passed_over)
+    return pipeline
+
+
+def tell_provider(asked: str, used: Iterable[str], passed_over: Mapping[str, str]) -> None:
+    """Says on stderr what `auto` took where that is not the plain CPU, and what did not work.
+
+    Args:
+        asked: For by the user.
+        used: Of each network.
+        passed_over: See `Network`.
+    """
+    from facewise.cli.output import tell
+
+    if asked != "auto":
+        return
+    for why in passed_over.values():
+        tell(why)
+    where = sorted(set(used))
+    if passed_over or where != ["cpu"]:
+        tell(f"Running on {' and '.join(where)}.")
 
 
 def tell_other_detector(pipeline: Pipeline) -> None:

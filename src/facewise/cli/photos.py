@@ -45,7 +45,7 @@ def detect(
     score: Score = 0.5,
     max_size: MaxSize = 1024,
     min_face: MinFace = 0.0,
-    provider: Provider = "cpu",
+    provider: Provider = "auto",
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -69,7 +69,8 @@ def detect(
             picture = draw_faces(read_image(path), photo.faces, labels, [BLUE] * len(labels))
             save_image(draw / f"{names.of(path)}.jpg", picture)
     if json:
-        print_json({"photos": [_photo_dict(*result) for result in results], "bad": bad.items})
+        told = [_photo_dict(*result) for result in results]
+        print_json({"photos": told, "providers": pipeline.providers, "bad": bad.items})
     elif results:
         table(
             "",
@@ -91,7 +92,7 @@ def align(
     main: MainOnly = False,
     detector: Detector = None,
     min_face: MinFace = 0.0,
-    provider: Provider = "cpu",
+    provider: Provider = "auto",
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -117,7 +118,10 @@ def align(
             save_image(out / f"{name}.png", crop)
             crops.append({"photo": str(path), "crop": str(out / f"{name}.png"), **face_dict(face)})
     if json:
-        print_json({"crops": crops, "without_face": [str(path) for path in without], "bad": bad.items})
+        missing = [str(path) for path in without]
+        print_json(
+            {"crops": crops, "without_face": missing, "providers": pipeline.providers, "bad": bad.items}
+        )
     elif photos:
         say(f"{count(len(crops), 'crop')} of {size}×{size} pixels in {out}.")
     tell_without(without)

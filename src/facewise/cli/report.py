@@ -58,7 +58,7 @@ def report(
     cache: Cache = True,
     detector: Detector = None,
     flip: Flip = None,
-    provider: Provider = "cpu",
+    provider: Provider = "auto",
     threads: Threads = None,
     json: Json = False,
 ) -> None:

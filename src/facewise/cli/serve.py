@@ -34,7 +34,7 @@ def serve(
     detector: Detector = None,
     model: Model = None,
     flip: Flip = None,
-    provider: Provider = "cpu",
+    provider: Provider = "auto",
     threads: Threads = None,
     in_process: Annotated[
         bool,

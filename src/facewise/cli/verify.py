@@ -40,7 +40,7 @@ def verify(
     detector: Detector = None,
     model: Model = None,
     flip: Flip = None,
-    provider: Provider = "cpu",
+    provider: Provider = "auto",
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -67,6 +67,7 @@ def verify(
                 "note": result.note,
                 "model": pipeline.embedder.name,
                 "fingerprint": pipeline.embedder.fingerprint,
+                "providers": pipeline.providers,
                 "faces": [face_dict(face) for face in result.faces],
             }
         )

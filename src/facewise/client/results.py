@@ -238,12 +238,13 @@ class Clustering:
 
 @dataclass(frozen=True, slots=True)
 class DetectorModel:
-    """The network that finds faces."""
+    """The network that finds faces; `provider` is what runs it, such as `"cpu"`."""
 
     name: str
     version: str
     licence: str
     fingerprint: str
+    provider: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +303,7 @@ class EmbedderModel:
     version: str
     licence: str
     fingerprint: str
+    provider: str | None
     embedding_size: int
     flip: bool
     calibration: CalibrationFacts | None

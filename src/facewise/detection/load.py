@@ -7,13 +7,14 @@ from facewise.detection.model_detector import ModelDetector
 from facewise.detection.onnx_detector import OnnxDetector
 from facewise.detection.yunet import NAME, YuNetDetector
 from facewise.models.file import ModelFile
+from facewise.network import AUTO
 
 
 def load_detector(
     model: ModelFile,
     *,
     settings: DetectorSettings | None = None,
-    provider: str = "cpu",
+    provider: str = AUTO,
     threads: int | None = None,
 ) -> ModelDetector:
     """Make the detector that a model file asks for by the name of its decoder.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -46,7 +47,10 @@ class ModelDetector(ABC):
     """
 
     provider: str
-    """Where the network runs, see `facewise.network.PROVIDERS`."""
+    """Where the network runs, a key of `facewise.network.PROVIDERS`."""
+
+    passed_over: Mapping[str, str] = MappingProxyType({})
+    """See `facewise.network.Network`."""
 
     def __init__(self, model: ModelFile, settings: DetectorSettings | None) -> None:
         if model.card.kind != "detector" or model.card.decoder is None:

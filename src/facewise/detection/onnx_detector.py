@@ -10,7 +10,7 @@ import numpy as np
 from facewise.detection.base import DetectorSettings, RawFaces, make_decoder
 from facewise.detection.model_detector import BATCH, ModelDetector, input_of, laid, shrink
 from facewise.models.file import ModelFile
-from facewise.network import Network
+from facewise.network import AUTO, Network
 from facewise.types import Image
 
 
@@ -36,13 +36,14 @@ class OnnxDetector(ModelDetector):
         model: ModelFile,
         *,
         settings: DetectorSettings | None = None,
-        provider: str = "cpu",
+        provider: str = AUTO,
         threads: int | None = None,
     ) -> None:
         super().__init__(model, settings)
         self.decoder = make_decoder(model.card.decoder or {})
         self.network = Network(model, provider=provider, threads=threads)
-        self.provider = provider
+        self.provider = self.network.provider
+        self.passed_over = self.network.passed_over
         self._photos, self._height, self._width = input_of(model, self.network.input_shape)
         batches = self.decoder.takes_batches(self.network.output_shapes)
         self._batch = (self._photos or BATCH) if batches else 1

@@ -20,7 +20,7 @@ from facewise.detection.base import DetectorSettings, RawFaces
 from facewise.detection.model_detector import CANDIDATES, ModelDetector, input_of, laid, shrink
 from facewise.errors import ModelError, SettingError
 from facewise.models.file import ModelFile
-from facewise.network import PROVIDERS, Network
+from facewise.network import AUTO, Network, check_provider
 from facewise.preprocess import Preprocess
 from facewise.types import Image
 
@@ -53,7 +53,7 @@ class YuNetDetector(ModelDetector):
     Args:
         model: A model file whose decoder is `"yunet"`.
         settings: What counts as a face.
-        provider: `"cpu"`, the only one OpenCV runs this on.
+        provider: `"cpu"`, the only one OpenCV runs this on, or `"auto"`, which takes it.
         threads: OpenCV's threads are those of the whole process (`cv2.setNumThreads`), so this is not used.
 
     Raises:
@@ -66,12 +66,12 @@ class YuNetDetector(ModelDetector):
         model: ModelFile,
         *,
         settings: DetectorSettings | None = None,
-        provider: str = "cpu",
+        provider: str = AUTO,
         threads: int | None = None,
     ) -> None:
         super().__init__(model, settings)
         _check(model, provider, threads)
-        self.provider = provider
+        self.provider = "cpu"
         self._bytes = np.frombuffer(model.network, dtype=np.uint8)
         self._idle: list[Any] = []
         self._sound: set[tuple[int, int]] = set()
@@ -173,10 +173,9 @@ def _check(model: ModelFile, provider: str, threads: int | None) -> None:
     """Complain of what FaceDetectorYN would pass over."""
     if threads is not None and threads < 1:
         raise SettingError(f"The number of threads must be at least 1, not {threads}.")
-    if provider not in PROVIDERS:
-        raise SettingError(f"Unknown provider {provider!r}; choose one of {', '.join(PROVIDERS)}.")
+    check_provider(provider)
     name, options = model.card.name, model.card.decoder or {}
-    if provider != "cpu":
+    if provider not in {"cpu", AUTO}:
         raise ModelError(
             f"Provider {provider!r} was asked for, but the detector {name} runs in OpenCV, on the CPU alone: "
             "ask for 'cpu', or take another detector."
@@ -194,7 +193,7 @@ def _check(model: ModelFile, provider: str, threads: int | None) -> None:
 
 def _told_size(model: ModelFile) -> tuple[int | None, int | None]:
     """(height, width) of the input by what the file says, None where any will do."""
-    return input_of(model, Network(model, threads=1).input_shape)[1:]
+    return input_of(model, Network(model, provider="cpu", threads=1).input_shape)[1:]
 
 
 def _reopen(model: ModelFile, settings: DetectorSettings) -> YuNetDetector:

@@ -86,7 +86,7 @@ def in_turn(
 
 def _work(model: ModelFile, images: Sequence[Image], threads: int) -> Callable[[], object]:
     if model.card.kind == "embedder":
-        embedder, crops = Embedder(model, flip=False, threads=threads), np.stack(list(images))
+        embedder, crops = Embedder(model, flip=False, provider="cpu", threads=threads), np.stack(list(images))
         return lambda: embedder.embed(crops)
-    detector = load_detector(model, threads=threads)
+    detector = load_detector(model, provider="cpu", threads=threads)
     return lambda: [detector.detect(photo) for photo in images]

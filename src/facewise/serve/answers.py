@@ -158,11 +158,12 @@ def models(pipeline: Pipeline, detector: ModelFile | None) -> dict[str, Any]:
             "version": "" if detector is None else detector.card.version,
             "licence": "" if detector is None else detector.card.licence,
             "fingerprint": pipeline.detector.fingerprint,
+            "provider": pipeline.providers.get("detector"),
         },
         "embedder": {
             "name": card.name, "version": card.version, "licence": card.licence,
-            "fingerprint": embedder.fingerprint, "embedding_size": embedder.embedding_size,
-            "flip": embedder.flip,
+            "fingerprint": embedder.fingerprint, "provider": embedder.provider,
+            "embedding_size": embedder.embedding_size, "flip": embedder.flip,
             "calibration": _calibration(embedder.calibration, pipeline.detector.fingerprint),
         },
     }  # fmt: skip

@@ -232,6 +232,7 @@ class DetectorOut(Answer):
     version: str
     licence: str
     fingerprint: str
+    provider: str | None
 
 
 class PointOut(Answer):

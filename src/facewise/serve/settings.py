@@ -77,7 +77,7 @@ class ServiceSettings:
         detector: Name or path of the detector; None is the default one.
         model: Name or path of the embedder; None is the default one.
         flip: Average with the mirrored crop; None does as the gallery was made, or the model calibrated.
-        provider: Where the networks run.
+        provider: Where the networks run; see `facewise.network.PROVIDERS`.
         audit: The audit log; None is beside the keys (`people.db.audit`).
         audit_addresses: Whether clients' addresses are recorded there.
         report: An evaluation report (HTML) to show on the page, or None.
@@ -101,7 +101,7 @@ class ServiceSettings:
     detector: str | None = None
     model: str | None = None
     flip: bool | None = None
-    provider: str = "cpu"
+    provider: str = "auto"
     audit: Path | None = None
     audit_addresses: bool = False
     report: Path | None = None

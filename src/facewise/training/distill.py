@@ -25,6 +25,7 @@ from facewise.embedding import Embedder
 from facewise.errors import ModelError, SettingError, nearest_known
 from facewise.models.importing import FAMILIES, load_state, load_strictly, recognise
 from facewise.models.store import find_model
+from facewise.network import AUTO
 from facewise.nn.losses.base import Head
 from facewise.preprocess import Preprocess
 from facewise.training.config import Distillation
@@ -131,7 +132,7 @@ class ModelTeacher:
         provider: See `facewise.network.PROVIDERS`.
     """
 
-    def __init__(self, name: str, device: torch.device, *, flip: bool = False, provider: str = "cpu") -> None:
+    def __init__(self, name: str, device: torch.device, *, flip: bool = False, provider: str = AUTO) -> None:
         self.embedder = Embedder(find_model(name, kind="embedder"), flip=flip, provider=provider)
         self.embedding_size = self.embedder.embedding_size
         self.preprocess = self.embedder.model.card.preprocess

@@ -78,7 +78,10 @@ class SceneBatches:
                 )
         self.pool, self.sizes, self.mixture, self.seed = pool, sizes, mixture, seed
         self.workers, self.hints = workers, tuple(hints)
-        self.teacher = None if teacher is None else Network(with_outputs(teacher.model, hints), threads=1)
+        self.teacher = None
+        if teacher is not None:
+            # On the CPU, as each process that makes scenes opens it.
+            self.teacher = Network(with_outputs(teacher.model, hints), provider="cpu", threads=1)
         self._before = np.concatenate([[0], np.cumsum([count for _, count in sizes])])
 
     def make(self, step: int) -> SceneBatch:
