@@ -1,23 +1,29 @@
-# `make demo` and `make test` do all the set-up on a fresh machine, through `make setup`.
+# `make demo` and `make test` do all the set-up they need on a fresh machine.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.facewise-setup
+DEMO_STAMP := $(VENV)/.facewise-setup-demo
 
-.PHONY: setup demo test check-real models lint format bench clean
+# Two targets must not install into the same environment at once.
+.NOTPARALLEL:
+.PHONY: setup setup-demo demo test check-real models lint format bench clean
 
+# Everything; `make demo` makes do with a part of it.
 setup: $(STAMP)
+setup-demo: $(DEMO_STAMP)
 
 # Again only when what is installed changed; the package itself is editable.
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Facewise needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
-	touch $@
+	@$(PYTHON) scripts/setup.py all $(VENV)
+	@touch $(DEMO_STAMP) $@
+
+$(DEMO_STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) scripts/setup.py train $(VENV)
+	@touch $@
 
 # On your own photos with DATA=folder, a folder per person in it, or LFW.
-demo: setup
+demo: setup-demo
 	$(BIN)/facewise demo $(if $(DATA),--data "$(DATA)")
 
 test: setup
