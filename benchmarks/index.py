@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import subprocess
 import time
 from collections.abc import Callable
@@ -163,7 +162,7 @@ def main():
         ["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True
     ).stdout
     print(
-        f"{args.samples} samples of {args.size}; commit {commit.strip()}; {platform.processor()} "
+        f"{args.samples} samples of {args.size}; commit {commit.strip()}; "
         f"{cpu()}, {available_threads()} threads; FAISS {faiss.__version__}, numpy {np.__version__}; "
         f"load {os.getloadavg()[0]:.1f}"
     )

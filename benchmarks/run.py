@@ -1,5 +1,7 @@
 """Run every benchmark and write RESULTS.md: `make bench`, or one of them: `benchmarks/run.py pipeline`.
 
+Each kind of CPU and number of cores has a section of its own, which another machine's run leaves as it is.
+
 Needs the real photos and checkpoints of FACEWISE_TEST_DATA (default ../shared). What is compared is compared
 in one run, in turn, so that a machine whose speed drifts is fair to both; ratios are what to read.
 """
@@ -14,7 +16,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from facewise.hardware import cpu
+from facewise.hardware import HIDDEN, cpu
 
 HERE = Path(__file__).parent
 NAMES = (
@@ -50,14 +52,20 @@ def main() -> None:
                 check=True,
             )
             print(run.stdout)
-            text = put(text, name, f"{stamp(name)}\n\n{run.stdout.strip()}")
+            text = put(text, heading(name), f"{stamp(name)}\n\n{run.stdout.strip()}")
             results.write_text(text, encoding="utf-8")
+
+
+def heading(name: str) -> str:
+    """Of this benchmark's section for this kind of CPU, such as `training, AVX2, 2 cores`."""
+    return f"{name}, {cpu().kind}, {cpu().threads} core{'s' * (cpu().threads != 1)}"
 
 
 def stamp(name: str) -> str:
     """When, where and of which commit a section was measured."""
     now = datetime.now(UTC).strftime("%Y-%m-%d")
-    return f"`python benchmarks/{name}.py`, {now}, {cpu()}, git {git_hash()}"
+    hidden = f", others hidden by {HIDDEN}" if HIDDEN in os.environ else ""
+    return f"`python benchmarks/{name}.py`, {now}, {cpu()}{hidden}, git {git_hash()}"
 
 
 def git_hash() -> str:
@@ -71,10 +79,10 @@ def _git(*words: str) -> str:
     return run.stdout.strip()
 
 
-def put(text: str, name: str, body: str) -> str:
-    """The section called `name` replaced, or added at the end."""
-    section = f"## {name}\n\n{body}\n"
-    pattern = re.compile(rf"^## {re.escape(name)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+def put(text: str, title: str, body: str) -> str:
+    """The section with this title replaced, or added at the end."""
+    section = f"## {title}\n\n{body}\n"
+    pattern = re.compile(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
     if pattern.search(text):
         return pattern.sub(lambda _: section + "\n", text).rstrip() + "\n"
     return text.rstrip() + "\n\n" + section

@@ -33,22 +33,24 @@ def test_linux_on_arm_tells_them_by_arms_names():
 
 
 @pytest.mark.parametrize(
-    ("features", "bf16", "int8"),
+    ("features", "bf16", "int8", "kind"),
     [
-        ((), False, False),
-        (("avx2", "fma"), False, False),
-        (("avx512f",), False, False),
-        (("avx2", "avx_vnni"), False, True),
-        (("avx512f", "avx512_vnni"), False, True),
-        (("avx512f", "avx512_vnni", "avx512_bf16"), True, True),
-        (("amx_bf16",), True, False),
-        (("neon", "dotprod"), False, True),
-        (("neon", "dotprod", "bf16", "i8mm"), True, True),
+        ((), False, False, "no AVX"),
+        (("avx",), False, False, "AVX"),
+        (("avx2", "fma"), False, False, "AVX2"),
+        (("avx512f",), False, False, "AVX-512"),
+        (("avx2", "avx_vnni"), False, True, "AVX2 VNNI"),
+        (("avx512f", "avx512_vnni"), False, True, "AVX-512 VNNI"),
+        (("avx512f", "avx512_vnni", "avx512_bf16"), True, True, "AVX-512 VNNI bf16"),
+        (("avx512f", "amx_bf16"), True, False, "AVX-512 bf16"),
+        (("neon",), False, False, "Arm"),
+        (("neon", "dotprod"), False, True, "Arm int8"),
+        (("neon", "dotprod", "bf16", "i8mm"), True, True, "Arm int8 bf16"),
     ],
 )
-def test_bf16_and_int8_are_in_hardware_or_not(features, bf16, int8):
+def test_bf16_and_int8_are_in_hardware_or_not(features, bf16, int8, kind):
     here = Cpu("some", frozenset(features), 2)
-    assert (here.has_bf16, here.has_int8) == (bf16, int8)
+    assert (here.has_bf16, here.has_int8, here.kind) == (bf16, int8, kind)
 
 
 @pytest.mark.parametrize(

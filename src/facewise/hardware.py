@@ -82,6 +82,15 @@ class Cpu:
         fast = ("avx_vnni", "avx512_vnni", "amx_int8", "dotprod", "i8mm")
         return not self.features.isdisjoint(fast)
 
+    @property
+    def kind(self) -> str:
+        """What decides how fast networks are, such as `"AVX2"`, `"AVX-512 VNNI bf16"` or `"Arm int8"`."""
+        wide = (("avx512f", "AVX-512"), ("avx2", "AVX2"), ("avx", "AVX"), ("neon", "Arm"))
+        words = [next((name for feature, name in wide if feature in self.features), "no AVX")]
+        if self.has_int8:
+            words.append("int8" if "neon" in self.features else "VNNI")
+        return " ".join([*words, "bf16"] if self.has_bf16 else words)
+
     def __str__(self) -> str:
         """Such as `AMD EPYC 7302 (avx2, fma), 2 cores, quota 1.5`."""
         told = ", ".join(name for name in FEATURES if name in self.features) or "no known extensions"
