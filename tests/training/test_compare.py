@@ -206,12 +206,6 @@ def run(data, losses=("softmax", "arcface"), seeds=(0, 1), **options):
     return compare(data, losses, seeds, **options)
 
 
-@pytest.fixture(autouse=True)
-def _no_curves(monkeypatch):
-    """A run's own picture, tested elsewhere, takes longer than training it here."""
-    monkeypatch.setattr("facewise.training.run.draw_curves", lambda *_: None)
-
-
 @pytest.fixture
 def untrained(monkeypatch):
     """Nothing may be trained."""

@@ -56,6 +56,7 @@ def without_time(metrics):
     return [{k: v for k, v in line.items() if k not in timed} for line in metrics]
 
 
+@pytest.mark.usefixtures("curves")
 def test_a_run_learns_and_leaves_everything_behind(drawn):
     done = run(drawn(), epochs=6)
     folder = Path("run")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from drawn_people import SMOOTH, DrawnPeople
 
+import facewise.training.run
 from facewise.training import train
 from facewise.training.display import Quiet
 from facewise.training.engine import Trainer
@@ -16,19 +17,17 @@ from several import in_processes
 SETTINGS = SMOOTH | {"epochs": 3, "precision": "fp32", "data.held_out_photos": 0.2}
 
 
+def trained(**options):
+    facewise.training.run.draw_curves = lambda *_: None  # in a process of its own, and a third of its time
+    train(DrawnPeople(people=10), display=Quiet(), device="cpu", **options)
+
+
 def run(world, loss):
-    settings = SETTINGS | loss
-    train(
-        DrawnPeople(people=10),
-        out=f"{loss['loss']}-{world.size}",
-        settings=settings,
-        display=Quiet(),
-        device="cpu",
-    )
+    trained(out=f"{loss['loss']}-{world.size}", settings=SETTINGS | loss)
 
 
 def go_on(world, folder):
-    train(DrawnPeople(people=10), resume=folder, display=Quiet(), device="cpu")
+    trained(resume=folder)
 
 
 def losses(folder):
@@ -77,7 +76,7 @@ def half(world, loss):
     whole_save = Trainer._save
     Trainer._save = save
     try:
-        train(DrawnPeople(people=10), out="half", settings=SETTINGS | loss, display=Quiet(), device="cpu")
+        trained(out="half", settings=SETTINGS | loss)
     except SystemExit:
         return
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ def git_hash() -> str | None:
     return None if git is None else git["hash"] + ("+" if git["diff"] else "")
 
 
+@cache  # what runs is what was there when it was loaded
 def _git() -> dict[str, str] | None:
     folder = Path(facewise.__file__).parent
     found = _run(folder, "rev-parse", "HEAD")
