@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from facewise.nn.fast import faster
+from facewise.nn.fast import KINDS, faster, kinds_in
 
 LAYERS = {
     "prelu": (lambda: nn.PReLU(6), (2, 6, 7, 5)),
+    "prelu, in parts": (lambda: nn.PReLU(6), (3, 6, 200, 160)),
     "prelu of vectors": (lambda: nn.PReLU(6), (9, 6)),
     "prelu with one slope": (nn.PReLU, (2, 6, 4, 4)),
     "depthwise, stride 2": (lambda: nn.Conv2d(6, 6, 3, 2, 1, groups=6, bias=False), (2, 6, 8, 8)),
@@ -71,6 +72,22 @@ def test_bf16_autocast_is_as_near_to_float32_as_the_plain_layer_is(case):
     torch.testing.assert_close(gradients["quick", False], exact)
     # One bf16 rounding is 2^-9 of a term; what counts is that no term is lost.
     assert (gradients["quick", True] - exact).norm() <= 0.02 * exact.norm()
+
+
+def test_kinds_are_replaced_one_by_one():
+    def make():
+        return nn.Sequential(
+            nn.PReLU(4),
+            nn.Conv2d(4, 4, 3, 2, 1, groups=4, bias=False),
+            nn.Sequential(nn.Conv2d(4, 4, 7, groups=4, bias=False)),
+        )
+
+    assert kinds_in(make()) == KINDS == ("prelu", "strided", "global")
+    assert kinds_in(nn.Sequential(nn.ReLU(), nn.Conv2d(3, 3, 3))) == ()
+    for kind in KINDS:
+        left = kinds_in(faster(make(), (kind,)))
+        assert left == tuple(other for other in KINDS if other != kind)
+    assert kinds_in(faster(make(), ())) == KINDS
 
 
 def test_other_layers_and_evaluation_are_left_alone():

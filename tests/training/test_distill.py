@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from drawn_people import DrawnPeople
 from safetensors.torch import load_file
 from torch import nn
 
@@ -20,7 +21,7 @@ from facewise.preprocess import Preprocess
 from facewise.training import train
 from facewise.training.config import Distillation, make_config
 from facewise.training.display import Quiet
-from facewise.training.distill import Distiller, NoHead, find_module, name_classes
+from facewise.training.distill import CheckpointTeacher, Distiller, NoHead, find_module, name_classes
 from facewise.training.engine import StoppedError
 
 CPU = torch.device("cpu")
@@ -63,7 +64,7 @@ def crops(count=4, size=112, seed=0):
 
 def distiller(checkpoint, **settings):
     config = Distillation.model_validate({"teachers": [str(checkpoint)], **settings})
-    return Distiller(config, CPU, "fp32")
+    return Distiller(config, CPU)
 
 
 def student(checkpoint=None):
@@ -149,6 +150,33 @@ def test_the_chance_of_forcing_falls_to_nothing(checkpoint):
     assert not distiller(checkpoint, hints=HINTS).forces(0.0, (0, 0, 0))
 
 
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_a_teacher_answers_in_the_precision_of_the_student(
+    checkpoint, precision, dtype, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("FACEWISE_HOME", str(tmp_path))
+    seen = set()
+    ask = CheckpointTeacher.__call__
+
+    def spy(self, crops):
+        handle = self.network.features[0].register_forward_hook(lambda *found: seen.add(found[2].dtype))
+        answer = ask(self, crops)
+        handle.remove()
+        return answer
+
+    monkeypatch.setattr(CheckpointTeacher, "__call__", spy)
+    settings = {"backbone.embedding_size": 128, "data.batch_size": 4, "epochs": 1, "precision": precision}
+    settings |= {"distill.teachers": [str(checkpoint)], "data.held_out_people": 0.0}
+    train(
+        DrawnPeople(people=2, photos=2),
+        out=tmp_path / "run",
+        settings=SMALL | settings,
+        display=Quiet(),
+        device="cpu",
+    )
+    assert seen == {dtype}
+
+
 def test_mixed_faces_lie_between_two_of_the_batch(checkpoint):
     made = distiller(checkpoint, mix=1.0)
     images = crops(6, 16)
@@ -210,7 +238,6 @@ SMALL = {
     "data.held_out_photos": 0.0,
     "data.min_photos": 1,
     "data.held_out_people": 0.3,
-    "precision": "fp32",
     "epochs": 3,
     "ema": 0.9,
     "optimizer": {"name": "adamw", "rate": 0.01},

@@ -31,7 +31,6 @@ SMALL = {
     "data.min_photos": 2,
     "data.held_out_photos": 0.25,
     "backbone": "test-tiny",
-    "precision": "fp32",
     "ema": 0.9,
     "optimizer.rate": 0.05,
 }

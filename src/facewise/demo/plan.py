@@ -55,7 +55,5 @@ TRAINING: Mapping[str, Any] = {
     # Few steps: a long memory would average in weights that know nothing yet.
     "ema": 0.98,
     "optimizer.rate": 0.1,
-    # Quick on every CPU; bf16 is quicker on those that have it in hardware, and far slower on the others.
-    "precision": "fp32",
 }
 """What makes the recipe's MobileFaceNet learn within minutes on two cores."""

@@ -1,51 +1,69 @@
-"""Layers that train faster on a CPU than PyTorch's own, with the same values, gradients and keys.
+"""Layers that can train faster on a CPU than PyTorch's own, with the same values, gradients and keys.
 
-Measured on MobileFaceNet (`benchmarks/training.py`): oneDNN's backward pass of a depthwise convolution with
-stride 2 is some six times slower than that of the same convolution with stride 1 on a gradient spread with
-zeros, and PyTorch's backward pass of PReLU is three times slower than the plain arithmetic it stands for. In
-evaluation and in export these layers are the plain ones.
+On a CPU that multiplies bfloat16, oneDNN's backward pass of a depthwise convolution with stride 2 is some
+six times slower than that of the same convolution with stride 1 on a gradient spread with zeros; in float32
+the two are about as fast. PyTorch's backward pass of PReLU is slower than the plain arithmetic it stands for
+in both. So each kind is a choice of its own (`facewise.training.pace`). In evaluation and in export these
+layers are the plain ones.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional
 
+Kind: TypeAlias = Literal["prelu", "strided", "global"]
+"""PReLU; 3×3 depthwise convolutions with a stride; depthwise convolutions over the whole map."""
 
-def faster(network: nn.Module) -> nn.Module:
-    """Replace, in place, every layer that has a faster twin here; parameters are shared, keys stay.
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+def faster(network: nn.Module, kinds: Collection[Kind] = KINDS) -> nn.Module:
+    """Replace, in place, every layer of some kinds by its twin here; parameters are shared, keys stay.
 
     Args:
         network: To be trained on a CPU.
+        kinds: Which.
 
     Returns:
         The network.
     """
     for name, child in network.named_children():
-        twin = _twin(child)
-        if twin is None:
-            faster(child)
-        else:
-            setattr(network, name, twin)
+        kind = _kind(child)
+        if kind is None:
+            faster(child, kinds)
+        elif kind in kinds:
+            setattr(network, name, _TWINS[kind](child))
     return network
 
 
-def _twin(layer: nn.Module) -> nn.Module | None:
+def kinds_in(network: nn.Module) -> tuple[Kind, ...]:
+    """Which kinds of layers that have a twin a network has, in the order of `KINDS`."""
+    found = {_kind(layer) for layer in network.modules()}
+    return tuple(kind for kind in KINDS if kind in found)
+
+
+def _kind(layer: nn.Module) -> Kind | None:
     # Not subclasses: what somebody derived from these may compute something else.
     if type(layer) is nn.PReLU:
-        return PReLU(layer)
+        return "prelu"
     if type(layer) is nn.Conv2d and layer.groups == layer.in_channels == layer.out_channels > 1:
         if layer.padding_mode != "zeros" or layer.dilation != (1, 1) or isinstance(layer.padding, str):
             return None
         if layer.stride != (1, 1) and layer.kernel_size == (3, 3) and layer.bias is None:
-            return StridedDepthwise(layer)
+            return "strided"
         if layer.padding == (0, 0) and layer.kernel_size[0] > 3 and layer.bias is None:
-            return GlobalDepthwise(layer)
+            return "global"
     return None
+
+
+_PART = 2**17
+"""Numbers worked on at once, so that what is read again is still in the processor's cache."""
 
 
 class PReLU(nn.PReLU):
@@ -75,15 +93,18 @@ class _PReLU(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         (gradient,) = gradients
         slope = weight.to(x.dtype).view(1, -1, *([1] * (x.ndim - 2)))
-        positive = torch.ops.aten.threshold_backward(gradient, x, 0)
-        negative = gradient - positive
-        channels = (
-            [axis for axis in range(x.ndim) if axis != 1] if weight.numel() > 1 else list(range(x.ndim))
-        )
+        axes = [axis for axis in range(x.ndim) if axis != 1] if weight.numel() > 1 else list(range(x.ndim))
         # bf16 sums need float32; what is float32 or float64 already stays so.
         accumulate = torch.promote_types(x.dtype, torch.float32)
-        slopes = (negative * x).sum(channels, dtype=accumulate).to(weight.dtype).view_as(weight)
-        return positive.addcmul_(negative, slope), slopes
+        to_x, to_weight = torch.empty_like(gradient), weight.new_zeros(weight.numel(), dtype=accumulate)
+        count = max(1, _PART // max(1, x[:1].numel()))
+        for start in range(0, len(x), count):
+            part = slice(start, start + count)
+            positive = torch.ops.aten.threshold_backward(gradient[part], x[part], 0)
+            negative = gradient[part] - positive
+            to_weight += (negative * x[part]).sum(axes, dtype=accumulate)
+            torch.addcmul(positive, negative, slope, out=to_x[part])
+        return to_x, to_weight.to(weight.dtype).view_as(weight)
 
 
 class _Depthwise(nn.Conv2d):
@@ -168,3 +189,6 @@ class GlobalDepthwise(_Depthwise):
         weight = self.weight.squeeze(1).unsqueeze(0).to(x.dtype)
         accumulate = torch.promote_types(x.dtype, torch.float32)
         return (x * weight).sum((2, 3), keepdim=True, dtype=accumulate).to(x.dtype)
+
+
+_TWINS: dict[Kind, Any] = {"prelu": PReLU, "strided": StridedDepthwise, "global": GlobalDepthwise}

@@ -5,7 +5,6 @@ A recipe is a YAML file of these settings. Unknown keys are refused with the nea
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from facewise.training.settings import (
     Distillation,
     EarlyStopping,
     Optimizer,
+    PaceSettings,
     Part,
     Schedule,
     Settings,
@@ -31,6 +31,7 @@ __all__ = [
     "Distillation",
     "EarlyStopping",
     "Optimizer",
+    "PaceSettings",
     "Part",
     "Schedule",
     "Settings",
@@ -41,8 +42,8 @@ __all__ = [
 ]
 
 
-class Config(Settings):
-    """A run.
+class Config(PaceSettings):
+    """A run, and how it is computed (`PaceSettings`).
 
     Attributes:
         name: Of the recipe and, by default, of the model.
@@ -52,9 +53,6 @@ class Config(Settings):
         data, optimizer, schedule: See there.
         epochs: How often every photo is seen.
         seed: Of everything drawn at random.
-        precision: `bf16` autocast or plain `fp32`.
-        channels_last: Memory layout that convolutions are fastest in.
-        fast_layers: Use `facewise.nn.fast` on a CPU.
         compile: `torch.compile` the backbone: minutes to begin with, faster after, needs a C++ compiler.
         accumulate: Parts each batch is computed in, to save memory; losses on pairs see only their part.
         clip: Largest norm of the gradient, or None.
@@ -78,9 +76,6 @@ class Config(Settings):
     schedule: Schedule = Schedule()
     epochs: int = Field(30, ge=1)
     seed: int = Field(0, ge=0)
-    precision: Literal["bf16", "fp32"] = "bf16"
-    channels_last: bool = True
-    fast_layers: bool = True
     compile: bool = False
     accumulate: int = Field(1, ge=1)
     clip: float | None = Field(5.0, gt=0)
@@ -119,7 +114,7 @@ class Config(Settings):
 
     def fingerprint(self) -> str:
         """The settings that are not the defaults, so that a run outlives the settings of a later version."""
-        return json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+        return self.told_apart(self.model_dump(mode="json", exclude_defaults=True))
 
     def dump(self) -> str:
         """YAML that `read_config` takes."""

@@ -29,6 +29,7 @@ from facewise.network import AUTO
 from facewise.nn.losses.base import Head
 from facewise.preprocess import Preprocess
 from facewise.training.config import Distillation
+from facewise.training.pace import autocast
 
 _CHECKPOINTS = (".pt", ".pth", ".ckpt")
 
@@ -79,16 +80,13 @@ class CheckpointTeacher:
         path: The checkpoint.
         device: Where to run.
         hints: Names of modules whose outputs are wanted.
-        precision: `bf16` autocast or `fp32`.
 
     Raises:
         ModelError: It is no checkpoint of a known embedder.
         SettingError: It has no module of such a name.
     """
 
-    def __init__(
-        self, path: Path, device: torch.device, hints: Sequence[str] = (), precision: str = "bf16"
-    ) -> None:
+    def __init__(self, path: Path, device: torch.device, hints: Sequence[str] = ()) -> None:
         state = load_state(path)
         family = FAMILIES[recognise(state)]
         card = family.card
@@ -98,7 +96,7 @@ class CheckpointTeacher:
         load_strictly(network, family.take(state))
         self.embedding_size: int = card.embedding_size
         self.facts = {"name": family.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-        self.device, self.precision, self.preprocess = device, precision, card.preprocess
+        self.device, self.preprocess = device, card.preprocess
         self.network = network.to(device).eval().requires_grad_(requires_grad=False)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._seen: dict[str, Tensor] = {}
@@ -115,9 +113,7 @@ class CheckpointTeacher:
     def __call__(self, crops: NDArray[np.uint8]) -> Answer:
         """See `Teacher`."""
         images = torch.from_numpy(_network_input(self.preprocess, crops)).to(self.device)
-        enabled = self.precision == "bf16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
-            out = self.network(images.contiguous(memory_format=torch.channels_last))
+        out = self.network(images.contiguous(memory_format=torch.channels_last))
         seen, self._seen = self._seen, {}
         return Answer(F.normalize(out.float(), dim=1), seen)
 
@@ -166,21 +162,17 @@ class Distiller:
         embedding_size: The student has to have: all teachers' together.
         class_of: (people,) int64: the class of each person for the loss on names, or -1 (see `name_classes`);
             of nobody until it is set.
+        precision: What teachers that are checkpoints answer in: the student's, once that is chosen.
     """
 
     def __init__(
-        self,
-        config: Distillation,
-        device: torch.device,
-        precision: str = "bf16",
-        preprocess: Preprocess | None = None,
+        self, config: Distillation, device: torch.device, preprocess: Preprocess | None = None
     ) -> None:
         """Open the teachers.
 
         Args:
             config: Which, and how.
             device: Where the student runs.
-            precision: Of teachers that are checkpoints.
             preprocess: The student's; None is that of a network trained from scratch.
 
         Raises:
@@ -188,8 +180,9 @@ class Distiller:
             SettingError: A hint is of no module, no teacher can give hints, or a teacher takes other crops.
         """
         self.config, self.class_of = config, np.empty(0, np.int64)
+        self.device, self.precision = device, "fp32"
         self.teachers = [
-            _open(name, config, device, tuple(config.hints.values()) if i == 0 else (), precision)
+            _open(name, config, device, tuple(config.hints.values()) if i == 0 else ())
             for i, name in enumerate(config.teachers)
         ]
         if preprocess is not None:
@@ -251,7 +244,8 @@ class Distiller:
 
     def ask(self, crops: NDArray[np.uint8]) -> Answer:
         """The teachers' answer: embeddings side by side, each with the same weight."""
-        answers = [teacher(crops) for teacher in self.teachers]
+        with autocast(self.precision, self.device):
+            answers = [teacher(crops) for teacher in self.teachers]
         together = torch.cat([answer.embeddings for answer in answers], dim=1) / len(answers) ** 0.5
         return Answer(together, answers[0].hints)
 
@@ -343,11 +337,9 @@ def find_module(network: nn.Module, name: str, whose: str) -> nn.Module:
     return modules[name]
 
 
-def _open(
-    name: str, config: Distillation, device: torch.device, hints: Sequence[str], precision: str
-) -> Teacher:
+def _open(name: str, config: Distillation, device: torch.device, hints: Sequence[str]) -> Teacher:
     if Path(name).suffix in _CHECKPOINTS:
-        teacher = CheckpointTeacher(Path(os.path.expandvars(name)).expanduser(), device, hints, precision)
+        teacher = CheckpointTeacher(Path(os.path.expandvars(name)).expanduser(), device, hints)
         return _Flipped(teacher) if config.flip else teacher
     if hints:
         raise SettingError(

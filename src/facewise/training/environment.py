@@ -14,11 +14,12 @@ import torch
 
 import facewise
 from facewise import hardware
+from facewise.training.pace import Choice
 
 _PACKAGES = ("torch", "numpy", "opencv-python-headless", "onnx", "onnxruntime", "pydantic", "safetensors")
 
 
-def environment(*, data: str, data_hash: str, seed: int, world_size: int) -> dict[str, Any]:
+def environment(*, data: str, data_hash: str, seed: int, world_size: int, pace: Choice) -> dict[str, Any]:
     """Everything `environment.json` says.
 
     Args:
@@ -26,6 +27,7 @@ def environment(*, data: str, data_hash: str, seed: int, world_size: int) -> dic
         data_hash: Of the crops and labels trained on.
         seed: Of the run.
         world_size: Processes.
+        pace: How the network is computed.
     """
     return {
         "facewise": facewise.__version__,
@@ -36,6 +38,7 @@ def environment(*, data: str, data_hash: str, seed: int, world_size: int) -> dic
         "data_hash": data_hash,
         "seed": seed,
         "processes": world_size,
+        "pace": pace.facts(),
         "machine": {
             "system": platform.platform(),
             **hardware.facts(),

@@ -60,9 +60,7 @@ class Freezing:
             for module in modules:
                 module.train(i >= frozen)
         if self._config.batch_norm == "keep":
-            for module in self._network.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+            _keep_statistics(self._network)
 
     def rates(self) -> Mapping[nn.Parameter, float]:
         """The fraction of the rate that each parameter learns at: `layer_decay` a stage from the top."""
@@ -72,6 +70,20 @@ class Freezing:
             for i, parameters in enumerate(self._parameters)
             for parameter in parameters
         }
+
+
+def usual_mode(config: Start, network: nn.Module) -> None:
+    """Put a network in training mode into the state of most of a run: with `gradual`, all of it learns."""
+    if config.freeze == "backbone":
+        network.eval().requires_grad_(requires_grad=False)
+    elif config.batch_norm == "keep":
+        _keep_statistics(network)
+
+
+def _keep_statistics(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
 
 
 def check_processes(config: Start | None, processes: int) -> None:

@@ -23,6 +23,7 @@ from facewise.training.distributed import World
 from facewise.training.ema import Ema
 from facewise.training.freezing import Freezing
 from facewise.training.optimizer import load_optimizer, make_optimizer, optimizer_tensors, set_rate
+from facewise.training.pace import Pace, default_pace
 from facewise.training.row_optim import RowAdamW, RowSGD
 
 
@@ -37,6 +38,7 @@ class Learner:
         distiller: The teachers, or None.
         preprocess: How crops become the network's input.
         freezing: What of the network learns when, or None: all of it always.
+        pace: In which precision and memory layout.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Learner:
         preprocess: Preprocess,
         distiller: Distiller | None = None,
         freezing: Freezing | None = None,
+        pace: Pace | None = None,
     ) -> None:
         """Prepare for training.
 
@@ -59,14 +62,22 @@ class Learner:
             preprocess: How crops become the network's input.
             distiller: Opened teachers, if there are to be any.
             freezing: Of a pretrained `network`.
+            pace: How it is computed; `network` has its fast layers. None is what the settings say.
+
+        Raises:
+            SettingError: Settings do not go together.
         """
         self.preprocess, self.freezing = preprocess, freezing
         self.config, self.world, self.device = config, world, world.device
-        self.memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
+        self.pace = default_pace(config, network, self.device) if pace is None else pace
         self.network: nn.Module = network.to(self.device)
-        self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.network.to(memory_format=self.pace.memory_format)  # type: ignore[call-overload]
         self.head = head.to(self.device)
         self.split = isinstance(head, ShardedHead)
+        self.scaler = self.pace.scaler(self.device)
+        if self.scaler.is_enabled() and self.split and world.size > 1:
+            # Each process would scale by what its own rows overflow at.
+            raise SettingError("precision=fp16 does not go with partial-fc in several processes; use fp32.")
         self.replica = world.replicate(self.network)
         if not self.split:
             world.copy_from_main(self.head)
@@ -132,13 +143,16 @@ class Learner:
                     loss, right, photos = self._forward(batch, part, place)
                 else:
                     loss, right, photos = self._distill(self.distiller, batch, part, place, epoch)
-                (loss * share).backward()  # type: ignore[no-untyped-call]
+                self.scaler.scale(loss * share).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach()) * share
             correct, count = correct + right, count + photos
+        for optimizer in self._all_optimizers():
+            self.scaler.unscale_(optimizer)
         if self.config.clip is not None:
             self._clip(self.config.clip)
         for optimizer in self._all_optimizers():
-            optimizer.step()
+            self.scaler.step(optimizer)
+        self.scaler.update()
         if self.ema is not None:
             self.ema.update(self._averaged, number)
         return total, correct, count
@@ -150,7 +164,7 @@ class Learner:
         labels = torch.from_numpy(batch.labels[part]).to(self.device)
         # What is drawn at random is the same whatever came before; dropout differs between processes.
         _seed(*place, self.world.rank)
-        with self._autocast():
+        with self.pace.autocast(self.device):
             embeddings = self._called(images)
         if not self.split:  # every process computes the whole loss from all embeddings
             embeddings, labels = collectives.gather_batch(embeddings, labels)
@@ -174,7 +188,7 @@ class Learner:
         answer, images = distiller.ask(crops), self.prepare(crops)
         force = distiller.forces(epoch, place)
         _seed(*place)
-        with self._autocast():
+        with self.pace.autocast(self.device):
             embeddings = distiller.run(self._called, images, answer, force=force)
         loss = distiller.loss(embeddings, answer)
         classes = distiller.class_of[batch.labels[part]]
@@ -196,7 +210,7 @@ class Learner:
         network = self.used_network
         training = network.training
         network.eval()
-        with self._autocast():
+        with self.pace.autocast(self.device):
             features: Tensor = network(self.prepare(crops))
         network.train(training)
         return features.float()
@@ -209,10 +223,7 @@ class Learner:
             images = images[..., side : side + self.preprocess.width]
         if self.preprocess.color == "BGR":
             images = images.flip(1)
-        return ((images.float() - self._mean) / self._std).contiguous(memory_format=self.memory_format)
-
-    def _autocast(self) -> Any:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+        return ((images.float() - self._mean) / self._std).contiguous(memory_format=self.pace.memory_format)
 
     def _all_optimizers(self) -> list[torch.optim.Optimizer]:
         return [self.optimizer, *([self.head_optimizer] if self.head_optimizer is not None else [])]
@@ -246,7 +257,7 @@ class Learner:
         if self.ema is not None:
             tensors |= {f"ema.{k}": v for k, v in self.ema.module.state_dict().items()}
         tensors |= {f"optimizer.{k}": v for k, v in optimizer_tensors(self.optimizer, self._names).items()}
-        return tensors
+        return tensors | {f"scaler.{k}": torch.tensor(v) for k, v in self.scaler.state_dict().items()}
 
     def load(self, part: Callable[[str], dict[str, Tensor]]) -> None:
         """Put back what `state` gave; `part` gives the tensors of a part by its name."""
@@ -256,6 +267,8 @@ class Learner:
         if self.ema is not None:
             self.ema.module.load_state_dict(part("ema"))
         load_optimizer(self.optimizer, self._names, part("optimizer"))
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict({key: value.item() for key, value in part("scaler").items()})
 
 
 def _seed(*numbers: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -11,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from facewise.data.batches import Batches
+from facewise.data.samplers import Sampler, shard
 from facewise.data.seen import PEOPLE, PHOTOS, read_seen, seen_photos, trained_on, write_seen
 from facewise.data.source import Source
 from facewise.data.store import CropStore
@@ -22,9 +25,9 @@ from facewise.models.file import ModelFile, read_model
 from facewise.models.pretrained import Pretrained
 from facewise.models.trained_on import TrainedOn
 from facewise.nn.backbones import BACKBONES
-from facewise.nn.fast import faster
 from facewise.nn.losses import LOSSES
 from facewise.nn.losses.base import Head
+from facewise.nn.losses.sharded import ShardedHead
 from facewise.pipeline import Pipeline
 from facewise.preprocess import Preprocess
 from facewise.training import checkpoint
@@ -38,12 +41,13 @@ from facewise.training.distributed import World
 from facewise.training.engine import Trainer, TrainingData
 from facewise.training.environment import environment
 from facewise.training.exporting import MODEL, export_run
-from facewise.training.freezing import Freezing, check_processes
+from facewise.training.freezing import Freezing, check_processes, usual_mode
 from facewise.training.head_start import start_head
 from facewise.training.heldout import HELD_OUT, measure_held_out, write_held_out
 from facewise.training.learner import Learner
 from facewise.training.log import read_metrics
 from facewise.training.memory import kept_memory
+from facewise.training.pace import Choice, Trial, choose_pace, default_pace, recorded
 from facewise.training.pretrained import Origin, begin
 from facewise.training.recipe import load_recipe
 from facewise.training.sampling import make_augmentation, make_sampler
@@ -226,17 +230,32 @@ def _trainer(
         display.say(note)
     torch.manual_seed(config.seed)
     classes = len(parts.train.names) if distiller is None else _name(distiller, parts)
-    network, head = build(config, classes, world, None if model is None else model.build(unit=False))
+    network, head = build(config, classes, None if model is None else model.build(unit=False))
+    sampler = make_sampler(config, parts.train, crops.root, world.size)
+    choice, pace = None, recorded(folder / ENVIRONMENT)
+    if new:
+        choice = choose(config, network, head, world, preprocess, parts.train, sampler)
+        display.say(str(choice))
+        pace = choice.pace
+    pace = pace or default_pace(config, network, world.device)
+    if distiller is not None:
+        distiller.precision = pace.precision
+    pace.apply(network)
     freezing = None
     if config.start is not None:
         height, width = preprocess.input_shape
         freezing = Freezing(config.start, network, stages_of(network, (3, height or 0, width or 0)))
         if model is not None and config.start.head == "class-means":
             start_head(head, network, parts.train, preprocess, distiller.class_of if distiller else None)
-    learner = Learner(config, network, head, world, preprocess, distiller, freezing)
-    named = data.name if not isinstance(data, str | Path) else str(Path(data).absolute())
-    facts = environment(data=named, data_hash=parts.train.data_hash, seed=config.seed, world_size=world.size)
-    if new and world.is_main:
+    learner = Learner(config, network, head, world, preprocess, distiller, freezing, pace)
+    if choice is not None and world.is_main:
+        facts = environment(
+            data=data.name if not isinstance(data, str | Path) else str(Path(data).absolute()),
+            data_hash=parts.train.data_hash,
+            seed=config.seed,
+            world_size=world.size,
+            pace=choice,
+        )
         write_bytes(folder / CONFIG, config.dump().encode())
         write_bytes(folder / ENVIRONMENT, json.dumps(facts, indent=2).encode())
         write_bytes(folder / PEOPLE, "".join(f"{name}\n" for name in parts.train.names).encode())
@@ -247,14 +266,18 @@ def _trainer(
     world.barrier()
     batches = Batches(
         parts.train,
-        make_sampler(config, parts.train, crops.root, world.size),
+        sampler,
         make_augmentation(config.data),
         config.seed,
         threads=config.data.threads,
         rank=world.rank,
         world=world.size,
     )
-    identity = {"data": parts.train.data_hash, "configuration": config.fingerprint()}
+    identity = {
+        "data": parts.train.data_hash,
+        "configuration": config.fingerprint(),
+        "pace": str(pace),
+    }
     if origin is not None:
         identity["pretrained model"] = origin.sha256
     return Trainer(learner, parts, batches, folder, identity=identity, display=display)
@@ -288,7 +311,62 @@ def _distiller(config: Config, world: World, preprocess: Preprocess) -> Distille
         return None
     if world.size > 1:
         raise SettingError("distill works in one process; start it without torchrun.")
-    return Distiller(config.distill, world.device, config.precision, preprocess)
+    return Distiller(config.distill, world.device, preprocess)
+
+
+def choose(
+    config: Config,
+    network: nn.Module,
+    head: Head,
+    world: World,
+    preprocess: Preprocess,
+    store: CropStore,
+    sampler: Sampler,
+) -> Choice:
+    """How a run is computed fastest here, by its first batch, where the settings leave it open.
+
+    Args:
+        config: The settings.
+        network: Of `build`, as the head is.
+        head: The loss.
+        world: Where it will run.
+        preprocess: How crops become the network's input.
+        store: What is learned from.
+        sampler: Of the store.
+
+    Raises:
+        SettingError: The settings ask for what this hardware cannot do.
+    """
+    photos = shard(sampler.batches(0)[0], world.rank, world.size)
+    photos = np.array_split(photos, config.accumulate)[0]
+    own = config.distill is None and not (isinstance(head, ShardedHead) and world.size > 1)
+
+    def trial() -> Trial:
+        labels = torch.from_numpy(store.labels[photos]).to(world.device)
+        loss = copy.deepcopy(head).to(world.device) if own else None
+
+        def measured(embeddings: Tensor) -> Tensor:
+            if loss is None:  # it needs a teacher, or the other processes
+                return embeddings.float().square().mean()
+            found: Tensor = loss(embeddings, labels[: len(embeddings)])
+            return found
+
+        def prepare(copied: nn.Module) -> None:
+            copied.train()
+            if config.start is not None:
+                usual_mode(config.start, copied)
+
+        images = torch.from_numpy(preprocess(store.take(photos)))
+        return Trial(images, lambda copied, some: copied(some), measured, prepare)
+
+    # Not the loss: it matters little, and the losses of a comparison are to be computed alike.
+    of = {"network": config.backbone.model_dump(), "photos": len(photos), "size": config.data.size}
+    of["compile"] = config.compile
+    if config.start is not None:
+        of |= {"freeze": config.start.freeze, "batch_norm": config.start.batch_norm}
+    # Compiling takes minutes: nothing is measured.
+    steps = 0 if config.compile else config.epochs * len(sampler) * config.accumulate
+    return choose_pace(config, network, trial, steps=steps, of=of, world=world)
 
 
 def _name(distiller: Distiller, parts: TrainingData) -> int:
@@ -307,15 +385,12 @@ def _name(distiller: Distiller, parts: TrainingData) -> int:
     return classes
 
 
-def build(
-    config: Config, classes: int, world: World | None = None, pretrained: torch.nn.Module | None = None
-) -> tuple[torch.nn.Module, Head]:
+def build(config: Config, classes: int, pretrained: nn.Module | None = None) -> tuple[nn.Module, Head]:
     """The network and the loss of a configuration, with their first weights from torch's random numbers.
 
     Args:
         config: Settings.
         classes: People.
-        world: Where they will run.
         pretrained: The network, where there is one already.
 
     Raises:
@@ -329,8 +404,7 @@ def build(
         head: Head = NoHead(size)
     else:
         head = LOSSES.build(config.loss.name, size, classes, **config.loss.options)
-    on_cpu = world is None or world.device.type == "cpu"
-    return faster(network) if config.fast_layers and on_cpu else network, head
+    return network, head
 
 
 def _describe(parts: TrainingData) -> str:

@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from facewise.nn.fast import Kind
 
 
 class Settings(BaseModel):
     """A group of settings: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PaceSettings(Settings):
+    """How a network is computed in training; what is `auto` is chosen by `facewise.training.pace`.
+
+    Attributes:
+        precision: `fp32`; `bf16` autocast; or `fp16` autocast with a gradient scaler, on CUDA only.
+        fast_layers: Whether `facewise.nn.fast` replaces layers on a CPU, or which kinds it replaces.
+        channels_last: Whether images and weights lie in memory channels last, or else as NCHW.
+    """
+
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    fast_layers: Literal["auto"] | bool | tuple[Kind, ...] = "auto"
+    channels_last: Literal["auto"] | bool = "auto"
+
+    def told_apart(self, settings: dict[str, Any]) -> str:
+        """Settings as text to tell runs apart by, that also tells what version 0.1 told of the same run.
+
+        Its defaults were bf16, fast layers and channels last; what a run has chosen is told by itself.
+
+        Args:
+            settings: Those that are not the defaults.
+        """
+        before = {"precision": "bf16", "fast_layers": True, "channels_last": True}
+        kept = {k: value for k, value in settings.items() if not (k in before and value == before[k])}
+        return json.dumps(kept, sort_keys=True)
 
 
 class Part(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import count
 
 import numpy as np
@@ -15,6 +16,7 @@ from facewise.models.export import export_onnx
 from facewise.models.file import read_model, write_model
 from facewise.models.importing import FAMILIES
 from facewise.nn.detectors.retinaface import RetinaFace
+from facewise.training import pace
 from facewise.training.checkpoint import LAST, folder_of, load
 from facewise.training.detection import detector_config, train_detector
 from facewise.training.detection.batches import SceneBatches
@@ -34,7 +36,6 @@ TINY = {
     "scenes": {"sizes": ((64, 4), (96, 2)), "workers": 0},
     "optimizer": {"name": "adamw", "rate": 5e-3},
     "imitate": False,
-    "precision": "fp32",
     "steps": 6,
     "round_steps": 3,
     "held_out_scenes": 1,
@@ -83,6 +84,58 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(store, whole, tmp_pa
     ]
     assert losses[0] == losses[1]
     assert len(losses[0]) == 2
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Ways measured: NCHW is twice as fast, by no clock."""
+    seen = []
+
+    def run(self, way, images):
+        seen.append(way)
+        return 0.001 * len(images) * (1.0 if way.channels_last else 0.5)
+
+    monkeypatch.setattr(pace.Stopwatch, "_run", run)
+    monkeypatch.setattr(pace, "_FEWEST", 2)
+    monkeypatch.setattr(pace, "LEAST_STEPS", 1)
+    monkeypatch.setattr(pace, "SHARE", 1e9)
+    monkeypatch.setattr(pace, "MOST_S", 1e9)
+    return seen
+
+
+def test_how_a_detector_is_computed_is_chosen_and_kept(store, tmp_path, timed, monkeypatch):
+    monkeypatch.setenv("FACEWISE_HOME", str(tmp_path / "home"))
+    train_detector(store, tmp_path / "whole", config=detector_config(TINY), display=Quiet())
+    chosen = json.loads((tmp_path / "whole" / "environment.json").read_text())["pace"]
+    assert (chosen["by"], chosen["channels_last"]) == ("measured", False)
+    assert len(chosen["images/s"]) >= 2
+    said = {key: chosen[key] for key in ("precision", "fast_layers", "channels_last")}
+    train_detector(store, tmp_path / "said", config=detector_config(TINY | said), display=Quiet())
+    with pytest.raises(StoppedTrainingError, match="step 4 of 6"):
+        train_detector(store, tmp_path / "parts", config=detector_config(TINY), display=Stopping(4))
+    timed.clear()
+    monkeypatch.setenv("FACEWISE_HOME", str(tmp_path / "elsewhere"))
+    train_detector(store, tmp_path / "parts", resume=True, display=Quiet())
+    assert timed == []
+    whole, *others = (load(folder_of(tmp_path / name, LAST)).tensors for name in ("whole", "said", "parts"))
+    for other in others:
+        assert all(torch.equal(other[name], tensor) for name, tensor in whole.items())
+
+
+def test_a_step_of_a_detector_can_be_measured(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("FACEWISE_HOME", str(tmp_path / "home"))
+    for name, value in (("_FEWEST", 2), ("LEAST_STEPS", 1), ("SHARE", 1e9), ("MOST_S", 1e9)):
+        monkeypatch.setattr(pace, name, value)
+    config = detector_config(TINY, {"steps": 2, "held_out_scenes": 0, "face_free": 0})
+    train_detector(store, tmp_path / "run", config=config, display=Quiet())
+    chosen = json.loads((tmp_path / "run" / "environment.json").read_text())["pace"]
+    assert chosen["by"] == "measured"
+    assert all(speed > 0 for speed in chosen["images/s"].values())
+
+
+def test_a_detector_that_version_0_1_began_goes_on():
+    before = {"precision": "bf16", "fast_layers": True}
+    assert detector_config(before).fingerprint() == detector_config().fingerprint() == "{}"
 
 
 def test_a_run_leaves_a_model_that_works_on_any_picture(whole, drawn_photo):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import Field, ValidationError
 
 from facewise.data.scenes import Mixture
 from facewise.errors import SettingError, nearest_known
-from facewise.training.config import Optimizer, Schedule, Settings
+from facewise.training.config import Optimizer, PaceSettings, Schedule, Settings
 
 
 class Scenes(Settings):
@@ -50,8 +50,8 @@ class Network(Settings):
     pyramid: tuple[int, int, int] = (48, 96, 80)
 
 
-class DetectorConfig(Settings):
-    """A detector's training.
+class DetectorConfig(PaceSettings):
+    """A detector's training, and how it is computed (`PaceSettings`).
 
     Attributes:
         name: Of the model.
@@ -66,8 +66,6 @@ class DetectorConfig(Settings):
         hint_channels: How many channels they have.
         imitate: Learn boxes and landmarks from the labelling detector's own answer to each scene, where it is
             right, and from the photos' labels elsewhere; False takes the labels everywhere.
-        precision: `bf16` autocast or plain `fp32`.
-        fast_layers: Use `facewise.nn.fast` on a CPU.
         clip: Largest norm of the gradient, or None.
         ema: Decay a step of the average of the weights that is measured and exported.
         save_minutes: Time between checkpoints.
@@ -90,8 +88,6 @@ class DetectorConfig(Settings):
     hint_outputs: tuple[str, str, str] = ("/ssh1/Relu_output_0", "/ssh2/Relu_output_0", "/ssh3/Relu_output_0")
     hint_channels: int = Field(64, ge=1)
     imitate: bool = True
-    precision: Literal["bf16", "fp32"] = "bf16"
-    fast_layers: bool = True
     clip: float | None = Field(20.0, gt=0)
     ema: float = Field(0.999, ge=0, lt=1)
     save_minutes: float = Field(3.0, gt=0)
@@ -106,7 +102,7 @@ class DetectorConfig(Settings):
         free |= {"face_free": True, "false_alarms": True}
         kept: dict[str, Any] = self.model_dump(mode="json", exclude_defaults=True, exclude=free)  # type: ignore[arg-type]
         # A group of which nothing is left says nothing, and must not tell a run from one with defaults.
-        return json.dumps({key: value for key, value in kept.items() if value != {}}, sort_keys=True)
+        return self.told_apart({key: value for key, value in kept.items() if value != {}})
 
     def dump(self) -> str:
         """YAML that `detector_config` takes."""
