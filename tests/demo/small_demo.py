@@ -30,8 +30,8 @@ class Tiny(nn.Sequential):
         super().__init__(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(3 * (input_size // 4) ** 2, 16))
 
 
-def demo(data=None, out="demo", plan=PLAN):
-    story = run(data, Path(out), plan=plan, threads=1, teller=Silent())
+def demo(data=None, out="demo", plan=PLAN, **how):
+    story = run(data, Path(out), plan=plan, threads=1, teller=Silent(), **how)
     html = (Path(out) / "report.html").read_text(encoding="utf-8")
     reader = read(html)
     assert all(link.startswith(("data:image/", "#step-")) for link in reader.links)

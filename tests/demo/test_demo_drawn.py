@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from small_demo import PLAN, demo, numbers
 
+from facewise.demo import run as module
 from facewise.errors import DatasetError, FacewiseError, ModelError
 from facewise.gallery import Gallery
 from facewise.models import read_model
@@ -30,7 +32,8 @@ def test_on_drawn_people_with_no_model_at_hand(no_pictures):
     assert pairs["pairs"] == 12 * 11 // 2
     assert pairs["same_right"] + pairs["same_wrong"] == 3 * 6
     assert numbers(sections, "Grouping")["people"] == 3
-    for name in ("identified.png", "groups.png", "model.onnx", "gallery.db", "people/truth.csv"):
+    assert numbers(sections, "first answer")["faces"] == 8
+    for name in ("faces.jpg", "identified.png", "groups.png", "model.onnx", "gallery.db", "people/truth.csv"):
         assert (Path("demo") / name).is_file()
     model = read_model("demo/model.onnx")
     assert model.card.calibration.decision(chosen["fmr"]).threshold == chosen["threshold"]
@@ -39,6 +42,33 @@ def test_on_drawn_people_with_no_model_at_hand(no_pictures):
         assert gallery.space.fingerprint == model.fingerprint
     seconds = [section.seconds for section in sections.values()]
     assert numbers(sections, "How long")["seconds"] == pytest.approx(sum(seconds))
+
+
+def test_trainings_are_sized_by_the_time_and_alike(no_pictures, tiny_models, monkeypatch):
+    monkeypatch.setattr(module, "Plan", lambda: replace(PLAN, epochs=3))
+    monkeypatch.setattr("facewise.demo.sizing.FEWEST_IMAGES", 1)
+    monkeypatch.setattr("facewise.demo.learning._images_per_second", lambda *_: 1000.0)
+    sections, text = demo(plan=None, seconds=0.001)
+    training = numbers(sections, "Training")
+    assert training["epochs"] == 1
+    assert training["fitted"]["rate"] == 1000
+    assert training["fitted"]["forecast"] > training["fitted"]["seconds"]
+    assert "the least that teaches anything" in text
+    sizes = numbers(sections, "How much fits")
+    assert sizes["photos_of_each"] == PLAN.photos  # fewer than the fewest from the start
+    assert sizes["photos_drawn_per_second"] > 0
+    sections, _ = demo(plan=None, seconds=3600)
+    training = numbers(sections, "Training")
+    assert training["epochs"] == 3
+    assert training["fitted"]["forecast"] <= training["fitted"]["seconds"]
+    for run in training["runs"]:
+        assert (Path(run["folder"]) / "metrics.jsonl").read_text().count('"kind": "train"') == 3
+
+
+def test_the_rate_of_training_is_measured(no_pictures, monkeypatch):
+    monkeypatch.setattr(module, "Plan", lambda: PLAN)
+    sections, _ = demo(plan=None, seconds=3600)
+    assert numbers(sections, "Training")["fitted"]["rate"] > 0
 
 
 def test_a_detector_that_does_not_see_drawn_faces_is_not_used(base_install, tiny_models):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def test_photos_without_faces_end_in_a_sentence(base_install, tiny_models):
 
 
 def test_of_two_models_the_better_one_is_chosen(tiny_detector_file, tiny_embedder_file, photos):
-    people = open_photos(photos(6, 4), PLAN, Silent()).people
+    people = open_photos(photos(6, 4), Silent()).people(PLAN)
     good = read_model(tiny_embedder_file)
     # The same network, shown the faces darker and flatter than it can tell apart.
     dim = Preprocess(112, (127.5, 120.0, 110.0), (1e6, 1e6, 1e6), "RGB", "5-point")
@@ -87,7 +88,7 @@ def test_of_two_models_the_better_one_is_chosen(tiny_detector_file, tiny_embedde
 
 @pytest.fixture
 def command(monkeypatch):
-    """`command(*words)`: runs `facewise demo` at the small size."""
+    """`command(*words)`: runs `facewise demo` at the small size at most."""
     from facewise.cli.app import app
 
     monkeypatch.setattr(module, "Plan", lambda: PLAN)
@@ -103,12 +104,21 @@ def command(monkeypatch):
 def test_the_command_prints_the_reports_path(command, base_install, tiny_models, photos):
     folder = photos(6, 3)
     done = command("--data", folder, "--threads", 1)
-    assert done.stdout.strip().endswith(str(Path("facewise-demo/report.html").absolute()))
-    for told in ("1. Finding the faces", "the right name", "tiny-embedder", "facewise identify"):
+    assert str(Path("facewise-demo/report.html").absolute()) in done.stdout
+    for told in ("3. Finding the faces", "the right name", "tiny-embedder", "facewise identify"):
         assert told in done.stdout
+    shown = Path(done.stdout.split("Look at it: ")[1].splitlines()[0])
+    assert done.stdout.index("Look at it: ") < done.stdout.index("2. ")
+    assert PIL.Image.open(shown).format == "JPEG"
+    # Every step says what is left, and the end what to do next.
+    steps = [line for line in done.stdout.splitlines() if re.match(r"\d+\. ", line)]
+    assert all(line.endswith((" s left)", "(nearly done)")) for line in steps if "Training" not in line)
+    last = [line.split(" #")[0].split() for line in done.stdout.splitlines()[-3:]]
+    assert [words[1] for words in last] == ["verify", "enroll", "identify"]
     found = json.loads(command("--data", folder, "--json", "--threads", 1).stdout)
     assert Path(found["report"]).is_file()
     assert any(section.get("enrolled") == 2 for section in found["sections"])
+    assert next(s["photos_read_per_second"] for s in found["sections"] if "photos_of_each" in s) > 0
 
 
 @pytest.mark.parametrize(

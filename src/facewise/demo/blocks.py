@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from facewise.drawing import AMBER, BLUE, GREEN, RED
@@ -36,11 +37,13 @@ class Picture:
         data: A PNG or JPEG file.
         alt: What it shows, for who cannot see it.
         caption: Under it.
+        path: Where it lies as a file, for a terminal; None where it is in the report alone.
     """
 
     data: bytes
     alt: str
     caption: str
+    path: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

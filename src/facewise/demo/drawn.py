@@ -14,12 +14,14 @@ from facewise.concurrency import side_by_side
 from facewise.data.folder import folder_source
 from facewise.data.source import FileSource
 from facewise.data.synthetic import Person, Scene, scene, write_people
-from facewise.data.synthetic.names import name_of
 from facewise.data.synthetic.write import TRUTH_JSONL
 from facewise.demo.plan import Plan
 from facewise.detection import DetectorSettings
 from facewise.image import read_image
 from facewise.types import Face, FloatArray, Image
+
+_TOGETHER = 8
+"""People in the one picture of several."""
 
 
 class DrawnPhotos(FileSource):
@@ -66,10 +68,9 @@ def draw_people(
     return source, known
 
 
-def draw_group(names: Sequence[str], plan: Plan) -> Scene:
+def draw_group(plan: Plan) -> Scene:
     """Some of the people together in one picture."""
-    number = {name_of(number): number for number in range(plan.people)}
-    people = [Person.draw(plan.seed, number[name]) for name in names]
+    people = [Person.draw(plan.seed, number) for number in range(min(_TOGETHER, plan.people))]
     return scene(people, np.random.default_rng(plan.seed), size=(420, 720), difficulty=0.3)
 
 

@@ -10,17 +10,13 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from facewise.data.synthetic import Scene
-from facewise.demo.blocks import Picture, Section, percent
+from facewise.demo.blocks import Section, percent
 from facewise.demo.cast import People
 from facewise.demo.drawn import Known
 from facewise.demo.plan import Plan
 from facewise.demo.teller import Teller
-from facewise.detection import Detector
-from facewise.drawing import BLUE, draw_faces
-from facewise.image import read_image
 from facewise.pipeline import Pipeline, Steps
-from facewise.types import Face, Image
+from facewise.types import Image
 
 ENOUGH = 0.95
 """Share of the drawn faces a detector has to find to be used on them."""
@@ -115,38 +111,18 @@ def choose_on_drawn(name: str, finding: Finding | None) -> Section:
     return section
 
 
-def group_picture(detector: Detector | None, group: Scene) -> Picture:
-    """Several drawn people in one picture, with the faces found, or the known ones without a detector."""
-    if detector is None:
-        faces = [Face(truth.box, 1.0, truth.landmarks) for truth in group.truths]
-        how = "the known boxes and landmarks"
-    else:
-        faces = detector.detect(group.image)
-        how = f"the faces {detector.name} finds, with its confidence"
-    labels = [f"{face.score:.2f}" if detector is not None else "" for face in faces]
-    image = draw_faces(group.image, faces, labels, [BLUE] * len(faces))
-    counted = f"{len(faces)} of {len(group.truths)}" if detector is not None else f"{len(faces)}"
-    return Picture(
-        jpeg(image),
-        f"A drawn picture of {len(group.truths)} people with a box and five points on {counted} faces",
-        f"{len(group.truths)} people in one picture: {how}.",
-    )
-
-
 def count_on_photos(pipeline: Pipeline, people: People, teller: Teller) -> Section:
     """Look for the faces of real photos: of those whom no model has learned from."""
     cast = people.cast
     photos = people.of(cast.measure, cast.enrolled, cast.strangers)
-    with_face, several, unreadable, shown = 0, 0, list[str](), None
+    with_face, several, unreadable = 0, 0, list[str]()
     with teller.bar("Looking for faces", len(photos)) as done:
         paths = [people.path(key) for _, key in photos]
-        for path, photo in zip(paths, pipeline.read_many(paths, Steps(embed=False)), strict=True):
+        for photo in pipeline.read_many(paths, Steps(embed=False)):
             if photo.error is not None:
                 unreadable.append(str(photo.error))
             with_face += bool(photo.faces)
             several += len(photo.faces) > 1
-            if shown is None and photo.faces:
-                shown = (path, photo.faces)
             done()
     section = Section(f"{pipeline.detector.name}, the default detector.")
     section.blocks.append(
@@ -154,10 +130,6 @@ def count_on_photos(pipeline: Pipeline, people: People, teller: Teller) -> Secti
         "faces, of which the main one counts."
     )
     section.blocks += [f"Left out: {reason}" for reason in unreadable[:5]]
-    if shown is not None:
-        path, faces = shown
-        image = draw_faces(read_image(path), faces, [""] * len(faces), [BLUE] * len(faces))
-        section.blocks.append(Picture(jpeg(image), "A photo with the face found in it", "One of the photos."))
     section.short = (
         f"{pipeline.detector.name} finds a face in {percent(with_face, len(photos))} of the photos."
     )

@@ -2,42 +2,149 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
+import numpy as np
 import torch
 
+from facewise.data.batches import Batch
 from facewise.data.split import Split
 from facewise.demo.blocks import Picture, Section, Table
 from facewise.demo.cast import People
 from facewise.demo.plan import Plan
-from facewise.demo.teller import Teller
+from facewise.demo.sizing import SIZES, Rates, fit_training
+from facewise.demo.story import Story
 from facewise.detection import Detector
 from facewise.models import ModelFile, read_model
 from facewise.pipeline import Pipeline
 from facewise.training.compare import compare
+from facewise.training.compare_plan import RECIPE
 from facewise.training.comparison import Comparison, heading
+from facewise.training.display import Display
+from facewise.training.distributed import World
 from facewise.training.engine import StoppedError
-from facewise.training.run import MODEL
+from facewise.training.learner import Learner
+from facewise.training.memory import kept_memory
+from facewise.training.run import MODEL, build, load_recipe, own_preprocess
 
 LOSSES = ("softmax", "arcface")
+
+_SECONDS, _FEWEST_STEPS = 1.5, 3
+"""A training's rate is measured for so long, and over so many steps at least."""
 
 _HELD_OUT = 5
 """Each person's every fifth photo is kept for measuring."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Why a training has the size it has.
+
+    Attributes:
+        rate: Images that this machine trained on in a second, with crops of `size` pixels.
+        size: In pixels.
+        seconds: There were for both trainings.
+        forecast: Both were to take.
+    """
+
+    rate: float
+    size: int
+    seconds: float
+    forecast: float
+
+    def __str__(self) -> str:
+        fits = (
+            "" if self.forecast <= self.seconds else ", which is more: it is the least that teaches anything"
+        )
+        return (
+            f"Both sizes are for this machine: it trains on {self.rate:.0f} crops of {self.size} pixels a "
+            f"second, {max(0.0, self.seconds):.0f} s were left for both trainings, and they were to take "
+            f"{self.forecast:.0f} s{fits}."
+        )
+
+
+def fit(story: Story, people: People, rates: Rates) -> Fitted:
+    """Measure steps of the very training, and give both trainings alike what is left of the time.
+
+    Args:
+        story: Its plan and its clock's forecast are changed.
+        people: Whom the trainings see.
+        rates: Of this machine.
+    """
+    photos = _split(people).parts.count("train")
+    rate = _images_per_second(story.plan, len(people.cast.learn), story.threads)
+    aligning = len(people.of(people.cast.learn, people.cast.measure)) / rates.read
+    seconds = story.clock.unspent - story.clock.after("training") - aligning
+    story.plan, forecast = fit_training(story.plan, rate, photos, seconds)
+    story.clock.forecast(training=aligning + forecast)
+    story.clock.start("training")
+    return Fitted(rate, min(SIZES), seconds, forecast)
+
+
+def _images_per_second(plan: Plan, people: int, threads: int) -> float:
+    """Training steps on noise, which take as long as on photos, after one that prepares."""
+    torch.set_num_threads(threads)
+    size = min(SIZES)
+    config = load_recipe(RECIPE, {**plan.training, "data.size": size})
+    count, rng = config.data.batch_size, np.random.default_rng(0)
+    batch = Batch(
+        rng.integers(0, 256, (count, size, size, 3), np.uint8),
+        rng.integers(0, people, count),
+        np.arange(count),
+    )
+    with World.from_environment() as world, kept_memory():
+        network, head = build(config, people, world)
+        learner = Learner(config, network, head, world, own_preprocess(size))
+        learner.train()
+        learner.step(batch, 0, 0.0)
+        began, steps = time.monotonic(), 0
+        while steps < _FEWEST_STEPS or time.monotonic() - began < _SECONDS:
+            learner.step(batch, steps + 1, 0.0)
+            steps += 1
+        return steps * count / (time.monotonic() - began)
+
+
+class _Paced:
+    """Passes on what a training shows, and tells the clock how much of all of them is done."""
+
+    def __init__(self, display: Display, tell: Callable[[float], None]) -> None:
+        self._display, self._tell = display, tell
+        self._steps = self._done = 0
+
+    def begin(self, steps: int, done: int) -> None:
+        self._steps, self._done = steps, done
+        self._display.begin(steps, done)
+
+    def step(self, values: Mapping[str, float]) -> None:
+        self._done += 1
+        self._tell(self._done / self._steps)
+        self._display.step(values)
+
+    def say(self, text: str) -> None:
+        self._display.say(text)
+
+    def __enter__(self) -> Self:
+        self._display.__enter__()
+        return self
+
+    def __exit__(self, *what: Any) -> None:
+        self._display.__exit__(*what)
+
+
 def learn(
-    people: People, detector: Detector, plan: Plan, out: Path, threads: int, teller: Teller
+    people: People, detector: Detector, story: Story, fitted: Fitted | None
 ) -> tuple[Section, dict[str, ModelFile]]:
     """Train both and tell what came of it.
 
     Args:
         people: The trainings see `cast.learn`, and are measured on `cast.measure` besides.
         detector: For aligning.
-        plan: The budget.
-        out: Folder for both runs.
-        threads: CPU threads.
-        teller: Told of the progress.
+        story: Says the budget, and the folder: both runs are in its `training`.
+        fitted: Where the budget comes from; None where it was given.
 
     Returns:
         What there is to say, and the models by loss; none of a training that failed.
@@ -45,11 +152,19 @@ def learn(
     Raises:
         KeyboardInterrupt: Somebody stopped it.
     """
-    cast = people.cast
+    cast, plan, out, threads = people.cast, story.plan, story.out / "training", story.threads
     out.mkdir(parents=True, exist_ok=True)
     _split(people).save(out / "split.csv")
     torch.set_num_threads(threads)
     size = int(plan.training.get("data.size", 112))
+    begun = itertools.count(-1)  # the first display is for what comes before the first training
+
+    def display() -> Display:
+        number = next(begun)
+        return _Paced(
+            story.teller.training(), lambda share: story.clock.advance((number + share) / len(LOSSES))
+        )
+
     try:
         found = compare(
             people.part(cast.learn, cast.measure),
@@ -63,14 +178,16 @@ def learn(
             },
             out=out,
             pipeline=lambda: Pipeline(detector, None, crop_size=size, threads=threads),
-            display=teller.training,
+            display=display,
         )
     except StoppedError:
         raise KeyboardInterrupt from None
     section = Section(_how(people, plan, size))
+    section.blocks += [] if fitted is None else [str(fitted)]
     section.blocks += _told(found, people)
     section.short = _in_short(found)
-    section.numbers = found.to_dict()
+    section.numbers = found.to_dict() | {"epochs": plan.epochs, "crop_size": size}
+    section.numbers |= {} if fitted is None else {"fitted": asdict(fitted)}
     failed = {run.method for run in found.failed}
     models = {run.method: read_model(run.folder / MODEL) for run in found.runs if run.method not in failed}
     return section, models
@@ -102,11 +219,13 @@ def _split(people: People) -> Split:
 
 
 def _how(people: People, plan: Plan, size: int) -> str:
+    parts = _split(people).parts
     photos = len(people.of(people.cast.learn))
+    learned = parts.count("train")
     return (
-        f"Two MobileFaceNets from random weights, {plan.epochs} epochs each over the same photos of "
-        f"{len(people.cast.learn)} people ({photos} photos, a fifth of them held out), crops of {size} "
-        "pixels. Only the loss differs."
+        f"Two MobileFaceNets from random weights, {plan.epochs} epochs each over the same {learned} photos "
+        f"of {len(people.cast.learn)} people, {photos - learned} further photos of whom are held out; crops "
+        f"of {size} pixels. Only the loss differs."
     )
 
 

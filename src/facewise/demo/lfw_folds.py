@@ -12,6 +12,12 @@ from facewise.models import Calibration
 from facewise.pipeline import Pipeline
 
 
+def photos_by_fold(lfw: Lfw, plan: Plan) -> list[int]:
+    """How many photos are in the plan's first fold, in its first two, and so on."""
+    ends = range(1, len(plan.folds) + 1)
+    return [len(photos_of([pair for pair in lfw.pairs if pair.fold in plan.folds[:end]])) for end in ends]
+
+
 def measure_folds(lfw: Lfw, pipeline: Pipeline, plan: Plan, teller: Teller) -> tuple[Section, Calibration]:
     """Measure, and take the thresholds; who is measured here plays no other part.
 

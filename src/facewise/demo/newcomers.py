@@ -2,50 +2,58 @@
 
 from __future__ import annotations
 
+import itertools
+
 from facewise.demo.blocks import Face, Faces, Section
 from facewise.demo.cast import People, people_of, spoken
-from facewise.demo.detectors import default_detector, detecting, is_missing
-from facewise.demo.drawn import Known, KnownFaces, draw_group, draw_people
-from facewise.demo.finding import choose_on_drawn, group_picture, try_on_drawn
+from facewise.demo.detectors import detecting
+from facewise.demo.drawn import Known, KnownFaces, draw_people
+from facewise.demo.finding import choose_on_drawn, try_on_drawn
 from facewise.demo.story import Story
 from facewise.detection import Detector
 
-_TOGETHER = 8
-"""People in the one picture of several."""
 
+def draw_and_find(story: Story, detector: Detector | None) -> tuple[People, Detector]:
+    """Draw people, and choose what finds their faces.
 
-def draw_and_find(story: Story) -> tuple[People, Detector]:
-    """Draw people, and choose what finds their faces."""
+    Args:
+        story: The demo.
+        detector: The default one, or None where none is installed.
+    """
     plan, teller = story.plan, story.teller
     made: list[tuple[People, dict[str, Known]]] = []
 
     def draw() -> Section:
-        with teller.bar("Drawing", plan.people * plan.photos) as done:
-            source, known = draw_people(story.out / "people", plan, story.threads, done)
+        total = plan.people * plan.photos
+        count = itertools.count(1)
+        with teller.bar("Drawing", total) as done:
+
+            def drawn() -> None:
+                done()
+                story.clock.advance(next(count) / total)
+
+            source, known = draw_people(story.out / "people", plan, story.threads, drawn)
         people = people_of(source, plan, drawn=True)
         made.append((people, known))
         return _introduce(people)
 
-    story.step("Drawing people who do not exist", draw)
+    story.step("Drawing people who do not exist", draw, "drawing")
     people, known = made[0]
     used: list[Detector] = []
 
     def find() -> Section:
-        detector = None if is_missing("detector") else default_detector(story)
         name, finding = "", None
         if detector is not None:
             name = detector.name
             finding = try_on_drawn(detecting(detector, story), people, known, plan, teller)
-        section = choose_on_drawn(name, finding)
-        group = draw_group(people.cast.enrolled[:_TOGETHER], plan)
-        section.blocks.append(group_picture(detector, group))
         if detector is None or finding is None or not finding.good:
             paths = {key: people.path(key) for key in people.source.keys}
-            detector = KnownFaces(known, paths, story.threads)
-        used.append(detector)
-        return section
+            used.append(KnownFaces(known, paths, story.threads))
+        else:
+            used.append(detector)
+        return choose_on_drawn(name, finding)
 
-    story.step("Finding the faces", find)
+    story.step("Finding the faces", find, "finding")
     return people, used[0]
 
 

@@ -25,22 +25,37 @@ class RealPhotos:
     """A dataset of real photos.
 
     Attributes:
-        people: Who plays what.
+        source: The photos.
         lfw: The dataset with its pairs, if it is LFW.
     """
 
-    people: People
+    source: FileSource
     lfw: Lfw | None
 
+    def people(self, plan: Plan) -> People:
+        """Who plays what.
 
-def open_photos(folder: Path, plan: Plan, teller: Teller) -> RealPhotos:
+        Of LFW, who is measured on, enrolled or a stranger is in View 2, whose people no honest model has
+        seen, and in no fold that is measured; the trainings learn from others, those of the measured folds
+        among them.
+
+        Raises:
+            DatasetError: There are too few people.
+        """
+        unseen = None
+        if self.lfw is not None:
+            pairs = self.lfw.pairs
+            in_view_2 = {photo.split("/")[0] for pair in pairs for photo in (pair.a, pair.b)}
+            measured = {photo.split("/")[0] for p in pairs if p.fold in plan.folds for photo in (p.a, p.b)}
+            unseen = in_view_2 - measured
+        return people_of(self.source, plan, drawn=False, unseen=unseen)
+
+
+def open_photos(folder: Path, teller: Teller) -> RealPhotos:
     """Photos of a folder per person, or LFW.
 
-    Of LFW, who is measured on, enrolled or a stranger is in View 2, whose people no honest model has seen,
-    and in no fold that is measured; the trainings learn from others, those of the measured folds among them.
-
     Raises:
-        DatasetError: There is no such folder, or there are too few people in it.
+        DatasetError: There is no such folder, or it holds no photos.
     """
     source = open_source(folder, tell=teller.note)
     if not isinstance(source, FileSource) or isinstance(source, PreparedSource):
@@ -49,12 +64,7 @@ def open_photos(folder: Path, plan: Plan, teller: Teller) -> RealPhotos:
             "records."
         )
     lfw = load_lfw(folder) if (folder / "pairs.txt").is_file() and images_of(folder) != folder else None
-    unseen = None
-    if lfw is not None:
-        in_view_2 = {photo.split("/")[0] for pair in lfw.pairs for photo in (pair.a, pair.b)}
-        measured = {photo.split("/")[0] for p in lfw.pairs if p.fold in plan.folds for photo in (p.a, p.b)}
-        unseen = in_view_2 - measured
-    return RealPhotos(people_of(source, plan, drawn=False, unseen=unseen), lfw)
+    return RealPhotos(source, lfw)
 
 
 def import_beside(folder: Path, teller: Teller) -> None:

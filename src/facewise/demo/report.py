@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
 from pathlib import Path
+from shutil import which
 
 from facewise._version import __version__
 from facewise.data.folder import several
@@ -43,6 +46,10 @@ def write_report(story: Story, people: People, data: Path | None) -> None:
         blocks += ["The gallery and the model can be used on:", _commands(out, photo)]
     section = Section(blocks=blocks, numbers={"seconds": took}, title="How long it took, and how to go on")
     story.sections.append(section)
+    story.teller.end(section)
+    # A terminal shows these at its very end; here they are the report's.
+    commands = own_photos()
+    section.blocks += [] if commands is None else ["On your own photos:", commands]
     who = "people drawn for it" if data is None else f"the photos in {data.name}"
     made = (
         f"Made by Facewise {__version__} on {who}, with {several(story.threads, 'CPU thread')}, in "
@@ -52,12 +59,34 @@ def write_report(story: Story, people: People, data: Path | None) -> None:
     if data is not None:
         lead.append("This file has people's faces in it: give it only to whom you would give the photos.")
     write_bytes(out / REPORT, page("What Facewise did", lead, story.sections).encode("utf-8", "replace"))
-    story.teller.end(section)
+
+
+def own_photos() -> Commands | None:
+    """What to try on photos of one's own; None where a default model is missing that it needs."""
+    if is_missing("detector") or is_missing("embedder"):
+        return None
+    facewise = _facewise()
+    return Commands(
+        [
+            f"{facewise} verify a.jpg b.jpg             # the same person?",
+            f"{facewise} enroll --folder people         # a sub-folder of photos for each person",
+            f"{facewise} identify party.jpg             # who is in it",
+        ]
+    )
+
+
+def _facewise() -> str:
+    """How the command is typed here: by its place in an environment that is not active."""
+    here = Path(sys.executable).with_name("facewise")
+    if which("facewise") is not None or not here.is_file():
+        return "facewise"
+    return shlex.quote(os.path.relpath(here)) if here.is_relative_to(Path.cwd()) else shlex.quote(str(here))
 
 
 def _commands(out: Path, photo: Path) -> Commands:
+    facewise = _facewise()
     gallery, model = shlex.quote(str(out / "gallery.db")), shlex.quote(str(out / "model.onnx"))
-    lines = [f"facewise gallery list --gallery {gallery}", f"facewise models show {model}"]
+    lines = [f"{facewise} gallery list --gallery {gallery}", f"{facewise} models show {model}"]
     if not is_missing("detector"):
-        lines.insert(0, f"facewise identify {shlex.quote(str(photo))} --gallery {gallery} --model {model}")
+        lines.insert(0, f"{facewise} identify {shlex.quote(str(photo))} --gallery {gallery} --model {model}")
     return Commands(lines)

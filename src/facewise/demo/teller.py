@@ -12,8 +12,8 @@ from facewise.demo.blocks import Section
 class Teller(Protocol):
     """Shows what happens to people."""
 
-    def begin(self, number: int, title: str) -> None:
-        """A step begins."""
+    def begin(self, number: int, title: str, left: Callable[[], float | None]) -> None:
+        """A step begins; `left` says at any time how many seconds all of the demo still takes, or None."""
         ...
 
     def note(self, text: str) -> None:
@@ -36,7 +36,7 @@ class Teller(Protocol):
 class Silent:
     """Shows nothing."""
 
-    def begin(self, number: int, title: str) -> None:
+    def begin(self, number: int, title: str, left: Callable[[], float | None]) -> None:
         """See `Teller`."""
 
     def note(self, text: str) -> None:
