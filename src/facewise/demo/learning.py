@@ -29,6 +29,7 @@ from facewise.training.distributed import World
 from facewise.training.engine import StoppedError
 from facewise.training.learner import Learner
 from facewise.training.memory import kept_memory
+from facewise.training.pace import default_pace
 from facewise.training.run import MODEL, build, load_recipe, own_preprocess
 
 LOSSES = ("softmax", "arcface")
@@ -97,8 +98,9 @@ def _images_per_second(plan: Plan, people: int, threads: int) -> float:
         np.arange(count),
     )
     with World.from_environment() as world, kept_memory():
-        network, head = build(config, people, world)
-        learner = Learner(config, network, head, world, own_preprocess(size))
+        network, head = build(config, people)
+        pace = default_pace(config, network, world.device)
+        learner = Learner(config, pace.apply(network), head, world, own_preprocess(size), pace=pace)
         learner.train()
         learner.step(batch, 0, 0.0)
         began, steps = time.monotonic(), 0
