@@ -88,3 +88,69 @@ except AttributeError as error:
     print(json.dumps({"said": str(error)}))
 """
     assert "recognise" in str(run(code)["said"])
+
+
+def cli(*words: str, home: Path | None = None) -> tuple[list[str], str]:
+    """The modules a command has loaded when it ends, and what it printed."""
+    code = """
+import contextlib, io, os
+home, *words = sys.argv[1:]
+if home: os.environ["FACEWISE_HOME"] = home
+from facewise.cli import main
+sys.argv = ["facewise", *words]
+said = io.StringIO()
+try:
+    with contextlib.redirect_stdout(said): main()
+except SystemExit as end:
+    assert not end.code, end
+print(json.dumps({"said": said.getvalue(), "modules": list(sys.modules)}))
+"""
+    answer = run(code, str(home or ""), *words)
+    assert isinstance(answer["modules"], list)
+    return answer["modules"], str(answer["said"])
+
+
+GALLERY = {"sqlite3", "faiss", "pymilvus"}
+PHOTOS = {"cv2", "PIL", "onnxruntime"}
+
+
+def test_verify_opens_no_gallery_and_no_other_command(
+    tmp_path: Path, tiny_detector_file: Path, tiny_embedder_file: Path, drawn_photo: Callable[..., np.ndarray]
+) -> None:
+    import PIL.Image
+
+    photo = str(tmp_path / "ada.png")
+    PIL.Image.fromarray(drawn_photo([(150, 120, 64)])).save(photo)
+    modules, said = cli(
+        "verify", photo, photo, "--threshold", "0.5", "--threads", "2",
+        "--detector", str(tiny_detector_file), "--model", str(tiny_embedder_file),
+    )  # fmt: skip
+    assert said.startswith("the same person")
+    assert "onnxruntime" in loaded(modules)
+    assert not loaded(modules) & (WORKSHOP | GALLERY | {"rich", "filelock", "multiprocessing", "ssl"})
+    ours = {name for name in modules if name.startswith("facewise.")}
+    assert not [name for name in ours if name.startswith(("facewise.gallery", "facewise.serve"))]
+    commands = {name for name in ours if name.startswith("facewise.cli.")}
+    assert commands == {f"facewise.cli.{name}" for name in ("app", "options", "output", "verify")}
+
+
+def test_help_lists_commands_without_loading_them() -> None:
+    modules, said = cli("--help")
+    assert "verify" in said
+    assert not loaded(modules) & (WORKSHOP | GALLERY | PHOTOS | {"numpy"})
+    assert {name for name in modules if name.startswith("facewise.cli.")} == {
+        "facewise.cli.app",
+        "facewise.cli.options",
+        "facewise.cli.output",
+    }
+
+
+def test_a_gallery_is_listed_without_what_reads_photos(tmp_path: Path) -> None:
+    for words in (["gallery", "--help"], ["models", "list"], ["recipes"]):
+        assert not loaded(cli(*words, home=tmp_path)[0]) & (PHOTOS | {"faiss", "torch"}), words
+
+
+def test_models_and_galleries_load_nothing_that_reads_photos() -> None:
+    code = "import facewise.models, facewise.gallery, facewise.embedding\n"
+    code += "print(json.dumps({'modules': list(sys.modules)}))"
+    assert not loaded(run(code)["modules"]) & (WORKSHOP | PHOTOS | {"faiss", "rich", "typer", "filelock"})

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +14,16 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from facewise.errors import FaceNotFoundError, ImageError, SettingError
-from facewise.models import Calibration, Threshold, read_model, save_calibration, write_model
+import facewise
+from facewise.errors import FaceNotFoundError, ImageError, ModelError, SettingError
+from facewise.models import (
+    Calibration,
+    Threshold,
+    default_name,
+    read_model,
+    save_calibration,
+    write_model,
+)
 from facewise.pipeline import Pipeline
 from facewise.recognizer import Recognizer
 
@@ -238,3 +250,94 @@ def test_the_module_verify_uses_the_default_models(
     for cached in vars(module).values():
         if hasattr(cached, "cache_clear"):
             cached.cache_clear()
+
+
+KEPT = """
+import os, sys, threading
+opened = []
+def watch(event, of):
+    if event == "open" and str(of[0]).endswith(".onnx"):
+        opened.append(str(of[0]))
+sys.addaudithook(watch)
+import facewise as fw
+a, b, other_home = sys.argv[1:]
+"""
+
+
+@pytest.fixture
+def homes(tmp_path: Path, tiny_detector_file: Path, tiny_embedder_file: Path) -> list[Path]:
+    """Two homes, the tiny models under the names of the default ones in each."""
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        (folder / "models").mkdir(parents=True)
+        shutil.copy(tiny_detector_file, folder / "models" / f"{default_name('detector')}.onnx")
+        shutil.copy(tiny_embedder_file, folder / "models" / f"{default_name('embedder')}.onnx")
+    return folders
+
+
+def in_process(code: str, homes: list[Path], people: dict[str, Path]) -> str:
+    """What a process prints that runs this code after `KEPT`, in the first home."""
+    root = Path(facewise.__file__).parents[1]
+    words = [people["ada1"], people["ada2"], homes[1]]
+    return subprocess.run(
+        [sys.executable, "-c", KEPT + code, *map(str, words)],
+        env=os.environ | {"PYTHONPATH": str(root), "FACEWISE_HOME": str(homes[0])},
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+
+
+def test_a_second_call_opens_no_model_again(homes: list[Path], people: dict[str, Path]) -> None:
+    code = "fw.verify(a, b); print(len(opened)); fw.verify(b, a); fw.verify(a, a); print(len(opened))"
+    assert in_process(code, homes, people).split() == ["2", "2"]
+
+
+def test_threads_that_call_at_once_share_one_recogniser(homes: list[Path], people: dict[str, Path]) -> None:
+    code = """
+together, found = threading.Barrier(8), []
+def call():
+    together.wait()
+    found.append(fw.verify(a, b).similarity)
+threads = [threading.Thread(target=call) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(opened), len(found), max(found) - min(found) < 1e-6)
+"""
+    assert in_process(code, homes, people).split() == ["2", "8", "True"]
+
+
+def test_other_defaults_are_opened(homes: list[Path], people: dict[str, Path]) -> None:
+    code = """
+from facewise.models import default_path
+fw.verify(a, b)
+os.environ["FACEWISE_HOME"] = other_home
+fw.verify(a, b); fw.verify(a, b)
+print(len(opened), sum(path.startswith(other_home) for path in opened))
+os.utime(default_path("embedder"), ns=(0, 0))
+fw.verify(a, b); fw.verify(a, b)
+print(len(opened))
+"""
+    assert in_process(code, homes, people).split() == ["4", "2", "6"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_opens_its_own_and_ends(homes: list[Path], people: dict[str, Path]) -> None:
+    code = """
+before = fw.verify(a, b).similarity
+child = os.fork()
+after = fw.verify(a, b).similarity
+assert abs(before - after) < 1e-6
+if not child:
+    os._exit(len(opened))  # as `multiprocessing` does
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), len(opened))
+"""
+    assert in_process(code, homes, people).split() == ["4", "2"]
+
+
+def test_a_default_that_is_no_model_is_told(
+    homes: list[Path], people: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEWISE_HOME", str(homes[0]))
+    path = homes[0] / "models" / f"{default_name('embedder')}.onnx"
+    path.write_bytes(b"no model")
+    with pytest.raises(ModelError, match="not a Facewise model file"):
+        facewise.verify(people["ada1"], people["ada2"])

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
-
-import cv2
 
 from facewise.errors import FacewiseError
 
@@ -69,6 +65,9 @@ def in_processes(
     Raises:
         FacewiseError: A process died.
     """
+    import multiprocessing  # noqa: PLC0415  threads need none of it
+    from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor  # noqa: PLC0415
+
     context = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(work, shared)) as pool:
@@ -127,6 +126,8 @@ def _begin(work: Callable[[Any, Any], Any], shared: Any) -> None:
     global _job  # noqa: PLW0603  a process pool hands its workers nothing else than module state
     # Ctrl-C reaches the whole group: the parent stops the work and tells of it, once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import cv2  # noqa: PLC0415  each process sets its own
+
     # The processes are the parallelism; OpenCV's own threads would only compete with them.
     cv2.setNumThreads(1)
     _job = (work, shared)

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from facewise.errors import FacewiseError
 
 
@@ -73,6 +71,8 @@ def one_at_a_time(path: str | os.PathLike[str], busy: FacewiseError | None = Non
     Raises:
         FacewiseError: `busy`, or the file cannot be written.
     """
+    from filelock import FileLock, Timeout  # noqa: PLC0415  every model is read through this module, few lock
+
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

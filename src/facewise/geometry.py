@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -98,6 +97,8 @@ def align(image: Image, landmarks: ArrayLike, size: int = 112) -> Image:
     Raises:
         SettingError: Landmarks of the wrong shape, not finite, or all in one place.
     """
+    import cv2  # noqa: PLC0415  models and galleries that see no photo load this module too
+
     points = np.asarray(landmarks, dtype=np.float64)
     if points.shape[-2:] != (5, 2) or points.ndim not in (2, 3):
         raise SettingError(f"Expected (5, 2) or (F, 5, 2) landmarks, got {points.shape}.")
@@ -217,6 +218,8 @@ _FARTHEST = 1e7
 
 def _fill(crop: Image, image: Image, window: tuple[int, int, int, int]) -> None:
     """Write what a window shows of a photo into a crop, stretched; outside the photo it stays black."""
+    import cv2  # noqa: PLC0415  see `align`
+
     x1, y1, x2, y2 = window
     size = len(crop)
     seen = image[max(y1, 0) : y2, max(x1, 0) : x2]
@@ -276,5 +279,7 @@ def sharpness(crop: Image) -> float:
     Returns:
         Variance in grey levels squared.
     """
+    import cv2  # noqa: PLC0415  see `align`
+
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     return float(cv2.Laplacian(grey, cv2.CV_32F).var())

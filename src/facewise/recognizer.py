@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facewise.detection import DetectorSettings
 from facewise.errors import FaceNotFoundError, SettingError
-from facewise.gallery import Gallery
 from facewise.image import ImageSource, source_name
-from facewise.models import choose_decision, no_decision
+from facewise.models import choose_decision, default_path, no_decision
 from facewise.models.calibration import Calibration
 from facewise.network import AUTO
 from facewise.photos import find_photos
 from facewise.pipeline import DEFAULT_STEPS, PhotoFaces, Pipeline, Steps
 from facewise.types import Face, FloatArray, Match, Verification
+
+if TYPE_CHECKING:
+    from facewise.gallery import Gallery
 
 
 class Recognizer:
@@ -153,6 +157,8 @@ class Recognizer:
             GalleryError: The gallery is missing, damaged, or was made by another model.
             SettingError: A rate or threshold out of range or not measured.
         """
+        from facewise.gallery import Gallery  # noqa: PLC0415  verifying needs none of it
+
         if isinstance(gallery, Gallery):
             return gallery.identify(photo, fmr=fmr, fpir=fpir, threshold=threshold)
         with Gallery.open(gallery, pipeline=self.pipeline, create=False) as opened:
@@ -230,14 +236,56 @@ def _embedding(face: Face) -> NDArray[np.float64]:
     return face.embedding.astype(np.float64)
 
 
+class _Default:
+    """The recogniser behind functions that are given none: made once, and again where it would be another."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: tuple[object, Recognizer] | None = None
+        self._of_parents: object = None
+
+    def __call__(self) -> Recognizer:
+        with self._lock:
+            made_of = self._made_of()
+            if self._kept is None or self._kept[0] != made_of:
+                self._kept = made_of, Recognizer()
+            return self._kept[1]
+
+    def forget_after_fork(self) -> None:
+        """In a forked process: the threads of the networks, and whoever holds the lock, are the parent's.
+
+        The networks are not used, nor freed: that would be to wait for their threads without end.
+        """
+        self._of_parents = (self._kept, self._of_parents)
+        self._lock, self._kept = threading.Lock(), None
+
+    @staticmethod
+    def _made_of() -> object:
+        """Which files the default models are now, and which state of them."""
+        files = []
+        for kind in ("detector", "embedder"):
+            path = default_path(kind)
+            state = None if path is None else path.stat()
+            files.append(state and (path, state.st_ino, state.st_size, state.st_mtime_ns))
+        return files
+
+
+_default = _Default()
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_default.forget_after_fork)
+
+
 def verify(
     a: ImageSource, b: ImageSource, *, fmr: float | None = None, threshold: float | None = None
 ) -> Verification:
     """Are two photos of the same person, by the default models? See `Recognizer.verify`.
+
+    The models are opened by the first call and kept for the next ones, of any thread; they are opened again
+    where the default models have become others (another `FACEWISE_HOME`, a model imported or calibrated).
 
     Examples:
         >>> import facewise as fw
         >>> fw.verify("ada1.jpg", "ada2.jpg").similarity  # doctest: +SKIP
         0.61
     """
-    return Recognizer().verify(a, b, fmr=fmr, threshold=threshold)
+    return _default().verify(a, b, fmr=fmr, threshold=threshold)

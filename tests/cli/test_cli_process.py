@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 
 from facewise.cli.app import app
 
@@ -19,8 +20,14 @@ FACEWISE = str(Path(sys.executable).with_name("facewise"))
 def test_version_and_help(process):
     assert process("--version").out.startswith("facewise ")
     commands = process("--help").out
-    for command in app.registered_commands + app.registered_groups:
-        assert f" {command.name} " in commands
+    for name in typer.main.get_command(app).commands:
+        assert f" {name} " in commands
+
+
+def test_commands_are_listed_by_the_help_they_have():
+    for command in typer.main.get_command(app).commands.values():
+        assert command.loaded.name == command.name
+        assert command.loaded.help.partition("\n\n")[0] == command.help
 
 
 @pytest.mark.parametrize("words", [[], ["gallery"], ["models"], ["eval"], ["bogus"], ["gallery", "bogus"]])

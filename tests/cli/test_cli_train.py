@@ -41,10 +41,7 @@ class Tiny(nn.Sequential):
 def all_commands() -> object:
     """All commands, `compare` among them."""
     from facewise.cli.app import app
-    from facewise.cli.compare import compare
 
-    if "compare" not in {command.name for command in app.registered_commands}:
-        app.command("compare")(compare)
     return typer.main.get_command(app)
 
 

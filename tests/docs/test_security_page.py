@@ -57,6 +57,7 @@ def test_commands_and_options_exist() -> None:
         command, words = commands, line.split()
         while hasattr(command, "commands") and words:
             command = command.commands[words.pop(0)]  # a command that is none fails here
+            command = getattr(command, "loaded", command)
         known = {name for parameter in command.params for name in parameter.opts}
         for word in words:
             assert not word.startswith("--") or word in known, f"facewise {line}"

@@ -72,6 +72,7 @@ def test_commands_and_their_options_exist(step):
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         command = command.get_command(context, words.pop(0))
         assert command is not None, f"there is no {step.command}"
+        command = getattr(command, "loaded", command)
         context = click.Context(command, parent=context, info_name=command.name)
     command.make_parser(context).parse_args(list(words))  # raises where there is no such option
 

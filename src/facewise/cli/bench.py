@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from facewise.cli.options import Detector, Flip, Json, Model, Provider, Threads, given_path, load_pipeline
-from facewise.cli.output import err, print_json, say, table
+from facewise.cli.output import print_json, say, stderr_console, table
 from facewise.cli.photos import photos_in
 
 
@@ -33,7 +33,7 @@ def bench(
 
     photos = photos_in(paths)[:count] if paths else []
     pipeline = load_pipeline(detector=detector, model=model, flip=flip, provider=provider, threads=threads)
-    with err.status("Measuring …"):
+    with stderr_console().status("Measuring …"):
         alone = stages(pipeline, photos)
         embedder = embedder_rate(pipeline, rounds=rounds)
         whole = throughput(pipeline, photos, rounds=rounds) if photos else None

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from facewise.cli import STOPPED
 from facewise.cli.options import load_pipeline
-from facewise.cli.output import err, print_json, say, table, tell
+from facewise.cli.output import print_json, say, stderr_console, table, tell
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from facewise.methods.result import MethodsComparison
 
 
@@ -34,17 +35,21 @@ def compare_by_method(
     json: bool,
 ) -> None:
     """Run it and print what it found; ends with code 3 if anything failed."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     from facewise.methods.compare import compare_methods, failed_sentence
     from facewise.training.engine import StoppedError
 
+    console = stderr_console()
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        console=err,
+        console=console,
         transient=True,
-        disable=not err.is_terminal,
+        redirect_stdout=False,
+        disable=not console.is_terminal,
     ) as bar:
         try:
             found = compare_methods(

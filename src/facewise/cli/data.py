@@ -29,6 +29,7 @@ from facewise.cli.output import (
     tell,
     usage_error,
 )
+from facewise.cli.synth import synth
 
 if TYPE_CHECKING:
     from facewise.data.check import Check, Group
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from facewise.geometry import Cut
 
 app = typer.Typer(help="Make, inspect, split and align datasets.", no_args_is_help=True)
+app.command()(synth)
 
 Dataset = Annotated[
     Path,

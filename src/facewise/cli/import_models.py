@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facewise.cli.options import Json
-from facewise.cli.output import BadItems, err, print_json, say, table, usage_error
+from facewise.cli.output import BadItems, print_json, say, stderr_console, table, usage_error
 
 if TYPE_CHECKING:
     from facewise.models.importing import Imported
@@ -58,7 +58,7 @@ def import_model(
     bad, done = BadItems("checkpoint"), []
     for path in checkpoints:
         try:
-            with err.status(f"Importing {path.name} …"):
+            with stderr_console().status(f"Importing {path.name} …"):
                 done.append(import_checkpoint(path, to or models_folder(), name=name, family=family))
         except FacewiseError as error:
             bad.add(str(path), error)

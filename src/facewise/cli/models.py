@@ -8,7 +8,7 @@ import typer
 
 from facewise.cli.import_models import import_model
 from facewise.cli.options import Json
-from facewise.cli.output import count, err, print_json, say, table, tell
+from facewise.cli.output import count, print_json, say, stderr_console, table, tell
 from facewise.cli.quantize import quantize
 from facewise.cli.show_model import show
 
@@ -72,9 +72,10 @@ def download(
 
     bad, done = BadItems("model"), []
     entries = [find(name) for name in names]
+    console = stderr_console()
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-        console=err, transient=True, disable=not err.is_terminal,
+        console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal,
     )  # fmt: skip
     with bar:
         for entry in entries:

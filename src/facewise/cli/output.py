@@ -7,40 +7,23 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
 
 from facewise.errors import FacewiseError
-from facewise.types import Face
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from facewise.types import Face
 
 _Item = TypeVar("_Item")
 
 _UNFOLDED = 100_000
 """Columns of a terminal that is none: a program that reads a table wants its lines whole."""
-
-
-class _PipedConsole(Console):
-    """A console whose reader may leave: the command line ends quietly then, by its own rule."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
-
-
-out = _PipedConsole(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def print_json(data: Any) -> None:
@@ -61,12 +44,17 @@ def count(number: int, what: str, several: str = "") -> str:
 
 def say(text: str) -> None:
     """A line for people on stdout."""
-    out.print(escape(text))
+    _line(sys.stdout, text)
 
 
 def tell(text: str) -> None:
     """A line for people on stderr: progress, warnings, complaints."""
-    err.print(escape(text))
+    _line(sys.stderr, text)
+
+
+def _line(stream: TextIO, text: str) -> None:
+    stream.write(text + "\n")
+    stream.flush()
 
 
 def table(
@@ -80,13 +68,31 @@ def table(
         rows: Cells, shown by `str`.
         right: Indices of columns set flush right.
     """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     grid = Table(title=escape(title) or None, title_justify="left")
     for i, name in enumerate(columns):
         grid.add_column(escape(name), justify="right" if i in right else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(escape(str(cell)) for cell in row))
-    folds = out.is_terminal or "COLUMNS" in os.environ
-    _PipedConsole(highlight=False, width=None if folds else _UNFOLDED).print(grid)
+    console = Console(highlight=False)
+    if not (console.is_terminal or "COLUMNS" in os.environ):
+        console.width = _UNFOLDED
+    # Rich has its own way with a reader who has left; the command line's is another.
+    with console.capture() as drawn:
+        console.print(grid)
+    sys.stdout.write(drawn.get())
+    sys.stdout.flush()
+
+
+@cache
+def stderr_console() -> Console:
+    """Rich's console on stderr, for bars and spinners."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -95,6 +101,16 @@ def progress_bar(label: str, total: int | None) -> Iterator[Any]:
 
     Its second argument is the total, where that is known only now.
     """
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = stderr_console()
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -102,9 +118,10 @@ def progress_bar(label: str, total: int | None) -> Iterator[Any]:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        console=err,
+        console=console,
         transient=True,
-        disable=not err.is_terminal,
+        redirect_stdout=False,
+        disable=not console.is_terminal,
     ) as bar:
         task = bar.add_task(label, total=total)
 

@@ -12,7 +12,14 @@ from facewise.models.decisions import (
 )
 from facewise.models.file import ModelCard, ModelFile, read_model, write_model
 from facewise.models.score_map import ScoreMap
-from facewise.models.store import Installed, default_name, find_model, installed_models, save_calibration
+from facewise.models.store import (
+    Installed,
+    default_name,
+    default_path,
+    find_model,
+    installed_models,
+    save_calibration,
+)
 from facewise.models.trained_on import TrainedOn
 
 __all__ = [
@@ -28,6 +35,7 @@ __all__ = [
     "TrainedOn",
     "choose_decision",
     "default_name",
+    "default_path",
     "find_model",
     "fmr_for",
     "fpir_of",

@@ -47,11 +47,10 @@ def find_model(name: str | os.PathLike[str] | None, *, kind: str) -> ModelFile:
         ModelError: There is no such model, or it is of another kind.
     """
     if name is None:
-        default = default_name(kind)
-        path = path_of(default)
+        path = default_path(kind)
         if path is None:
             raise ModelError(
-                f"No {kind} is installed: bring the default one, {default}, in with "
+                f"No {kind} is installed: bring the default one, {default_name(kind)}, in with "
                 f"`facewise models import CHECKPOINT`, or name another model file with "
                 f"`--{'model' if kind == 'embedder' else 'detector'} FILE.onnx`."
             )
@@ -66,6 +65,15 @@ def find_model(name: str | os.PathLike[str] | None, *, kind: str) -> ModelFile:
         hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(names) or 'none yet'}."
         raise ModelError(f"No model named {text!r} is in {models_folder()}; {hint}")
     return read_model(path, kind=kind)
+
+
+def default_path(kind: str) -> Path | None:
+    """The file that stands for no name now, or None where none is installed.
+
+    Args:
+        kind: `"embedder"` or `"detector"`.
+    """
+    return path_of(default_name(kind))
 
 
 def path_of(name: str) -> Path | None:
