@@ -96,7 +96,7 @@ class Watch(Quiet):
         seconds: To measure.
         batch: Photos a step.
         photos, elapsed, working: What was measured: photos, seconds from step to step, seconds within steps.
-        said: Lines before the first step, of which one says how it is computed.
+        said: Lines before the first step, of which the last says how it is computed.
         usage: Of the GPU.
     """
 
@@ -149,7 +149,7 @@ def trained(recipe: str, batch: int | None, options: argparse.Namespace, home: P
             device=options.device, display=watch,
         )  # fmt: skip
     rate, waits = watch.photos / watch.elapsed, 1 - watch.working / watch.elapsed
-    print(f"{recipe}, batch {used}: {' '.join(watch.said)}\n", flush=True)
+    print(f"{recipe}, batch {used}: {watch.said[-1]}\n", flush=True)
     busy = watch.usage.text if options.device == "cuda" else "no GPU"
     return f"| {recipe} | {used} | {rate:,.0f} | {100 * max(0.0, waits):.1f}% | {busy} |"
 

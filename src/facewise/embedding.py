@@ -14,7 +14,8 @@ from facewise.network import AUTO, Network
 from facewise.types import FloatArray
 
 DEFAULT_BATCH = 4
-"""Crops a network call: the fastest of 1 to 64 with one thread a call (benchmarks/RESULTS.md)."""
+"""Crops a network call: with one thread each the fastest of 1 to 64 on a CPU with VNNI, and on one with AVX2
+only as fast as others (benchmarks/RESULTS.md)."""
 
 _LEAST_LENGTH = 1e-12
 """Below it a vector has no direction."""

@@ -244,7 +244,7 @@ def _session_on(provider: str, model: ModelFile, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     # By default a session's threads spin for a while after each call, and so take the cores from the other
-    # network of the pipeline: a photo on 4 cores took 19 to 33 ms with spinning, 13 to 18 without.
+    # network of the pipeline: a photo on 4 AVX-512 cores took 19 to 33 ms with it, 13 to 18 without.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         # Without its fallback, which prints on stdout and tries the CPU.

@@ -32,5 +32,6 @@ def test_it_trains_and_embeds_on_a_cpu():
     (trained,) = [line for line in lines if line.startswith("| arcface-mobilefacenet | 4 |")]
     assert trained.endswith("| no GPU |")
     assert float(trained.split("|")[3].replace(",", "")) >= 0
+    assert "batch 4: Trains in " in done.stdout
     (inferred,) = [line for line in lines if line.startswith("| cpu |")]
     assert inferred.count("|") == 7

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from facewise.errors import FacewiseError, SettingError
+from facewise.hardware import Cpu
 from facewise.nn import collectives
 from facewise.nn.losses import LOSSES
 from facewise.nn.losses.sharded import ShardedHead
@@ -269,6 +270,19 @@ def test_without_torchrun_there_is_one_process_and_no_group(monkeypatch):
         assert world.broadcast("a") == "a"
         world.barrier()
     assert pickle.loads(pickle.dumps(world)) == world
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(None, 3), (1.5, 2), (0.5, 1), (16.0, 3)])
+def test_a_quota_limits_the_threads_of_training(monkeypatch, limit, expected):
+    """Without one they are PyTorch's, or what the user set."""
+    before = torch.get_num_threads()
+    monkeypatch.setattr("facewise.training.distributed.cpu", lambda: Cpu("some", frozenset(), 8, limit))
+    torch.set_num_threads(3)
+    try:
+        with World():
+            assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from facewise.pipeline import Pipeline, Steps
 PLAN = "plan.json"
 PHOTOS = "photos.jsonl"
 PART_SIZE = 1000
-"""Photos a part: half a minute of work on 4 cores, which is the most that a killed process loses."""
+"""Photos a part: half a minute of work on 4 VNNI cores, which is the most that a killed process loses."""
 
 _FORMAT = 1
 _MOST = 100_000

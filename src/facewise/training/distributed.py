@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from facewise.errors import FacewiseError, SettingError
+from facewise.hardware import cpu
 from facewise.training import sync_norm
 
 _Value = TypeVar("_Value")
@@ -80,9 +81,14 @@ class World:
     def __enter__(self) -> Self:
         """Begin the process group, where there are several processes.
 
+        PyTorch starts a thread for each CPU it may run on; where a container's quota is less than that, more
+        threads than the quota would only wait for each other.
+
         Raises:
             FacewiseError: The others do not come.
         """
+        if cpu().quota is not None:
+            torch.set_num_threads(min(torch.get_num_threads(), cpu().threads))
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         if self.size > 1:
