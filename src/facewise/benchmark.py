@@ -16,6 +16,7 @@ from facewise.image import decode, load, source_name
 from facewise.network import PROVIDERS
 from facewise.pipeline import Pipeline, Steps
 from facewise.types import Image
+from facewise.variants import float_network
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +106,10 @@ def throughput(pipeline: Pipeline, photos: Sequence[Path], *, rounds: int = 3) -
 
 
 def embedder_rate(pipeline: Pipeline, *, crops: int = 256, rounds: int = 5) -> dict[str, float]:
-    """Crops a second through `Embedder.embed`, and through bare ONNX Runtime at its best batch, in turn.
+    """Crops a second through `Embedder.embed`, and of the float network in bare ONNX Runtime, in turn.
 
-    The bare run gets ready-made float input and a session of its own with ONNX Runtime's default options and
-    all threads; batches 1 to 64 are tried and the fastest is taken.
+    The bare run is what one would have without Facewise: the model's float network, ready-made float input, a
+    session of its own with ONNX Runtime's default options and all threads, at the fastest batch of 1 to 64.
 
     Args:
         pipeline: Its embedder is measured.
@@ -122,13 +123,21 @@ def embedder_rate(pipeline: Pipeline, *, crops: int = 256, rounds: int = 5) -> d
 
     ours = pipeline.embedder
     # Without flip averaging: that runs every crop twice, which the bare run does not.
-    embedder = Embedder(ours.model, flip=False, provider=ours.provider, threads=ours.network.threads)
+    embedder = Embedder(
+        ours.model,
+        flip=False,
+        provider=ours.provider,
+        threads=ours.network.threads,
+        variant=ours.variant.name,
+    )
     size = embedder.crop_size
     pixels = np.random.default_rng(0).integers(0, 256, (crops, size, size, 3), dtype=np.uint8)
     ready = embedder.model.card.preprocess(pixels)
     options = ort.SessionOptions()
     options.intra_op_num_threads = embedder.network.threads
-    session = ort.InferenceSession(embedder.model.network, options, providers=[PROVIDERS[embedder.provider]])
+    session = ort.InferenceSession(
+        float_network(embedder.model), options, providers=[PROVIDERS[embedder.provider]]
+    )
     source = session.get_inputs()[0].name
 
     def raw(batch: int) -> float:

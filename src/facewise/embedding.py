@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,10 +13,14 @@ from facewise.models.calibration import Calibration
 from facewise.models.file import ModelFile
 from facewise.network import AUTO, Network
 from facewise.types import FloatArray
+from facewise.variants import Variant, choose, is_open, settle
 
 DEFAULT_BATCH = 4
 """Crops a network call: with one thread each the fastest of 1 to 64 on a CPU with VNNI, and on one with AVX2
 only as fast as others (benchmarks/RESULTS.md)."""
+
+_MANY = 200
+"""Crops that make it worth finding out which of a model's networks is faster."""
 
 _LEAST_LENGTH = 1e-12
 """Below it a vector has no direction."""
@@ -31,10 +36,11 @@ class Embedder:
         provider: See `facewise.network.PROVIDERS`.
         threads: CPU threads to use; None is all CPUs of this process.
         batch_size: Crops a network call.
+        variant: Which of the model's networks runs, a key of `facewise.variants.VARIANTS`.
 
     Raises:
-        ModelError: The model is no embedder, does not load, or the provider is not to be had.
-        SettingError: A batch size or thread count below 1.
+        ModelError: The model is no embedder, does not load, or the provider or variant is not to be had.
+        SettingError: An unknown provider or variant, a batch size or thread count below 1.
     """
 
     def __init__(
@@ -45,6 +51,7 @@ class Embedder:
         provider: str = AUTO,
         threads: int | None = None,
         batch_size: int = DEFAULT_BATCH,
+        variant: str = "auto",
     ) -> None:
         if batch_size < 1:
             raise SettingError(f"The batch size must be at least 1, not {batch_size}.")
@@ -58,7 +65,8 @@ class Embedder:
         self.embedding_size: int = card.embedding_size
         self.flip = bool(card.calibration and card.calibration.flip) if flip is None else flip
         self.batch_size = batch_size
-        self.network = Network(model, provider=provider, threads=threads)
+        self.network = Network(model, provider=provider, threads=threads, variant=variant)
+        self._open = is_open(model, variant, self.network.provider)
 
     @property
     def name(self) -> str:
@@ -79,6 +87,27 @@ class Embedder:
     def passed_over(self) -> Mapping[str, str]:
         """See `Network`."""
         return self.network.passed_over
+
+    @property
+    def variant(self) -> Variant:
+        """Which of the model's networks runs, and why."""
+        return self.network.variant
+
+    def settle(self, count: float = math.inf) -> None:
+        """Before many crops: time the model's networks where nothing says which is faster, and take that one.
+
+        That is done once a machine and kept; `embed` does it by itself.
+
+        Args:
+            count: How many crops are to come; for few nothing is done.
+        """
+        if not self._open or count < _MANY:
+            return
+        self._open = False
+        settle(self.model)
+        network = self.network
+        if choose(self.model)[0].name != network.variant.name:
+            self.network = Network(self.model, provider=network.provider, threads=network.threads)
 
     @property
     def calibration(self) -> Calibration | None:
@@ -119,6 +148,7 @@ class Embedder:
             )
         if len(crops) == 0:
             return np.empty((0, self.embedding_size), dtype=np.float32)
+        self.settle(len(crops))
         vectors = self._raw(crops, alone=threads == 1)
         lengths = _lengths(vectors)
         if not np.isfinite(lengths).all() or np.any(lengths < _LEAST_LENGTH):
@@ -129,7 +159,7 @@ class Embedder:
 
     def _raw(self, crops: NDArray[np.uint8], *, alone: bool) -> FloatArray:
         """Network outputs; with flip averaging, the sum over a crop and its mirror image."""
-        preprocess, step = self.model.card.preprocess, self.batch_size
+        preprocess, step, network = self.model.card.preprocess, self.batch_size, self.network
         views = [crops, crops[:, :, ::-1]] if self.flip else [crops]
         starts = [(view, start) for view in views for start in range(0, len(crops), step)]
 
@@ -138,9 +168,9 @@ class Embedder:
             return preprocess(view[start : start + step])
 
         if alone:
-            outputs = [self.network.single.run(batch(i)) for i in range(len(starts))]
+            outputs = [network.single.run(batch(i)) for i in range(len(starts))]
         else:
-            outputs = self.network.map(batch, len(starts))
+            outputs = network.map(batch, len(starts))
         vectors: FloatArray = np.concatenate([out[0].reshape(out[0].shape[0], -1) for out in outputs])
         if vectors.shape[1] != self.embedding_size:
             raise ModelError(

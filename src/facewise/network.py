@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from facewise.errors import ModelError, SettingError
 from facewise.hardware import available_threads
 from facewise.models.file import ModelFile
+from facewise.variants import Variant, choose
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -54,27 +55,32 @@ class Network:
         model: The model file.
         provider: A key of `PROVIDERS`, or `AUTO`.
         threads: CPU threads one `run` may use; None is all CPUs of this process.
+        variant: Which of the model's networks, a key of `facewise.variants.VARIANTS`.
 
     Attributes:
         model: The model file.
         provider: The provider in use, a key of `PROVIDERS`.
         passed_over: Providers that this ONNX Runtime has and `AUTO` would rather have used, and why each did
             not work.
+        variant: The network in use, and why.
         threads: CPU threads one `run` may use.
         input_shape: What the network says it takes, None for a length that varies.
         output_shapes: Likewise what it gives; an empty shape for one that is not told.
 
     Raises:
-        SettingError: An unknown provider, or a thread count below 1.
+        SettingError: An unknown provider or variant, or a thread count below 1.
         ModelError: The provider is not to be had, or the network does not load.
     """
 
-    def __init__(self, model: ModelFile, *, provider: str = AUTO, threads: int | None = None) -> None:
+    def __init__(
+        self, model: ModelFile, *, provider: str = AUTO, threads: int | None = None, variant: str = "auto"
+    ) -> None:
         if threads is not None and threads < 1:
             raise SettingError(f"The number of threads must be at least 1, not {threads}.")
         self.model = model
         self.threads = available_threads() if threads is None else threads
-        self._session, self.provider, self.passed_over = _open_session(model, provider, self.threads)
+        opened, self.provider, self.passed_over = _open_session(model, provider, self.threads, variant)
+        self._session, self.variant = opened
         self._input = self._session.get_inputs()[0].name
         self.input_shape = _shape(self._session.get_inputs()[0])
         self.output_shapes = tuple(_shape(output) for output in self._session.get_outputs())
@@ -122,7 +128,7 @@ class Network:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """In another process the network is opened on one thread: processes are there to run side by side."""
-        return _reopen, (self.model, self.provider)
+        return _reopen, (self.model, self.provider, self.variant.name)
 
     @cached_property
     def single(self) -> Network:
@@ -133,7 +139,7 @@ class Network:
         """
         if self.provider != "cpu" or self.threads == 1:
             return self
-        return Network(self.model, provider=self.provider, threads=1)
+        return Network(self.model, provider=self.provider, threads=1, variant=self.variant.name)
 
     def map(self, make: Callable[[int], NDArray[Any]], count: int) -> list[list[NDArray[np.float32]]]:
         """Run `count` batches side by side, each made where it is run.
@@ -189,8 +195,8 @@ def _shape(value: Any) -> tuple[int | None, ...]:
     return tuple(length if type(length) is int and length > 0 else None for length in value.shape or ())
 
 
-def _reopen(model: ModelFile, provider: str) -> Network:
-    return Network(model, provider=provider, threads=1)
+def _reopen(model: ModelFile, provider: str, variant: str) -> Network:
+    return Network(model, provider=provider, threads=1, variant=variant)
 
 
 def check_provider(provider: str) -> None:
@@ -203,7 +209,13 @@ def check_provider(provider: str) -> None:
         raise SettingError(f"Unknown provider {provider!r}; choose one of {', '.join((AUTO, *PROVIDERS))}.")
 
 
-def _open_session(model: ModelFile, provider: str, threads: int) -> tuple[Any, str, dict[str, str]]:
+_Opened: TypeAlias = tuple[Any, Variant]
+"""A session, and which of the model's networks runs in it."""
+
+
+def _open_session(
+    model: ModelFile, provider: str, threads: int, variant: str
+) -> tuple[_Opened, str, dict[str, str]]:
     """The session, the provider it runs on, and those that `AUTO` passed over with the reason for each."""
     import onnxruntime as ort  # noqa: PLC0415  a tenth of a second that `import facewise` need not pay
 
@@ -216,13 +228,13 @@ def _open_session(model: ModelFile, provider: str, threads: int) -> tuple[Any, s
                 f"Provider {provider!r} was asked for, but this ONNX Runtime has only {have}; "
                 "install the matching onnxruntime package or ask for 'cpu'."
             )
-        return _session_on(provider, model, threads), provider, {}
+        return _session_on(provider, model, threads, variant), provider, {}
     passed_over: dict[str, str] = {}
     for name in AUTOMATIC:
         # What a package was built with it lists, whether the driver that this needs is there or not.
         if PROVIDERS[name] in available:
             try:
-                return _session_on(name, model, threads), name, passed_over
+                return _session_on(name, model, threads, variant), name, passed_over
             except ModelError as error:
                 if name == "cpu":
                     raise
@@ -230,10 +242,11 @@ def _open_session(model: ModelFile, provider: str, threads: int) -> tuple[Any, s
     raise ModelError(f"This ONNX Runtime has none of {', '.join(AUTOMATIC)}; install onnxruntime.")
 
 
-def _session_on(provider: str, model: ModelFile, threads: int) -> Any:
+def _session_on(provider: str, model: ModelFile, threads: int, variant: str) -> _Opened:
     import onnxruntime as ort  # noqa: PLC0415  as above
 
     wanted = PROVIDERS[provider]
+    runs, network = choose(model, variant, provider)
     if provider in {"cuda", "tensorrt"} and hasattr(ort, "preload_dlls"):
         # CUDA's libraries may come as packages of their own, where no loader looks. What it prints of those
         # that are missing is no answer of ours.
@@ -248,11 +261,11 @@ def _session_on(provider: str, model: ModelFile, threads: int) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         # Without its fallback, which prints on stdout and tries the CPU.
-        session = ort.InferenceSession(model.network, options, providers=[wanted], enable_fallback=0)
+        session = ort.InferenceSession(network, options, providers=[wanted], enable_fallback=0)
     except Exception as error:  # ONNX Runtime's errors share no public base class
         raise ModelError(f"The model {model.path} does not load: {error}") from error
     _check_provider(session.get_providers(), wanted, provider)
-    return session
+    return session, runs
 
 
 def _check_provider(active: Sequence[str], wanted: str, provider: str) -> None:

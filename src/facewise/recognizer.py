@@ -34,10 +34,11 @@ class Recognizer:
         provider: Where the networks run; see `facewise.network.PROVIDERS`.
         threads: CPU threads to use; None is all CPUs of this process.
         settings: What counts as a face.
+        variant: Which network of an int8 model runs; see `Pipeline.load`.
         pipeline: A pipeline that is there already, instead of all the above.
 
     Raises:
-        ModelError: A model is missing or unusable, or the provider is not to be had.
+        ModelError: A model is missing or unusable, or the provider or variant is not to be had.
 
     Examples:
         >>> recognizer = Recognizer()  # doctest: +SKIP
@@ -54,10 +55,17 @@ class Recognizer:
         provider: str = AUTO,
         threads: int | None = None,
         settings: DetectorSettings | None = None,
+        variant: str = "auto",
         pipeline: Pipeline | None = None,
     ) -> None:
         self.pipeline = pipeline or Pipeline.load(
-            detector, model, flip=flip, provider=provider, threads=threads, settings=settings
+            detector,
+            model,
+            flip=flip,
+            provider=provider,
+            threads=threads,
+            settings=settings,
+            variant=variant,
         )
 
     def detect(self, photo: ImageSource) -> list[Face]:

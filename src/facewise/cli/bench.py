@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from facewise.cli.options import Detector, Flip, Json, Model, Provider, Threads, given_path, load_pipeline
+from facewise.cli.options import (
+    Detector,
+    Flip,
+    Json,
+    Model,
+    Provider,
+    Threads,
+    Variant,
+    given_path,
+    load_pipeline,
+)
 from facewise.cli.output import print_json, say, stderr_console, table
 from facewise.cli.photos import photos_in
 
@@ -25,14 +35,26 @@ def bench(
     flip: Flip = None,
     provider: Provider = "auto",
     threads: Threads = None,
+    variant: Variant = "auto",
     json: Json = False,
 ) -> None:
     """Measure each stage, and the whole pipeline one photo at a time against side by side."""
     from facewise.benchmark import embedder_rate, machine, stages, throughput
     from facewise.hardware import cpu
+    from facewise.models import find_model
+    from facewise.variants import measure
 
     photos = photos_in(paths)[:count] if paths else []
-    pipeline = load_pipeline(detector=detector, model=model, flip=flip, provider=provider, threads=threads)
+    # Before the models are loaded, as what is measured decides which of their networks runs.
+    files = {
+        "detector": find_model(detector, kind="detector"),
+        "embedder": find_model(model, kind="embedder"),
+    }
+    times = {kind: measure(file) if provider in ("auto", "cpu") else {} for kind, file in files.items()}
+    pipeline = load_pipeline(
+        detector=detector, model=model, flip=flip, provider=provider, threads=threads, variant=variant
+    )
+    chosen = {"detector": pipeline.detector.variant, "embedder": pipeline.embedder.variant}
     with stderr_console().status("Measuring …"):
         alone = stages(pipeline, photos)
         embedder = embedder_rate(pipeline, rounds=rounds)
@@ -44,6 +66,10 @@ def bench(
                 "detector": pipeline.detector.name,
                 "embedder": pipeline.embedder.name,
                 "providers": pipeline.providers,
+                "variants": {
+                    kind: {"runs": runs.name, "why": runs.why, "milliseconds": times[kind] or None}
+                    for kind, runs in chosen.items()
+                },
                 "stages": [asdict(stage) for stage in alone],
                 "embedder_rate": embedder,
                 "throughput": None if whole is None else asdict(whole),
@@ -53,11 +79,12 @@ def bench(
     names = {"detector": pipeline.detector.name, "embedder": pipeline.embedder.name}
     networks = " + ".join(f"{name} on {pipeline.providers.get(part, '?')}" for part, name in names.items())
     say(f"{cpu()}; {pipeline.threads} threads; {networks}")
+    say(f"detector: {chosen['detector']}; embedder: {chosen['embedder']}")
     rows = [(s.name, f"{s.median_ms:.2f}", f"{s.best_ms:.2f}") for s in alone]
     table("One thread", ("stage", "median ms", "best ms"), rows, right=(1, 2))
     say(
-        f"embedder alone: {embedder['embedder']:.0f} crops/s, bare ONNX Runtime at its best batch "
-        f"({embedder['raw_batch']:.0f}): {embedder['raw']:.0f}, ratio {embedder['ratio']:.2f}"
+        f"embedder alone: {embedder['embedder']:.0f} crops/s, its float network in bare ONNX Runtime at "
+        f"its best batch ({embedder['raw_batch']:.0f}): {embedder['raw']:.0f}, ratio {embedder['ratio']:.2f}"
     )
     if whole is None:
         say("Give photos to measure the whole pipeline: facewise bench PATH…")

@@ -14,7 +14,7 @@ import typer
 
 from facewise.cli.evaluate_leaks import OnLeaks, TrainedOnRuns, find_leaks, leak_check, say_leaks, wants_out
 from facewise.cli.evaluate_models import Cache, about_run, tell_unreadable
-from facewise.cli.options import Detector, Flip, Json, Provider, Threads, given_path, load_pipeline
+from facewise.cli.options import Detector, Flip, Json, Provider, Threads, Variant, given_path, load_pipeline
 from facewise.cli.output import check_output_file, count, print_json, progress_bar, say, table, tell
 from facewise.cli.show_model import ANOTHER_GROUP, POINTS, interval, probability_text
 
@@ -78,6 +78,7 @@ def calibrate(
     flip: Flip = None,
     provider: Provider = "auto",
     threads: Threads = None,
+    variant: Variant = "auto",
     json: Json = False,
 ) -> None:
     """Set thresholds at FMR 0.1 to 1e-6 and fit probabilities, on people the model has not seen."""
@@ -96,7 +97,9 @@ def calibrate(
         without=() if without_people is None else read_people(without_people),
         tell=tell,
     )
-    pipeline = load_pipeline(detector=detector, model=model, flip=flip, provider=provider, threads=threads)
+    pipeline = load_pipeline(
+        detector=detector, model=model, flip=flip, provider=provider, threads=threads, variant=variant
+    )
     if not dry_run:
         _check_place(pipeline.embedder.model, out)
     check = leak_check([pipeline], [pipeline.embedder.name], leaks, trained_on)
@@ -166,7 +169,11 @@ def _save(model: ModelFile, result: ModelCalibration, out: Path | None) -> Path:
 def _about(pipeline: Pipeline, started: float) -> dict[str, Any]:
     return {
         "detector": {"name": pipeline.detector.name, "fingerprint": pipeline.detector.fingerprint},
-        "embedder": {"name": pipeline.embedder.name, "fingerprint": pipeline.embedder.fingerprint},
+        "embedder": {
+            "name": pipeline.embedder.name,
+            "fingerprint": pipeline.embedder.fingerprint,
+            "variant": pipeline.embedder.variant.name,
+        },
         "flip": pipeline.embedder.flip,
         "providers": pipeline.providers,
         **about_run(started),

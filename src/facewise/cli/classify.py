@@ -25,6 +25,7 @@ from facewise.cli.options import (
     Photos,
     Provider,
     Threads,
+    Variant,
     load_pipeline,
     need_training,
     tell_provider,
@@ -86,6 +87,7 @@ def fit(
     flip: Flip = None,
     provider: Provider = "auto",
     threads: Threads = None,
+    variant: Variant = "auto",
     json: Json = False,
 ) -> None:
     """Learn people from photos: StandardScaler, PCA and a classifier on their embeddings."""
@@ -95,7 +97,7 @@ def fit(
 
     check_output_file(out)
     source = _open(data, min_photos)
-    embeds = _embeds(source, detector, model, flip=flip, provider=provider, threads=threads)
+    embeds = _embeds(source, detector, model, flip=flip, provider=provider, threads=threads, variant=variant)
     with (
         faces_kept(keep=cache, models=1) as kept,
         progress_bar(source.name, len(source.keys)) as done,
@@ -134,6 +136,7 @@ def predict(
     model: Model = None,
     provider: Provider = "auto",
     threads: Threads = None,
+    variant: Variant = "auto",
     json: Json = False,
 ) -> None:
     """Who of the classifier's people is in each photo; every face is told, strangers as unknown."""
@@ -142,7 +145,7 @@ def predict(
 
     if out is not None:
         _check_picture(out)
-    named, pipeline = _ready(classifier, detector, model, provider, threads)
+    named, pipeline = _ready(classifier, detector, model, provider=provider, threads=threads, variant=variant)
     card, photos = named.file.card, photos_in(paths)
     steps = Steps(embed=card.features == "unit", keep_crops=card.features == "raw")
     bad = BadItems("photo")
@@ -207,6 +210,7 @@ def evaluate(
     model: Model = None,
     provider: Provider = "auto",
     threads: Threads = None,
+    variant: Variant = "auto",
     json: Json = False,
 ) -> None:
     """How right a classifier is on photos whose people are known; who is none of its people is a stranger."""
@@ -223,7 +227,9 @@ def evaluate(
     file = read_classifier(classifier)
     embedder = str(find_embedder(file, model).path)
     source = _open(data, min_photos)
-    embeds = _embeds(source, detector, embedder, flip=file.card.flip, provider=provider, threads=threads)
+    embeds = _embeds(
+        source, detector, embedder, flip=file.card.flip, provider=provider, threads=threads, variant=variant
+    )
     with (
         faces_kept(keep=cache, models=1) as kept,
         progress_bar(source.name, len(source.keys)) as done,
@@ -280,9 +286,7 @@ def _embeds(source: Source, detector: str | None, model: str | None, **options: 
     return load_pipeline(detector=detector, model=model, **options)
 
 
-def _ready(
-    path: Path, detector: str | None, model: str | None, provider: str, threads: int | None
-) -> tuple[Classifier, Any]:
+def _ready(path: Path, detector: str | None, model: str | None, **options: Any) -> tuple[Classifier, Any]:
     """The classifier, and the pipeline whose embeddings it takes."""
     from facewise.classify import Classifier
     from facewise.classify.file import read_classifier
@@ -293,8 +297,7 @@ def _ready(
         detector=detector,
         model=str(find_embedder(file, model).path),
         flip=file.card.flip,
-        provider=provider,
-        threads=threads,
+        **options,
     )
     return Classifier(file), pipeline
 

@@ -21,6 +21,7 @@ from facewise.cli.options import (
     Provider,
     Threads,
     ThresholdOption,
+    Variant,
     load_pipeline,
 )
 from facewise.cli.output import BadItems, check_output_file, count, face_dict, print_json, say, table
@@ -42,6 +43,7 @@ def cluster(
     min_face: MinFace = 32.0,
     provider: Provider = "auto",
     threads: Threads = None,
+    variant: Variant = "auto",
     json: Json = False,
 ) -> None:
     """Group the faces of a pile of photos by person, with no names given."""
@@ -58,7 +60,13 @@ def cluster(
     if draw is not None:
         check_drawable(draw)
     pipeline = load_pipeline(
-        detector=detector, model=model, flip=flip, provider=provider, threads=threads, min_face=min_face
+        detector=detector,
+        model=model,
+        flip=flip,
+        provider=provider,
+        threads=threads,
+        variant=variant,
+        min_face=min_face,
     )
     calibration = pipeline.embedder.calibration
     decision = choose_decision(calibration, fmr=fmr, threshold=threshold)

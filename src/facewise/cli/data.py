@@ -15,6 +15,7 @@ from facewise.cli.options import (
     Model,
     Provider,
     Threads,
+    Variant,
     given_path,
     load_pipeline,
 )
@@ -78,6 +79,7 @@ def check(
     model: Model = None,
     provider: Provider = "auto",
     threads: Threads = None,
+    variant: Variant = "auto",
     json: Json = False,
 ) -> None:
     """Look for unreadable photos, duplicates, photos under two names, and labels that look wrong."""
@@ -93,7 +95,9 @@ def check(
         bad.add(key, error)
     skipped = "not asked for"
     if suspects:
-        looked, skipped = _suspects(source, margin, detector, model, provider, threads)
+        looked, skipped = _suspects(
+            source, margin, detector, model, provider=provider, threads=threads, variant=variant
+        )
         found = replace(found, suspects=looked)
     if json:
         print_json(found.to_dict() | {"label_suspects_skipped": skipped or None})
@@ -157,6 +161,7 @@ def prepare(
     min_face: MinFace = 0.0,
     provider: Provider = "auto",
     threads: Threads = None,
+    variant: Variant = "auto",
     json: Json = False,
 ) -> None:
     """Cut the main face of every photo, aligned; stopped, it goes on where it was."""
@@ -173,7 +178,7 @@ def prepare(
         usage_error("--for gives the size as well: leave --size out.")
     source = _open(dataset)
     pipeline = load_pipeline(
-        detector=detector, embed=False, provider=provider, threads=threads, min_face=min_face
+        detector=detector, embed=False, provider=provider, threads=threads, variant=variant, min_face=min_face
     )
     how = _cut_of(model) if model is not None else Cut(size or 112)
     with progress_bar("Preparing", len(source.keys)) as done:
@@ -198,14 +203,14 @@ def _open(path: Path) -> Source:
 
 
 def _suspects(
-    source: Source, margin: float, detector: str | None, model: str | None, provider: str, threads: int | None
+    source: Source, margin: float, detector: str | None, model: str | None, **options: Any
 ) -> tuple[Suspects | None, str]:
     """The suspects, or why there are none; a model that was named must be there."""
     from facewise.data.suspects import embed_source, find_suspects
     from facewise.errors import ModelError
 
     try:
-        pipeline = load_pipeline(detector=detector, model=model, provider=provider, threads=threads)
+        pipeline = load_pipeline(detector=detector, model=model, **options)
     except ModelError as error:
         if detector or model:
             raise

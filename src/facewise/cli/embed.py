@@ -17,6 +17,7 @@ from facewise.cli.options import (
     Model,
     Provider,
     Threads,
+    Variant,
     given_path,
     load_pipeline,
 )
@@ -80,6 +81,7 @@ def embed(
     min_face: MinFace = 0.0,
     provider: Provider = "auto",
     threads: Threads = None,
+    variant: Variant = "auto",
     key_file: KeyFile = None,
     json: Json = False,
 ) -> None:
@@ -104,7 +106,7 @@ def embed(
             paths, out, main, json,
             load_pipeline(
                 detector=detector, model=model, flip=flip, provider=provider, threads=threads,
-                min_face=min_face,
+                variant=variant, min_face=min_face,
             ),
         )  # fmt: skip
         return
@@ -115,7 +117,7 @@ def embed(
 
     pipeline = load_pipeline(
         detector=detector, model=model, flip=flip, provider=provider, min_face=min_face,
-        threads=threads or threads_here(),
+        threads=threads or threads_here(), variant=variant,
     )  # fmt: skip
     _into_folder(paths or [], listing, out, which, main, part_size, pipeline, json)
 

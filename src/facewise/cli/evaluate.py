@@ -16,7 +16,7 @@ from facewise.cli.evaluate_leaks import OnLeaks, TrainedOnRuns, leak_check, poli
 from facewise.cli.evaluate_lfw_leaks import lfw_leaks
 from facewise.cli.evaluate_pairs import pairs as pair_file
 from facewise.cli.evaluate_tables import print_one_shot, print_view_1, print_view_2
-from facewise.cli.options import Detector, Flip, Json, Model, Provider, Threads, load_pipeline
+from facewise.cli.options import Detector, Flip, Json, Model, Provider, Threads, Variant, load_pipeline
 from facewise.cli.output import print_json, progress_bar, say, tell
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def lfw(
     flip: Flip = None,
     provider: Provider = "auto",
     threads: Threads = None,
+    variant: Variant = "auto",
     json: Json = False,
 ) -> None:
     """LFW View 2 or 1: accuracy at a threshold from other pairs, TAR at FMR, EER, AUC, with 95% intervals."""
@@ -102,7 +103,9 @@ def lfw(
     on_leaks = (leaks, trained_on)
 
     def load() -> Pipeline:
-        return load_pipeline(detector=detector, model=model, flip=flip, provider=provider, threads=threads)
+        return load_pipeline(
+            detector=detector, model=model, flip=flip, provider=provider, threads=threads, variant=variant
+        )
 
     if first:
         unreadable = _view_1(root, pairs, threshold_from, without, load, on_leaks, cache=cache, json=json)
@@ -230,7 +233,11 @@ def _about(pipeline: Pipeline, seconds: float) -> dict[str, Any]:
 
     return {
         "detector": {"name": pipeline.detector.name, "fingerprint": pipeline.detector.fingerprint},
-        "embedder": {"name": pipeline.embedder.name, "fingerprint": pipeline.embedder.fingerprint},
+        "embedder": {
+            "name": pipeline.embedder.name,
+            "fingerprint": pipeline.embedder.fingerprint,
+            "variant": pipeline.embedder.variant.name,
+        },
         "flip": pipeline.embedder.flip,
         "providers": pipeline.providers,
         "facewise": facewise.__version__,

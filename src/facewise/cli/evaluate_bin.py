@@ -28,7 +28,7 @@ from facewise.cli.evaluate_models import (
     models_line,
 )
 from facewise.cli.evaluate_pair_tables import print_bins, print_differences
-from facewise.cli.options import Flip, Json, Provider, Threads
+from facewise.cli.options import Flip, Json, Provider, Threads, Variant
 from facewise.cli.output import BadItems, print_json, progress_bar, say
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def bin_files(
     flip: Flip = None,
     provider: Provider = "auto",
     threads: Threads = None,
+    variant: Variant = "auto",
     json: Json = False,
 ) -> None:
     """InsightFace's verification files, read without running them: one table for all files and models."""
@@ -70,7 +71,9 @@ def bin_files(
     from facewise.evaluation.side_by_side import faces_kept, model_names
 
     policy_of(leaks)
-    models = load_models(model, detector=None, flip=flip, provider=provider, threads=threads, aligned=True)
+    models = load_models(
+        model, detector=None, flip=flip, provider=provider, threads=threads, variant=variant, aligned=True
+    )
     embedders = [one for one in models if isinstance(one, Embedder)]
     names, started, bad = model_names(models), time.perf_counter(), BadItems("file or image")
     check = leak_check(models, names, leaks, trained_on)

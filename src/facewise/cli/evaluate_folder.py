@@ -28,7 +28,7 @@ from facewise.cli.evaluate_models import (
     models_line,
     tell_unreadable,
 )
-from facewise.cli.options import Detector, Flip, Json, Provider, Threads
+from facewise.cli.options import Detector, Flip, Json, Provider, Threads, Variant
 from facewise.cli.output import count, print_json, progress_bar, say, tell
 
 
@@ -54,6 +54,7 @@ def folder(
     flip: Flip = None,
     provider: Provider = "auto",
     threads: Threads = None,
+    variant: Variant = "auto",
     json: Json = False,
 ) -> None:
     """A folder per person: all pairs, and who is who from a few photos each, with and without strangers."""
@@ -67,7 +68,13 @@ def folder(
     people = folder_source(root, tell=tell)
     check_roles(people.labels, wanted, strangers)
     models = load_models(
-        model, detector=detector, flip=flip, provider=provider, threads=threads, aligned=aligned
+        model,
+        detector=detector,
+        flip=flip,
+        provider=provider,
+        threads=threads,
+        variant=variant,
+        aligned=aligned,
     )
     names, started = model_names(models), time.perf_counter()
     check = leak_check(models, names, leaks, trained_on)

@@ -13,7 +13,7 @@ import typer
 from facewise.cli.evaluate_leaks import OnLeaks, TrainedOnRuns, find_leaks, leak_check, policy_of, say_leaks
 from facewise.cli.evaluate_models import Models, about_model, about_run, load_models
 from facewise.cli.evaluate_tables import interval_text
-from facewise.cli.options import Flip, Json, Provider, Threads, given_path
+from facewise.cli.options import Flip, Json, Provider, Threads, Variant, given_path
 from facewise.cli.output import BadItems, count, print_json, progress_bar, say, table, tell
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def ijb(
     flip: Flip = None,
     provider: Provider = "auto",
     threads: Threads = None,
+    variant: Variant = "auto",
     json: Json = False,
 ) -> None:
     """IJB-B or IJB-C: TAR at FMR 1e-6 to 1e-1, EER and AUC of template pairs; ranks, DIR at FPIR of 1:N."""
@@ -70,7 +71,9 @@ def ijb(
     if policy_of(leaks) == "exclude":
         raise typer.BadParameter("Templates cannot be measured in part: give --leaks mark, or none.")
     chosen = _subset(root, subset)
-    models = load_models(model, detector=None, flip=flip, provider=provider, threads=threads, aligned=True)
+    models = load_models(
+        model, detector=None, flip=flip, provider=provider, threads=threads, variant=variant, aligned=True
+    )
     embedders = [one for one in models if isinstance(one, Embedder)]
     names = model_names(models)
     check = leak_check(models, names, leaks, trained_on)

@@ -33,6 +33,7 @@ def load_models(
     flip: bool | None,
     provider: str,
     threads: int | None,
+    variant: str = "auto",
     aligned: bool = False,
 ) -> list[Model]:
     """The models to measure, the first first; pipelines share one detector.
@@ -43,6 +44,7 @@ def load_models(
         flip: See `load_pipeline`.
         provider: See `load_pipeline`.
         threads: See `load_pipeline`.
+        variant: See `load_pipeline`.
         aligned: Embedders alone.
     """
     from facewise.embedding import Embedder
@@ -51,7 +53,7 @@ def load_models(
 
     def embedder(name: str | None) -> Embedder:
         found = find_model(name, kind="embedder")
-        made = Embedder(found, flip=flip, provider=provider, threads=threads)
+        made = Embedder(found, flip=flip, provider=provider, threads=threads, variant=variant)
         tell_provider(provider, [made.provider], made.passed_over)
         return made
 
@@ -60,7 +62,9 @@ def load_models(
         if detector is not None:
             raise typer.BadParameter("Aligned crops need no detector; leave --detector out.")
         return [embedder(name) for name in wanted]
-    first = load_pipeline(detector=detector, model=wanted[0], flip=flip, provider=provider, threads=threads)
+    first = load_pipeline(
+        detector=detector, model=wanted[0], flip=flip, provider=provider, threads=threads, variant=variant
+    )
     others = [Pipeline(first.detector, embedder(name), threads=threads) for name in wanted[1:]]
     return [first, *others]
 
@@ -76,7 +80,11 @@ def about_model(model: Model, name: str) -> dict[str, Any]:
         detector = {"name": model.detector.name, "fingerprint": model.detector.fingerprint}
     return {
         "model": name,
-        "embedder": {"name": embedder.name, "fingerprint": embedder.fingerprint},
+        "embedder": {
+            "name": embedder.name,
+            "fingerprint": embedder.fingerprint,
+            "variant": embedder.variant.name,
+        },
         "detector": detector,
         "flip": embedder.flip,
         "providers": {"embedder": embedder.provider} if isinstance(model, Embedder) else model.providers,

@@ -29,7 +29,7 @@ from facewise.cli.evaluate_models import (
     tell_unreadable,
 )
 from facewise.cli.evaluate_pair_tables import print_differences, print_pairs
-from facewise.cli.options import Detector, Flip, Json, Provider, Threads
+from facewise.cli.options import Detector, Flip, Json, Provider, Threads, Variant
 from facewise.cli.output import count, print_json, progress_bar, say, tell
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def pairs(
     flip: Flip = None,
     provider: Provider = "auto",
     threads: Threads = None,
+    variant: Variant = "auto",
     json: Json = False,
 ) -> None:
     """Any pairs: accuracy at a threshold from other folds, TAR at FMR, EER, AUC, decisions, groups."""
@@ -93,7 +94,13 @@ def pairs(
         check_apart(found, other)
     parts = _groups(found, groups, by, age_bands)
     models = load_models(
-        model, detector=detector, flip=flip, provider=provider, threads=threads, aligned=aligned
+        model,
+        detector=detector,
+        flip=flip,
+        provider=provider,
+        threads=threads,
+        variant=variant,
+        aligned=aligned,
     )
     names, started = model_names(models), time.perf_counter()
     check = leak_check(models, names, leaks, trained_on)

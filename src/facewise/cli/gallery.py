@@ -23,6 +23,7 @@ from facewise.cli.options import (
     Provider,
     Threads,
     ThresholdOption,
+    Variant,
     given_path,
     load_pipeline,
 )
@@ -71,6 +72,7 @@ def enroll(
     flip: Flip = None,
     provider: Provider = "auto",
     threads: Threads = None,
+    variant: Variant = "auto",
     json: Json = False,
 ) -> None:
     """Put people into a gallery: one photo is enough, more are better."""
@@ -90,6 +92,7 @@ def enroll(
         flip=flip,
         provider=provider,
         threads=threads,
+        variant=variant,
     ) as opened:
         if folder is not None:
             count = sum(1 for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else 0

@@ -30,6 +30,7 @@ from facewise.cli.options import (
     Provider,
     Threads,
     ThresholdOption,
+    Variant,
     given_path,
     tell_other_detector,
 )
@@ -89,6 +90,7 @@ def identify(
     min_face: MinFace = 0.0,
     provider: Provider = "auto",
     threads: Threads = None,
+    variant: Variant = "auto",
     json: Json = False,
 ) -> None:
     """Who is in each photo, and in each video when; strangers are told as unknown."""
@@ -111,6 +113,7 @@ def identify(
         flip=flip,
         provider=provider,
         threads=threads,
+        variant=variant,
         min_face=min_face,
     ) as opened:
         if not opened.page(limit=1)[1]:

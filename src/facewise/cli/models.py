@@ -132,17 +132,19 @@ def verify(
 
 
 def _probe(model: Any) -> None:
-    """Load a model and run it once on a grey picture."""
+    """Load each network of a model and run it once on a grey picture."""
     import numpy as np
 
     from facewise.detection import load_detector
     from facewise.embedding import Embedder
+    from facewise.variants import variants_of
 
-    if model.card.kind == "detector":
-        load_detector(model).detect(np.full((96, 128, 3), 127, dtype=np.uint8))
-        return
-    embedder = Embedder(model)
-    embedder.embed(np.full((1, embedder.crop_size, embedder.crop_size, 3), 127, dtype=np.uint8))
+    for variant in variants_of(model):
+        if model.card.kind == "detector":
+            load_detector(model, variant=variant).detect(np.full((96, 128, 3), 127, dtype=np.uint8))
+        else:
+            embedder = Embedder(model, variant=variant)
+            embedder.embed(np.full((1, embedder.crop_size, embedder.crop_size, 3), 127, dtype=np.uint8))
 
 
 def _find(name: str) -> Any:

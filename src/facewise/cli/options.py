@@ -49,6 +49,10 @@ Provider = Annotated[
         "of cuda, coreml, openvino, directml and cpu that works here.",
     ),
 ]
+Variant = Annotated[
+    str,
+    typer.Option("--variant", help="Which network of an int8 model runs: auto (the faster), int8, float."),
+]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, max=1024, help="CPU threads to use. (default: all)")
 ]
@@ -105,6 +109,7 @@ def load_pipeline(
     score: float | None = None,
     max_size: int | None = None,
     min_face: float | None = None,
+    variant: str = "auto",
 ) -> Pipeline:
     """The pipeline these options ask for."""
     from facewise.detection import DetectorSettings
@@ -113,7 +118,14 @@ def load_pipeline(
     given = {"score_threshold": score, "max_size": max_size, "min_face": min_face}
     settings = DetectorSettings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
     pipeline = Pipeline.load(
-        detector, model, embed=embed, flip=flip, provider=provider, threads=threads, settings=settings
+        detector,
+        model,
+        embed=embed,
+        flip=flip,
+        provider=provider,
+        threads=threads,
+        settings=settings,
+        variant=variant,
     )
     tell_provider(provider, pipeline.providers.values(), pipeline.passed_over)
     return pipeline

@@ -18,6 +18,7 @@ from facewise.cli.options import (
     Provider,
     Score,
     Threads,
+    Variant,
     load_pipeline,
 )
 from facewise.cli.output import (
@@ -47,6 +48,7 @@ def detect(
     min_face: MinFace = 0.0,
     provider: Provider = "auto",
     threads: Threads = None,
+    variant: Variant = "auto",
     json: Json = False,
 ) -> None:
     """Find faces: boxes and five landmarks, in pixels of the photo."""
@@ -57,7 +59,7 @@ def detect(
     if draw is not None:
         check_output_folder(draw)
     pipeline = load_pipeline(
-        detector=detector, embed=False, provider=provider, threads=threads,
+        detector=detector, embed=False, provider=provider, threads=threads, variant=variant,
         score=score, max_size=max_size, min_face=min_face,
     )  # fmt: skip
     bad, results = BadItems("photo"), []
@@ -94,6 +96,7 @@ def align(
     min_face: MinFace = 0.0,
     provider: Provider = "auto",
     threads: Threads = None,
+    variant: Variant = "auto",
     json: Json = False,
 ) -> None:
     """Cut aligned face crops, one PNG a face, named after the photo."""
@@ -102,7 +105,7 @@ def align(
 
     check_output_folder(out)
     loaded = load_pipeline(
-        detector=detector, embed=False, provider=provider, threads=threads, min_face=min_face
+        detector=detector, embed=False, provider=provider, threads=threads, variant=variant, min_face=min_face
     )
     pipeline = Pipeline(loaded.detector, None, crop_size=size, threads=threads)
     bad, crops, without, photos = BadItems("photo"), [], list[Path](), 0

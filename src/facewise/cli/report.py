@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facewise.cli.evaluate_models import Aligned, Cache, load_models
-from facewise.cli.options import Detector, Flip, Json, Provider, Threads, given_path, need_training
+from facewise.cli.options import Detector, Flip, Json, Provider, Threads, Variant, given_path, need_training
 from facewise.cli.output import check_output_file, print_json, progress_bar, say
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def report(
     flip: Flip = None,
     provider: Provider = "auto",
     threads: Threads = None,
+    variant: Variant = "auto",
     json: Json = False,
 ) -> None:
     """One HTML file, readable without a network: how good, how sure, where it fails, on what data.
@@ -80,7 +81,7 @@ def report(
         check_output_file(target)
         written = _models(
             what, on, target, root, groups, by, photos=photos, aligned=aligned, cache=cache,
-            detector=detector, flip=flip, provider=provider, threads=threads,
+            detector=detector, flip=flip, provider=provider, threads=threads, variant=variant,
         )  # fmt: skip
     if json:
         print_json(written.to_dict())
@@ -122,6 +123,7 @@ def _models(
     flip: bool | None,
     provider: str,
     threads: int | None,
+    variant: str,
 ) -> Written:
     from facewise.evaluation.side_by_side import faces_kept, model_names
     from facewise.report.dataset import open_dataset
@@ -131,7 +133,7 @@ def _models(
     parts = _groups(data, groups, by)
     models = load_models(
         [_model_of(one) for one in what],
-        detector=detector, flip=flip, provider=provider, threads=threads, aligned=aligned,
+        detector=detector, flip=flip, provider=provider, threads=threads, variant=variant, aligned=aligned,
     )  # fmt: skip
     with (
         # Even of one model the crops are wanted again, for the photos: without --cache for the time being.

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from facewise.cli.options import DEFAULT_GALLERY, Detector, Flip, Model, Provider, Threads, given_path
+from facewise.cli.options import (
+    DEFAULT_GALLERY,
+    Detector,
+    Flip,
+    Model,
+    Provider,
+    Threads,
+    Variant,
+    given_path,
+)
 from facewise.cli.output import tell
 
 
@@ -36,6 +45,7 @@ def serve(
     flip: Flip = None,
     provider: Provider = "auto",
     threads: Threads = None,
+    variant: Variant = "auto",
     in_process: Annotated[
         bool,
         typer.Option("--in-process", help="Look at photos in this process: less memory, and slower."),
@@ -125,6 +135,7 @@ def serve(
         model=model,
         flip=flip,
         provider=provider,
+        variant=variant,
         audit=audit,
         audit_addresses=audit_addresses,
         report=report,

@@ -27,14 +27,18 @@ def show(
 ) -> None:
     """All that a model file says of itself."""
     from facewise.cli.models import _describe, _find
+    from facewise.variants import choose, variants_of
 
     model = _find(name)
     facts = _describe(model)
+    runs, _ = choose(model)
+    has = variants_of(model)
     if json:
-        print_json(facts)
+        print_json(facts | {"variants": {"has": has, "runs": runs.name, "why": runs.why}})
         return
     card = model.card
     rows = [(k, v) for k, v in facts.items() if k not in ("calibration", "training", "trained_on")]
+    rows += [("networks", ", ".join(has)), ("runs here", str(runs))]
     rows += [(f"training: {key}", value) for key, value in card.training.items()]
     rows.append(("trained on", _trained_on(card.trained_on)))
     table("", ("", ""), rows)

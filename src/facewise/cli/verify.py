@@ -16,6 +16,7 @@ from facewise.cli.options import (
     Provider,
     Threads,
     ThresholdOption,
+    Variant,
     load_pipeline,
     tell_other_detector,
 )
@@ -42,6 +43,7 @@ def verify(
     flip: Flip = None,
     provider: Provider = "auto",
     threads: Threads = None,
+    variant: Variant = "auto",
     json: Json = False,
 ) -> None:
     """Are two photos of the same person? Compares the main face of each."""
@@ -49,7 +51,9 @@ def verify(
 
     if draw is not None:
         _check_draw(draw)
-    pipeline = load_pipeline(detector=detector, model=model, flip=flip, provider=provider, threads=threads)
+    pipeline = load_pipeline(
+        detector=detector, model=model, flip=flip, provider=provider, threads=threads, variant=variant
+    )
     result = Recognizer(pipeline=pipeline).verify(a, b, fmr=fmr, threshold=threshold, prior=prior)
     if threshold is None:
         tell_other_detector(pipeline)

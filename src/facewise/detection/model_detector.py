@@ -20,6 +20,7 @@ from facewise.detection.base import (
 from facewise.errors import ModelError
 from facewise.models.file import ModelFile
 from facewise.types import Face, Image
+from facewise.variants import Variant
 
 BATCH = 8
 """Photos a network call at most: it bounds memory."""
@@ -51,6 +52,9 @@ class ModelDetector(ABC):
 
     passed_over: Mapping[str, str] = MappingProxyType({})
     """See `facewise.network.Network`."""
+
+    variant: Variant
+    """Which of the model's networks runs, and why."""
 
     def __init__(self, model: ModelFile, settings: DetectorSettings | None) -> None:
         if model.card.kind != "detector" or model.card.decoder is None:

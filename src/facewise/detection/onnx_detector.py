@@ -25,6 +25,7 @@ class OnnxDetector(ModelDetector):
         settings: What counts as a face.
         provider: See `facewise.network.PROVIDERS`.
         threads: CPU threads to use; None is all CPUs of this process.
+        variant: Which of the model's networks runs, a key of `facewise.variants.VARIANTS`.
 
     Raises:
         ModelError: The model is no detector, of an unknown family, not of the family it says, or does not
@@ -38,11 +39,12 @@ class OnnxDetector(ModelDetector):
         settings: DetectorSettings | None = None,
         provider: str = AUTO,
         threads: int | None = None,
+        variant: str = "auto",
     ) -> None:
         super().__init__(model, settings)
         self.decoder = make_decoder(model.card.decoder or {})
-        self.network = Network(model, provider=provider, threads=threads)
-        self.provider = self.network.provider
+        self.network = Network(model, provider=provider, threads=threads, variant=variant)
+        self.provider, self.variant = self.network.provider, self.network.variant
         self.passed_over = self.network.passed_over
         self._photos, self._height, self._width = input_of(model, self.network.input_shape)
         batches = self.decoder.takes_batches(self.network.output_shapes)

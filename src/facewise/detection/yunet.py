@@ -23,6 +23,7 @@ from facewise.models.file import ModelFile
 from facewise.network import AUTO, Network, check_provider
 from facewise.preprocess import Preprocess
 from facewise.types import Image
+from facewise.variants import Variant, choose, variants_of
 
 NAME = "yunet"
 """What model files call this family."""
@@ -55,6 +56,7 @@ class YuNetDetector(ModelDetector):
         settings: What counts as a face.
         provider: `"cpu"`, the only one OpenCV runs this on, or `"auto"`, which takes it.
         threads: OpenCV's threads are those of the whole process (`cv2.setNumThreads`), so this is not used.
+        variant: OpenCV runs the file as it is: refused where that is another.
 
     Raises:
         SettingError: An unknown provider, or a thread count below 1.
@@ -68,9 +70,13 @@ class YuNetDetector(ModelDetector):
         settings: DetectorSettings | None = None,
         provider: str = AUTO,
         threads: int | None = None,
+        variant: str = "auto",
     ) -> None:
         super().__init__(model, settings)
         _check(model, provider, threads)
+        self.variant = Variant(variants_of(model)[0], "OpenCV runs the file as it is")
+        if variant not in ("auto", self.variant.name):
+            choose(model, variant)
         self.provider = "cpu"
         self._bytes = np.frombuffer(model.network, dtype=np.uint8)
         self._idle: list[Any] = []

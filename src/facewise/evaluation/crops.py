@@ -65,6 +65,7 @@ def embed_crops(
     Returns:
         One entry a crop, in order; one that cannot be read has its error.
     """
+    embedder.settle(len(crops))
     key = embedder_key(embedder)
     hashed = list(side_by_side(_hash, crops, available_threads()))
     first = {digest: i for i, (digest, _) in reversed(list(enumerate(hashed))) if digest}

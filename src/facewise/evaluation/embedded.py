@@ -15,6 +15,7 @@ from facewise.embedding import Embedder
 from facewise.errors import FacewiseError, ImageError
 from facewise.evaluation.cache import CachedCrop, FaceCache
 from facewise.image import content_hash, load
+from facewise.models.float_form import is_int8
 from facewise.pipeline import PhotoFaces, Pipeline, Steps
 from facewise.types import FloatArray
 
@@ -62,6 +63,7 @@ def embed_photos(
     Returns:
         One entry a photo, in order.
     """
+    pipeline.embedder.settle(len(photos))  # before the cache is asked for what its network gave
     if cache is None:
         done = []
         found_all = pipeline.read_many(photos, Steps(main_only=True), processes=processes)
@@ -162,5 +164,6 @@ def detector_key(pipeline: Pipeline) -> str:
 
 
 def embedder_key(embedder: Embedder) -> str:
-    """What decides an embedding of a crop: the model, and whether it is averaged with the mirrored crop's."""
-    return f"{embedder.fingerprint}{'+flip' if embedder.flip else ''}"
+    """What decides an embedding of a crop: model, variant, and whether the mirrored crop's is averaged in."""
+    float_too = "+float" if embedder.variant.name == "float" and is_int8(embedder.model.network) else ""
+    return f"{embedder.fingerprint}{float_too}{'+flip' if embedder.flip else ''}"

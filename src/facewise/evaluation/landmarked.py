@@ -83,6 +83,7 @@ def embed_landmarked(
     errors = {i: photo.error for i, photo in enumerate(read) if photo.error is not None}
     features, missing = [], []
     for embedder in embedders:
+        embedder.settle(len(photos))
         known = cache.embeddings(keys, *_names(embedder)) if cache else {}
         there = {i: known[key] for i, key in enumerate(keys) if i not in errors and key in known}
         rows = np.zeros((len(photos), embedder.embedding_size), np.float32)

@@ -44,8 +44,8 @@ def replace_metadata(data: bytes, pairs: Mapping[str, str]) -> bytes:
         data[field:end] for number, field, _, end in fields(data, 0, len(data)) if number != _METADATA_FIELD
     ]
     for key, value in pairs.items():
-        entry = _delimited(1, key.encode()) + _delimited(2, value.encode())
-        kept.append(_delimited(_METADATA_FIELD, entry))
+        entry = delimited(1, key.encode()) + delimited(2, value.encode())
+        kept.append(delimited(_METADATA_FIELD, entry))
     return b"".join(kept)
 
 
@@ -99,11 +99,13 @@ def varint(data: bytes, position: int, stop: int) -> tuple[int, int]:
         shift += 7
 
 
-def _delimited(number: int, payload: bytes) -> bytes:
-    return _encode(number << 3 | _LENGTH_DELIMITED) + _encode(len(payload)) + payload
+def delimited(number: int, payload: bytes) -> bytes:
+    """A field that holds bytes, a text or another message."""
+    return encoded(number << 3 | _LENGTH_DELIMITED) + encoded(len(payload)) + payload
 
 
-def _encode(value: int) -> bytes:
+def encoded(value: int) -> bytes:
+    """A number as protobuf writes it: see `varint`."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

@@ -76,6 +76,7 @@ class Loaded:
 
     def _warm(self) -> None:
         """Opens the networks and the index before the first request waits for them."""
+        self.pipeline.embedder.settle()
         size = self.pipeline.crop_size
         self.pipeline.detector.detect(np.zeros((480, 640, 3), dtype=np.uint8), threads=1)
         probe = self.pipeline.embedder.embed(np.full((1, size, size, 3), 128, dtype=np.uint8), threads=1)
@@ -210,7 +211,7 @@ def _pipeline(settings: ServiceSettings, gallery: Gallery, *, given: bool) -> Pi
     flip = settings.flip if settings.flip is not None or bound is None else bound.flip
     return Pipeline.load(
         settings.detector, settings.model, flip=flip, provider=settings.provider, threads=settings.workers,
-        settings=DetectorSettings(max_faces=settings.limits.max_faces),
+        settings=DetectorSettings(max_faces=settings.limits.max_faces), variant=settings.variant,
     )  # fmt: skip
 
 

@@ -78,6 +78,7 @@ class ServiceSettings:
         model: Name or path of the embedder; None is the default one.
         flip: Average with the mirrored crop; None does as the gallery was made, or the model calibrated.
         provider: Where the networks run; see `facewise.network.PROVIDERS`.
+        variant: Which network of an int8 model runs; see `Pipeline.load`.
         audit: The audit log; None is beside the keys (`people.db.audit`).
         audit_addresses: Whether clients' addresses are recorded there.
         report: An evaluation report (HTML) to show on the page, or None.
@@ -102,6 +103,7 @@ class ServiceSettings:
     model: str | None = None
     flip: bool | None = None
     provider: str = "auto"
+    variant: str = "auto"
     audit: Path | None = None
     audit_addresses: bool = False
     report: Path | None = None
