@@ -20,7 +20,7 @@ from facewise.image import MAX_PIXELS, ImageSource, content_hash, decode, load, 
 from facewise.models import find_model
 from facewise.network import AUTO
 from facewise.types import Face, Image, Quality
-from facewise.variants import variants_of
+from facewise.variants import Variant, variants_of
 
 _MANY = 1000
 """Photos from which starting processes pays: 1.5 s to start them, 2 ms a photo saved, on 4 VNNI cores."""
@@ -234,6 +234,11 @@ class Pipeline:
     def passed_over(self) -> dict[str, str]:
         """Providers that `"auto"` would rather have used, and why each did not work: see `Network`."""
         return {name: why for part in self._networks().values() for name, why in part.passed_over.items()}
+
+    @property
+    def variants(self) -> dict[str, Variant]:
+        """Which network of each model runs, and why, by the names of `providers`."""
+        return {name: part.variant for name, part in self._networks().items()}
 
     def _networks(self) -> dict[str, ModelDetector | Embedder]:
         found = {"detector": self.detector, "embedder": self._embedder}

@@ -8,10 +8,10 @@ processor, so that there both are timed before much work, once a machine.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -39,6 +39,8 @@ _SIDE = 320
 
 _MEASURING = Lock()
 
+_Answer = TypeVar("_Answer")
+
 
 @dataclass(frozen=True, slots=True)
 class Variant:
@@ -59,9 +61,9 @@ class Variant:
 
 def variants_of(model: ModelFile) -> tuple[str, ...]:
     """The networks a model file has: `("int8", "float")`, or the one."""
-    if not is_int8(model.network):
+    if not _is_int8(model):
         return ("float",)
-    return ("int8",) if float_form(model.network) is None else ("int8", "float")
+    return ("int8",) if _float_form(model) is None else ("int8", "float")
 
 
 def choose(model: ModelFile, wanted: str = "auto", provider: str = "cpu") -> tuple[Variant, bytes]:
@@ -78,11 +80,11 @@ def choose(model: ModelFile, wanted: str = "auto", provider: str = "cpu") -> tup
 
     Raises:
         SettingError: An unknown variant.
-        ModelError: The model does not have the network that was asked for.
+        ModelError: The model does not have the network that was asked for, or is damaged.
     """
     if wanted not in VARIANTS:
         raise SettingError(f"There is no variant {wanted!r}{nearest_known(wanted, VARIANTS)}")
-    if not is_int8(model.network):
+    if not _is_int8(model):
         if wanted == "int8":
             raise ModelError(
                 f"{model.card.name} has no int8 network: `facewise models quantize` makes a model that has "
@@ -92,7 +94,7 @@ def choose(model: ModelFile, wanted: str = "auto", provider: str = "cpu") -> tup
     variant = Variant(wanted, "asked for") if wanted != "auto" else _faster(model, provider)
     if variant.name == "int8":
         return variant, model.network
-    network = float_form(model.network)
+    network = _float_form(model)
     if network is not None:
         return variant, network
     if wanted == "float":
@@ -105,12 +107,12 @@ def choose(model: ModelFile, wanted: str = "auto", provider: str = "cpu") -> tup
 
 def float_network(model: ModelFile) -> bytes:
     """The float network of a model, or its int8 one where there is no other."""
-    return (float_form(model.network) if is_int8(model.network) else None) or model.network
+    return (_float_form(model) if _is_int8(model) else None) or model.network
 
 
 def is_open(model: ModelFile, wanted: str, provider: str) -> bool:
     """Whether `settle` has anything to find out: both could run, and nothing says which is faster."""
-    if wanted != "auto" or provider != "cpu" or cpu().has_int8 or not is_int8(model.network):
+    if wanted != "auto" or provider != "cpu" or cpu().has_int8 or not _is_int8(model):
         return False
     return _measured(model) is None
 
@@ -200,3 +202,18 @@ def _key(model: ModelFile) -> tuple[str, dict[str, Any]]:
     import onnxruntime as ort  # noqa: PLC0415  as above
 
     return "variant", {"model": model.fingerprint, "onnxruntime": ort.__version__}
+
+
+def _is_int8(model: ModelFile) -> bool:
+    return _of(model, is_int8)
+
+
+def _float_form(model: ModelFile) -> bytes | None:
+    return _of(model, float_form)
+
+
+def _of(model: ModelFile, ask: Callable[[bytes], _Answer]) -> _Answer:
+    try:
+        return ask(model.network)
+    except ModelError as error:
+        raise ModelError(f"The model {model.path} does not load: {error}") from error

@@ -18,6 +18,9 @@ NAMES = [
     "retinaface-mobilenet025",
 ]  # fmt: skip
 
+INT8 = bundled.FOLDER / f"{bundled.BUNDLED_MODELS['embedder']}.onnx"
+"""A model with both networks, where the package has it."""
+
 
 @pytest.fixture(autouse=True)
 def package(tmp_path, monkeypatch) -> Path:
@@ -106,6 +109,26 @@ def test_show_of_a_full_calibration(facewise, own_store):
     assert "where 0.01 of the pairs are: 0.01 at similarity 0.500, 0.5 at similarity 0.730." in text
     assert rare.probability_at(0.73) == pytest.approx(0.5, abs=2e-2)
     assert "3 photos, 1 person by name; too many to list" in text
+
+
+def test_show_says_which_networks_there_are_and_which_runs(facewise):
+    both = facewise("models", "show", INT8, "--json").json["variants"]
+    assert both["has"] == ["int8", "float"]
+    assert both["runs"] in both["has"]
+    assert both["why"] in " ".join(facewise("models", "show", INT8).out.split())
+    alone = facewise("models", "show", "calibrated", "--json").json["variants"]
+    assert alone == {"has": ["float"], "runs": "float", "why": "its only network"}
+
+
+def test_a_variant_is_taken_at_its_word(facewise, photo):
+    photo("a.png", (90, 80, 60, 1))
+    for variant in ("int8", "float"):
+        words = ["verify", "a.png", "a.png", "--model", INT8, "--variant", variant, "--json"]
+        assert facewise(*words).json["similarity"] == pytest.approx(1)
+    told = facewise("verify", "a.png", "a.png", "--variant", "int8", code=3).complaints
+    assert len(told) == 1
+    assert "has no int8 network" in told[0]
+    assert "no variant 'int4'" in facewise("verify", "a.png", "a.png", "--variant", "int4", code=3).err
 
 
 def test_show_says_what_a_file_has_not(facewise):
@@ -211,6 +234,13 @@ def test_bench(facewise, photo):
     done = facewise("bench", "in", "--rounds", 1, "--threads", 1, "--json").json
     assert [stage["name"] for stage in done["stages"]] == ["decode", "detect", "align", "embed"]
     assert done["throughput"]["photos"] == 3
+    only = {"runs": "float", "why": "its only network", "milliseconds": None}
+    assert done["variants"] == {"detector": only, "embedder": only}
+    runs = facewise("bench", "--rounds", 1, "--model", INT8, "--json").json["variants"]["embedder"]
+    assert runs["why"].startswith("measured here")
+    assert set(runs["milliseconds"]) == {"int8", "float"}
+    fixed = facewise("bench", "--rounds", 1, "--model", INT8, "--variant", "float")
+    assert "embedder: float (asked for)" in fixed.out
     assert done["providers"] == {"detector": "cpu", "embedder": "cpu"}
     assert " on cpu + " in facewise("bench", "--rounds", 1, "--threads", 1).out
     Path("text.jpg").write_text("hello")

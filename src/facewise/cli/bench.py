@@ -54,7 +54,7 @@ def bench(
     pipeline = load_pipeline(
         detector=detector, model=model, flip=flip, provider=provider, threads=threads, variant=variant
     )
-    chosen = {"detector": pipeline.detector.variant, "embedder": pipeline.embedder.variant}
+    chosen = pipeline.variants
     with stderr_console().status("Measuring …"):
         alone = stages(pipeline, photos)
         embedder = embedder_rate(pipeline, rounds=rounds)
@@ -79,7 +79,7 @@ def bench(
     names = {"detector": pipeline.detector.name, "embedder": pipeline.embedder.name}
     networks = " + ".join(f"{name} on {pipeline.providers.get(part, '?')}" for part, name in names.items())
     say(f"{cpu()}; {pipeline.threads} threads; {networks}")
-    say(f"detector: {chosen['detector']}; embedder: {chosen['embedder']}")
+    say("; ".join(f"{kind}: {runs}" for kind, runs in chosen.items()))
     rows = [(s.name, f"{s.median_ms:.2f}", f"{s.best_ms:.2f}") for s in alone]
     table("One thread", ("stage", "median ms", "best ms"), rows, right=(1, 2))
     say(

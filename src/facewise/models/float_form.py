@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +27,15 @@ _GRAPH, _METADATA = 7, 14
 _NODE, _TENSOR, _INFERRED, _ANNOTATION = 1, 5, 13, 14
 """Fields of ModelProto and GraphProto in onnx.proto3."""
 
-_TYPES = {1: np.dtype("<f4"), 2: np.dtype("u1"), 3: np.dtype("i1"), 6: np.dtype("<i4")}
+_TYPES: dict[int, np.dtype[Any]] = {
+    1: np.dtype("<f4"),
+    2: np.dtype("u1"),
+    3: np.dtype("i1"),
+    6: np.dtype("<i4"),
+}
 """TensorProto.DataType: what weights, biases, scales and zero points are made of."""
 
-_LEAST = {np.dtype("u1"): 0, np.dtype("i1"): -128}
+_LEAST: dict[np.dtype[Any], int] = {np.dtype("u1"): 0, np.dtype("i1"): -128}
 """The lowest number an activation can be rounded to."""
 
 _RELU6 = 6.0
@@ -57,7 +63,7 @@ def float_form(network: bytes) -> bytes | None:
         ModelError: The bytes are no ONNX file.
     """
     try:
-        return _Unrounded(network).bytes()
+        return _Unrounded(network).whole()
     except _OtherFormError:
         return None
 
@@ -84,6 +90,8 @@ class _Unrounded:
     def __init__(self, network: bytes) -> None:
         self._data = network
         self._start, self._end = _graph(network)
+        if not self._end:
+            raise ModelError("This is not an ONNX file, or it is damaged.")
         self._nodes = list(_nodes(network))
         self._places = {
             _text(network, start, end, 8): (start, end)
@@ -91,7 +99,7 @@ class _Unrounded:
             if number == _TENSOR
         }
 
-    def bytes(self) -> bytes:
+    def whole(self) -> bytes:
         parts: list[bytes] = []
         for number, field, start, end in fields(self._data, 0, len(self._data)):
             if number == _GRAPH and start == self._start:
@@ -159,7 +167,7 @@ class _Unrounded:
             scale, zero = scale.reshape(shape), zero.reshape(shape) if zero.size > 1 else zero
         return ((values.astype(np.float32) - zero.astype(np.float32)) * scale).astype("<f4")
 
-    def _scaling(self, node: _Node) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
+    def _scaling(self, node: _Node) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """Scale and zero point of a rounding."""
         scale = self._tensor(node.inputs[1])
         zero = self._tensor(node.inputs[2]) if len(node.inputs) > 2 else np.zeros((), "u1")
@@ -167,7 +175,7 @@ class _Unrounded:
             raise _OtherFormError
         return scale.astype(np.float32), zero
 
-    def _tensor(self, name: str) -> NDArray[np.generic]:
+    def _tensor(self, name: str) -> NDArray[Any]:
         if name not in self._places:
             raise _OtherFormError
         return _values(self._data, *self._places[name])
@@ -184,10 +192,11 @@ def _rounds(operator: str) -> bool:
 
 
 def _graph(network: bytes) -> tuple[int, int]:
+    """Where the graph lies; empty where there is none."""
     for number, _, start, end in fields(network, 0, len(network)):
         if number == _GRAPH:
             return start, end
-    raise ModelError("This is not an ONNX file, or it is damaged.")
+    return 0, 0
 
 
 def _nodes(network: bytes) -> Iterator[_Node]:
@@ -221,7 +230,7 @@ def _text(data: bytes, begin: int, stop: int, wanted: int) -> str:
     return ""
 
 
-def _values(data: bytes, begin: int, stop: int) -> NDArray[np.generic]:
+def _values(data: bytes, begin: int, stop: int) -> NDArray[Any]:
     """The numbers of a TensorProto."""
     shape: list[int] = []
     kind, raw = 0, b""
