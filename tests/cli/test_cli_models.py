@@ -236,14 +236,18 @@ def test_bench(facewise, photo):
     assert done["throughput"]["photos"] == 3
     only = {"runs": "float", "why": "its only network", "milliseconds": None}
     assert done["variants"] == {"detector": only, "embedder": only}
-    runs = facewise("bench", "--rounds", 1, "--model", INT8, "--json").json["variants"]["embedder"]
-    assert runs["why"].startswith("measured here")
-    assert set(runs["milliseconds"]) == {"int8", "float"}
-    fixed = facewise("bench", "--rounds", 1, "--model", INT8, "--variant", "float")
-    assert "embedder: float (asked for)" in fixed.out
-    assert done["providers"] == {"detector": "cpu", "embedder": "cpu"}
-    assert " on cpu + " in facewise("bench", "--rounds", 1, "--threads", 1).out
     Path("text.jpg").write_text("hello")
     assert "text.jpg" in facewise("bench", "text.jpg", code=3).err
     Path("empty").mkdir()
     assert "No photos" in facewise("bench", "empty", code=3).err
+
+
+def test_bench_times_both_networks_of_a_model(facewise, monkeypatch):
+    rates = {"embedder": 2.0, "raw": 1.0, "raw_batch": 1.0, "ratio": 2.0}
+    monkeypatch.setattr("facewise.benchmark.embedder_rate", lambda *_, **__: rates)
+    runs = facewise("bench", "--rounds", 1, "--model", INT8, "--json").json["variants"]["embedder"]
+    assert runs["why"].startswith("measured here")
+    assert set(runs["milliseconds"]) == {"int8", "float"}
+    assert runs["runs"] in runs["milliseconds"]
+    fixed = facewise("bench", "--rounds", 1, "--model", INT8, "--variant", "float")
+    assert "embedder: float (asked for)" in fixed.out
