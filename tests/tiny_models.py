@@ -41,13 +41,20 @@ def draw(
 ) -> np.ndarray:
     """A grey RGB photo of (height, width) with faces (centre x, centre y, diameter[, person])."""
     canvas = np.full((*size, 3), GREY, dtype=np.float64)
-    y, x = np.mgrid[0 : size[0], 0 : size[1]] + 0.5
     for i, (cx, cy, diameter, *who) in enumerate(faces):
+        reach = diameter / 2 + 1
+        rows, columns = (
+            slice(max(0, math.floor(middle - reach)), max(0, math.ceil(middle + reach)))
+            for middle in (cy, cx)
+        )
+        part = canvas[rows, columns]
+        y, x = np.ogrid[: part.shape[0], : part.shape[1]]
+        y, x = y + rows.start + 0.5, x + columns.start + 0.5
         # Soft edges, one pixel wide, keep the area what it should be at any place between pixels.
         cover = np.clip(diameter / 2 - np.hypot(x - cx, y - cy) + 0.5, 0, 1)[..., None]
         right, lower = (x > cx).astype(int), (y > cy).astype(int)
         colour = np.array(person(who[0] if who else i), dtype=np.float64)[2 * lower + right]
-        canvas = canvas * (1 - cover) + colour * cover
+        part[:] = part * (1 - cover) + colour * cover
     return np.rint(canvas).astype(np.uint8)
 
 
@@ -67,51 +74,51 @@ class DiscDetector(nn.Module):
             inside = torch.arange(stride) + 0.5 - stride / 2
             y, x = torch.meshgrid(inside, inside, indexing="ij")
             cells.append(torch.stack([torch.ones_like(x), x, y, x * x + y * y])[:, None])
-            for size in sizes:
-                reach = math.ceil((2.25 * size / stride - 1) / 2)
-                around = torch.arange(-reach, reach + 1) * float(stride)
-                y, x = torch.meshgrid(around, around, indexing="ij")
-                # Sums of 1, x, y and x² + y² over the window, from those over each cell around its middle.
-                kernel = torch.zeros(4, 4, len(around), len(around))
-                kernel[0, 0] = kernel[1, 1] = kernel[2, 2] = kernel[3, 3] = 1
-                kernel[1, 0], kernel[2, 0], kernel[3, 0] = x, y, x * x + y * y
-                kernel[3, 1], kernel[3, 2] = 2 * x, 2 * y
-                windows.append(kernel)
+            windows.append(torch.cat([_window(stride, size, within=max(sizes)) for size in sizes]))
         self.cells, self.windows = nn.ParameterList(cells), nn.ParameterList(windows)
-        self.marks = nn.Parameter(torch.from_numpy(LANDMARKS.reshape(1, 1, 1, 10).copy()))
+        self.marks = nn.Parameter(torch.from_numpy(LANDMARKS.reshape(1, 1, 10).copy()))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         pixels = x + self.mean
         saturation = (pixels.amax(dim=1, keepdim=True) - pixels.amin(dim=1, keepdim=True)) / 255
-        outputs: tuple[list[Tensor], ...] = ([], [], [])
-        for i, (stride, sizes) in enumerate(zip(STRIDES, MIN_SIZES, strict=True)):
+        anchors = []
+        for stride, cells, windows in zip(STRIDES, self.cells, self.windows, strict=True):
             padded = functional.pad(saturation, (0, stride - 1, 0, stride - 1))
-            moments = functional.conv2d(padded, self.cells[i], stride=stride)
-            found = [
-                self._look(moments, self.windows[2 * i + j], float(size)) for j, size in enumerate(sizes)
-            ]
-            for whole, parts in zip(outputs, zip(*found, strict=True), strict=True):
-                whole.append(torch.stack(parts, dim=3).flatten(1, 3))
-        boxes, scores, marks = (torch.cat(parts, dim=1) for parts in outputs)
-        return boxes, scores[..., 0], marks
+            moments = functional.conv2d(padded, cells, stride=stride)
+            sums = functional.conv2d(moments, windows, padding=windows.shape[-1] // 2)
+            anchors.append(sums.permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, 4)))
+        return self._look(torch.cat(anchors, dim=1))
 
-    def _look(self, moments: Tensor, window: Tensor, size: float) -> tuple[Tensor, Tensor, Tensor]:
-        """(N, rows, columns, 4 | 1 | 10): the disc of the same area and middle as what is in the window."""
-        sums = functional.conv2d(moments, window, padding=window.shape[-1] // 2).permute(0, 2, 3, 1)
-        mass = sums[..., :1].clamp(min=1e-3)
+    def _look(self, sums: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(N, A, 4), (N, A), (N, A, 10): the disc of the same area and middle as what is in each window."""
+        mass = sums[..., :1].clamp(min=1e-6)
         middle = sums[..., 1:3] / mass
         diameter = (mass * (4 / math.pi)).sqrt()
-        spread = (sums[..., 3:] / mass - (middle**2).sum(dim=-1, keepdim=True)).clamp(min=1e-3)
-        unlike = ((diameter / size).log() / math.log(1.5)) ** 2
-        away = (middle**2).sum(dim=-1, keepdim=True) / (0.42 * size) ** 2
+        off = (middle**2).sum(dim=-1, keepdim=True)
+        spread = (sums[..., 3:] / mass - off).clamp(min=1e-6)
+        wider = diameter.log()
         # One disc and not several: a disc's mean squared distance from its middle is an eighth of d².
-        scattered = ((8 * spread / diameter**2).log() / math.log(1.6)) ** 2
-        score = (8 * (1 - unlike - away - scattered)).sigmoid()
-        box = torch.cat(
-            [middle / (VARIANCES[0] * size), ((diameter / size).log() / VARIANCES[1]).expand_as(middle)], -1
-        )
-        marks = (middle.repeat(1, 1, 1, 5) + diameter * self.marks) / (VARIANCES[0] * size)
-        return box, score, marks
+        scattered = (8 * spread / diameter**2).log() / math.log(1.6)
+        score = (8 * (1 - (wider / math.log(1.5)) ** 2 - off / 0.42**2 - scattered**2)).sigmoid()
+        box = torch.cat([middle / VARIANCES[0], wider / VARIANCES[1], wider / VARIANCES[1]], -1)
+        marks = (torch.cat([middle] * 5, -1) + diameter * self.marks) / VARIANCES[0]
+        return box, score[..., 0], marks
+
+
+def _window(stride: int, size: int, *, within: int) -> Tensor:
+    """(4, 4, K, K): sums of 1, x, y and x² + y² over an anchor's window from those over each cell around it.
+
+    Lengths are in sizes of the anchor; K is what the size `within` needs.
+    """
+    reach, most = (math.ceil((2.25 * length / stride - 1) / 2) for length in (size, within))
+    around = torch.arange(-reach, reach + 1) * float(stride)
+    y, x = torch.meshgrid(around, around, indexing="ij")
+    kernel = torch.zeros(4, 4, len(around), len(around))
+    kernel[0, 0] = kernel[1, 1] = kernel[2, 2] = kernel[3, 3] = 1
+    kernel[1, 0], kernel[2, 0], kernel[3, 0] = x, y, x * x + y * y
+    kernel[3, 1], kernel[3, 2] = 2 * x, 2 * y
+    kernel /= torch.tensor([size**2, size**3, size**3, size**4]).reshape(4, 1, 1, 1)
+    return functional.pad(kernel, (most - reach,) * 4)
 
 
 def write_detector(path: Path) -> ModelFile:

@@ -28,12 +28,12 @@ def test_people_are_found_without_names():
 
 def test_a_loose_threshold_among_many_strangers():
     """As LFW: most people have one photo, and each face has about ten false neighbours."""
-    sizes = [200, 80, 50] + [10] * 60 + [3] * 200 + [2] * 200 + [1] * 2000
+    sizes = [200, 80, 50] + [10] * 30 + [3] * 100 + [2] * 100 + [1] * 1000
     rows, truth = people(sizes, spread=0.75, seed=1)
     rng = np.random.default_rng(2)
-    a, b = rng.integers(0, len(rows), (2, 10**6))
+    a, b = rng.integers(0, len(rows), (2, 2 * 10**5))
     apart = truth[a] != truth[b]
-    threshold = np.quantile(np.einsum("nd,nd->n", rows[a[apart]], rows[b[apart]]), 1 - 3e-3)
+    threshold = np.quantile(np.einsum("nd,nd->n", rows[a[apart]], rows[b[apart]]), 1 - 5e-3)
     found = cluster(rows, float(threshold))
     assert adjusted_rand_score(truth, found) > 0.98
     assert v_measure_score(truth, found) > 0.98
@@ -123,11 +123,11 @@ def test_what_cannot_be_clustered_is_refused():
         cluster(rows, 0.4, method="dbscan")
 
 
-def test_twenty_thousand_faces_need_no_square_matrix():
-    rows, _ = people([4] * 3000 + [1] * 8000, spread=0.75)
+def test_twelve_thousand_faces_need_no_square_matrix():
+    rows, _ = people([4] * 1800 + [1] * 4800, spread=0.75)
     tracemalloc.start()
     found = cluster(rows, 0.4)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 400 * 2**20  # the square matrix alone would be 1.5 GiB
-    assert abs(found.max() + 1 - 11000) < 300
+    assert peak < 200 * 2**20  # the square matrix alone would be 550 MiB
+    assert abs(found.max() + 1 - 6600) < 180

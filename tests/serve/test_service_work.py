@@ -12,6 +12,7 @@ import time
 import httpx
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 
 class SlowPipeline:
@@ -289,14 +290,29 @@ def test_a_server_prints_its_first_key_once(start_server, tmp_path):
         (["--tls-cert", "/nowhere/x.pem"], "cannot be read: No such file"),
         (["--tls-cert", __file__], "its own private key, in PEM"),
         (["--rate", "fast"], "is not a rate"),
-        (["--model", "/nowhere/model.onnx"], "model.onnx"),
     ],
 )
-def test_wrong_settings_end_in_one_sentence(start_server, options, told):
-    server = start_server(*options, wait=False)
+def test_wrong_settings_end_in_one_sentence(tmp_path, monkeypatch, options, told):
+    """Before anything is served, so that no process of its own is needed."""
+    from facewise.cli.app import app
+
+    def serves(*_: object, **__: object) -> None:
+        raise AssertionError("it serves")
+
+    monkeypatch.setattr("uvicorn.Server.run", serves)
+    monkeypatch.setattr("facewise.serve.run._log_to_stderr", lambda: None)
+    words = ["serve", "--gallery", str(tmp_path / "people.db"), "--port", "0", "--no-auth", *options]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 3, done.output
+    assert told in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2  # before it, how open a service without keys is
+
+
+def test_a_model_that_cannot_be_loaded_ends_it_in_one_sentence(start_server):
+    server = start_server("--model", "/nowhere/model.onnx", wait=False)
     assert server.process.wait(120) == 3
     text = server.log.read_text()
-    assert told in text
+    assert "model.onnx" in text
     assert "Traceback" not in text
 
 
