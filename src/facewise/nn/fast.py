@@ -62,7 +62,7 @@ def _kind(layer: nn.Module) -> Kind | None:
     return None
 
 
-_PART = 2**17
+_PART = 2**18
 """Numbers worked on at once, so that what is read again is still in the processor's cache."""
 
 

@@ -96,7 +96,6 @@ def timed(monkeypatch):
         return 0.001 * len(images) * (1.0 if way.channels_last else 0.5)
 
     monkeypatch.setattr(pace.Stopwatch, "_run", run)
-    monkeypatch.setattr(pace, "_FEWEST", 2)
     monkeypatch.setattr(pace, "LEAST_STEPS", 1)
     monkeypatch.setattr(pace, "SHARE", 1e9)
     monkeypatch.setattr(pace, "MOST_S", 1e9)
@@ -124,7 +123,7 @@ def test_how_a_detector_is_computed_is_chosen_and_kept(store, tmp_path, timed, m
 
 def test_a_step_of_a_detector_can_be_measured(store, tmp_path, monkeypatch):
     monkeypatch.setenv("FACEWISE_HOME", str(tmp_path / "home"))
-    for name, value in (("_FEWEST", 2), ("LEAST_STEPS", 1), ("SHARE", 1e9), ("MOST_S", 1e9)):
+    for name, value in (("LEAST_STEPS", 1), ("SHARE", 1e9), ("MOST_S", 1e9)):
         monkeypatch.setattr(pace, name, value)
     config = detector_config(TINY, {"steps": 2, "held_out_scenes": 0, "face_free": 0})
     train_detector(store, tmp_path / "run", config=config, display=Quiet())
