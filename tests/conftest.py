@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import certifi
+import hypothesis
 import numpy as np
 import pytest
 
@@ -19,6 +20,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell starts what runs in its background with Ctrl-C ignored, and all it starts inherits that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes, or making one up, says how busy the machine is.
+hypothesis.settings.register_profile(
+    "facewise", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("facewise")
 
 # Collecting thousands of tests makes no garbage; looking for it takes a third of the time.
 gc.disable()

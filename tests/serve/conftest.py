@@ -92,13 +92,19 @@ def start_server(tmp_path: Path, tiny_detector_file: Path, tiny_embedder_file: P
 
     running: list[subprocess.Popen[str]] = []
 
-    def start(*options: str, gallery: Path | str | None = None, auth: bool = False, wait: bool = True):
+    def start(
+        *options: str,
+        gallery: Path | str | None = None,
+        threads: int = 1,
+        auth: bool = False,
+        wait: bool = True,
+    ):
         port = free_port()
         log = tmp_path / f"server-{port}.log"
         command = [
             sys.executable, "-m", "facewise", "serve", "--gallery", str(gallery or tmp_path / "people.db"),
             "--port", str(port), "--detector", str(tiny_detector_file), "--model", str(tiny_embedder_file),
-            "--threads", "2", *([] if auth else ["--no-auth"]), *options,
+            "--threads", str(threads), *([] if auth else ["--no-auth"]), *options,
         ]  # fmt: skip
         with log.open("w") as file:
             process = subprocess.Popen(command, stderr=file, stdout=file, text=True, env={**os.environ})

@@ -73,7 +73,7 @@ def kill_under_load(start_server, tmp_path: Path, kills: int, seed: int) -> None
     deleted: set[str] = set()
     number, acknowledged = 0, 0
     for _ in range(kills):
-        server = start_server(gallery=gallery)
+        server = start_server(gallery=gallery, threads=2)
         load = Load(server.url, number)
         clients = [threading.Thread(target=load.work) for _ in range(3)]
         for client in clients:
@@ -234,7 +234,7 @@ def test_what_is_deleted_is_in_no_file(start_server, tmp_path, whole):
 
 
 def test_a_stop_finishes_what_was_accepted(start_server, tmp_path):
-    server = start_server()
+    server = start_server(threads=2)
     photos = [("photos", (f"{i}.png", unique_photo(i, size=(480, 640)), "image/png")) for i in range(40)]
     with httpx.Client(base_url=server.url, timeout=120) as http, ThreadPoolExecutor(5) as pool:
         asked = [
