@@ -42,3 +42,15 @@ def demo(data=None, out="demo", plan=PLAN, **how):
 
 def numbers(sections, word):
     return next(section.numbers for title, section in sections.items() if word in title)
+
+
+def best_model(chosen):
+    """Which of the models measured recognises most at the rate they are judged at."""
+    at = chosen["judged_at_fmr"]
+
+    def worth(name):
+        result = chosen["models"][name]
+        points = {point["fmr_target"]: point for point in result["operating_points"]}
+        return points[at]["tar"], result["auc"]
+
+    return max(chosen["models"], key=worth)

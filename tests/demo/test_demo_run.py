@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
-from small_demo import PLAN, demo, numbers
+from small_demo import PLAN, best_model, demo, numbers
 from typer.testing import CliRunner
 
 from facewise.demo import run as module
@@ -76,9 +76,9 @@ def test_of_two_models_the_better_one_is_chosen(tiny_detector_file, tiny_embedde
     candidates = [Candidate("dim", bad), Candidate("seeing", good)]
     section, chosen = choose(candidates, detector, people, PLAN, Path(), 1, Silent())
     models = section.numbers["models"]
-    best = max(model["auc"] for model in models.values())
-    assert models[section.numbers["used"]]["auc"] == best
-    assert chosen.name == section.numbers["used"]
+    assert chosen.name == section.numbers["used"] == best_model(section.numbers)
+    # Of 48 pairs of two people too few are wrong for the wanted rate.
+    assert section.numbers["judged_at_fmr"] > PLAN.fmr
     assert chosen.pipeline.embedder.calibration.decision(chosen.fmr).threshold == chosen.threshold
     assert read_model(chosen.path).card.calibration.impostors == models[chosen.name]["impostors"]
 

@@ -86,6 +86,7 @@ class _Terminal(_Quiet):
 
     def __init__(self) -> None:
         self._countdown: _Countdown | None = None
+        self._said = set[str]()
 
     def begin(self, number: int, title: str, left: Callable[[], float | None]) -> None:
         seconds = left()
@@ -126,7 +127,7 @@ class _Terminal(_Quiet):
                     say(f"     {line}")
 
     def training(self) -> Any:
-        return super().training() if self._countdown is None else _Training(self._countdown)
+        return super().training() if self._countdown is None else _Training(self._countdown, self._said)
 
 
 class _Countdown:
@@ -184,10 +185,13 @@ class _Countdown:
 
 
 class _Training:
-    """Shows a training in the countdown's line; see `facewise.training.display.Display`."""
+    """Shows a training in the countdown's line; see `facewise.training.display.Display`.
 
-    def __init__(self, countdown: _Countdown) -> None:
-        self._countdown = countdown
+    Both trainings say the same of the same photos: `said` is what has been said already.
+    """
+
+    def __init__(self, countdown: _Countdown, said: set[str]) -> None:
+        self._countdown, self._said = countdown, said
 
     def begin(self, steps: int, done: int) -> None:
         self._countdown.count("Training", steps)
@@ -197,7 +201,9 @@ class _Training:
         self._countdown.advance()
 
     def say(self, text: str) -> None:
-        self._countdown.say(f"   {text}")
+        if text not in self._said:
+            self._said.add(text)
+            self._countdown.say(f"   {text}")
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""Which model recognises: each is measured on people it has not seen, and the better one is taken."""
+"""Which model recognises: each is measured on people it has not seen, and the best one is taken."""
 
 from __future__ import annotations
 
@@ -65,6 +65,10 @@ class _Measured:
     result: VerificationResult
     without: list[str]
 
+    def tar(self, fmr: float) -> float:
+        """At one of the rates that are measured."""
+        return next(point.tar for point in self.result.operating_points if point.fmr_target == fmr)
+
 
 def choose(
     candidates: Sequence[Candidate],
@@ -75,7 +79,10 @@ def choose(
     threads: int,
     teller: Teller,
 ) -> tuple[Section, Chosen]:
-    """Measure the candidates on `cast.measure`, take the best by AUC, and write it with thresholds.
+    """Measure the candidates on `cast.measure`, take the best, and write it with thresholds.
+
+    The best recognises most pairs of one person at the false match rate that is decided at; of two that
+    recognise as many it is the one of higher AUC.
 
     Args:
         candidates: At least one.
@@ -90,7 +97,8 @@ def choose(
         DatasetError: Too few faces were found to measure anything.
     """
     measured = [_measure(one, detector, people, threads, teller) for one in candidates]
-    best = max(measured, key=lambda one: one.result.auc)
+    judged_at = _judged_at(measured, plan.fmr)
+    best = max(measured, key=lambda one: (one.tar(judged_at), one.result.auc))
     calibration = best.candidate.calibration or _calibration(best, detector, people)
     path = out / "model.onnx"
     card = best.candidate.model.card
@@ -102,7 +110,14 @@ def choose(
     embedder = Embedder(model, flip=calibration.flip, threads=threads)
     pipeline = Pipeline(detector, embedder, threads=threads)
     chosen = Chosen(best.candidate.name, pipeline, path, fmr, decision.threshold)
-    return _told(measured, best, calibration, chosen, people), chosen
+    return _told(measured, best, judged_at, calibration, chosen, people), chosen
+
+
+def _judged_at(measured: Sequence[_Measured], wanted: float) -> float:
+    """The rate to compare models at: the wanted one, or the next above it of which there are enough pairs."""
+    points = measured[0].result.operating_points
+    enough = [point.fmr_target for point in points if point.supported and point.fmr_target >= wanted]
+    return min(enough, default=max(point.fmr_target for point in points))
 
 
 def _measure(
@@ -154,17 +169,22 @@ def _rate(calibration: Calibration, wanted: float) -> float:
 
 
 def _told(
-    measured: Sequence[_Measured], best: _Measured, calibration: Calibration, chosen: Chosen, people: People
+    measured: Sequence[_Measured],
+    best: _Measured,
+    judged_at: float,
+    calibration: Calibration,
+    chosen: Chosen,
+    people: People,
 ) -> Section:
     section = Section()
     names = len(people.cast.measure)
     if len(measured) == 1:
         why = "the only one at hand."
     else:
-        others = ", ".join(f"{m.candidate.name} {m.result.auc:.4f}" for m in measured if m is not best)
+        others = ", ".join(f"{m.candidate.name} {m.tar(judged_at):.4f}" for m in measured if m is not best)
         why = (
-            f"its AUC on {names} people that no training here has seen is the highest, {best.result.auc:.4f} "
-            f"against {others}."
+            f"at FMR {judged_at:g} no other recognises more pairs of {names} people that no training here "
+            f"has seen, {best.tar(judged_at):.4f} of them against {others}."
         )
     section.model = f"{best.candidate.name}: {why}"
     rows = [
@@ -198,6 +218,7 @@ def _told(
     section.short = f"{best.candidate.name}, recognises from similarity {chosen.threshold:.3f} on."
     section.numbers = {
         "used": best.candidate.name,
+        "judged_at_fmr": judged_at,
         "fmr": chosen.fmr,
         "threshold": chosen.threshold,
         "calibrated_on": calibration.dataset,
