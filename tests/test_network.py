@@ -80,7 +80,7 @@ def test_falling_back_to_the_cpu_is_an_error(
 ) -> None:
     """ONNX Runtime only logs it."""
     runtime = Runtime(monkeypatch, [CUDA, CPU], {CUDA: active})
-    with pytest.raises(ModelError, match=r"^Provider 'cuda' did not start: .*ask for 'cpu'\.$"):
+    with pytest.raises(ModelError, match=r"^Provider 'cuda' did not start \(.*ask for 'cpu'\.$"):
         Network(model, provider="cuda")
     assert runtime.asked == [CUDA]
 
@@ -163,16 +163,20 @@ def test_directml_is_called_by_one_thread_at_a_time(
     assert 1 <= runtime.most_at_once <= most
 
 
-def test_cuda_finds_libraries_that_came_as_packages(
-    model: ModelFile, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_cuda_looks_for_libraries_that_came_as_packages(
+    model: ModelFile, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """And what is printed of those that are missing is not in anybody's JSON."""
-    Runtime(monkeypatch, [CUDA, CPU], {})
-    preload = lambda: print("no libcublas")  # noqa: E731, T201  as ONNX Runtime prints
+    """One that is missing is the reason, and printed nowhere."""
+    preload = lambda: print("Failed to load libcublas.so: no such file\nPlease install")  # noqa: E731, T201
     monkeypatch.setattr(onnxruntime, "preload_dlls", preload, raising=False)
+    Runtime(monkeypatch, [CUDA, CPU], {})
     assert Network(model).provider == "cuda"
-    said = capsys.readouterr()
-    assert (said.out, said.err) == ("", "no libcublas\n")
+    Runtime(monkeypatch, [CUDA, CPU], {CUDA: [CPU]})
+    assert Network(model).passed_over == {
+        "cuda": "Provider 'cuda' did not start (Failed to load libcublas.so: no such file): "
+        "check the drivers, or ask for 'cpu'."
+    }
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("threads", [0, -1])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
-import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -199,6 +199,19 @@ def _reopen(model: ModelFile, provider: str, variant: str) -> Network:
     return Network(model, provider=provider, threads=1, variant=variant)
 
 
+def told_providers(used: Iterable[str], passed_over: Mapping[str, str]) -> list[str]:
+    """Lines for people about where networks run: none where that is the CPU and nothing better failed.
+
+    Args:
+        used: The provider of each network.
+        passed_over: See `Network`.
+    """
+    where = sorted(set(used))
+    if where == ["cpu"] and not passed_over:
+        return []
+    return [*passed_over.values(), f"Running on {' and '.join(where)}."]
+
+
 def check_provider(provider: str) -> None:
     """Complain of a name that is no provider's.
 
@@ -247,11 +260,7 @@ def _session_on(provider: str, model: ModelFile, threads: int, variant: str) -> 
 
     wanted = PROVIDERS[provider]
     runs, network = choose(model, variant, provider)
-    if provider in {"cuda", "tensorrt"} and hasattr(ort, "preload_dlls"):
-        # CUDA's libraries may come as packages of their own, where no loader looks. What it prints of those
-        # that are missing is no answer of ours.
-        with redirect_stdout(sys.stderr):
-            ort.preload_dlls()
+    missing = _load_cuda(ort) if provider in {"cuda", "tensorrt"} else ""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -261,17 +270,35 @@ def _session_on(provider: str, model: ModelFile, threads: int, variant: str) -> 
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         # Without its fallback, which prints on stdout and tries the CPU.
-        session = ort.InferenceSession(network, options, providers=[wanted], enable_fallback=0)
+        with nullcontext() if provider == "cpu" else _quiet(ort):
+            session = ort.InferenceSession(network, options, providers=[wanted], enable_fallback=0)
     except Exception as error:  # ONNX Runtime's errors share no public base class
         raise ModelError(f"The model {model.path} does not load: {error}") from error
-    _check_provider(session.get_providers(), wanted, provider)
+    active = session.get_providers()
+    if not active or active[0] != wanted:  # it falls back to the CPU with a log line; here that is an error
+        why = missing or f"the model would run on {', '.join(active) or 'nothing'} instead"
+        raise ModelError(f"Provider {provider!r} did not start ({why}): check the drivers, or ask for 'cpu'.")
     return session, runs
 
 
-def _check_provider(active: Sequence[str], wanted: str, provider: str) -> None:
-    """ONNX Runtime falls back to the CPU with a log line; here that is an error."""
-    if not active or active[0] != wanted:
-        raise ModelError(
-            f"Provider {provider!r} did not start: the model would run on {', '.join(active) or 'nothing'} "
-            "instead; check the drivers, or ask for 'cpu'."
-        )
+def _load_cuda(ort: Any) -> str:
+    """Load CUDA's libraries where they are packages of their own, which no loader finds.
+
+    Returns:
+        What ONNX Runtime says of the first that is missing, or nothing.
+    """
+    if not hasattr(ort, "preload_dlls"):
+        return ""
+    with redirect_stdout(io.StringIO()) as said:
+        ort.preload_dlls()
+    return next((line for line in said.getvalue().splitlines() if line.startswith("Failed")), "")
+
+
+@contextmanager
+def _quiet(ort: Any) -> Iterator[None]:
+    """ONNX Runtime logs why a provider does not start, anew for every session; an error tells that once."""
+    ort.set_default_logger_severity(4)
+    try:
+        yield
+    finally:
+        ort.set_default_logger_severity(2)  # which it begins with; it cannot be asked

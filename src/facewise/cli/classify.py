@@ -28,7 +28,7 @@ from facewise.cli.options import (
     Variant,
     load_pipeline,
     need_training,
-    tell_provider,
+    tell_providers,
 )
 from facewise.cli.output import (
     BadItems,
@@ -281,7 +281,7 @@ def _embeds(source: Source, detector: str | None, model: str | None, **options: 
 
     if is_aligned(source):
         made = Embedder(find_model(model, kind="embedder"), **options)
-        tell_provider(options["provider"], [made.provider], made.passed_over)
+        tell_providers([made.provider], made.passed_over)
         return made
     return load_pipeline(detector=detector, model=model, **options)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facewise.cli.options import load_pipeline, tell_provider
+from facewise.cli.options import load_pipeline, tell_providers
 from facewise.cli.output import tell
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def load_models(
     def embedder(name: str | None) -> Embedder:
         found = find_model(name, kind="embedder")
         made = Embedder(found, flip=flip, provider=provider, threads=threads, variant=variant)
-        tell_provider(provider, [made.provider], made.passed_over)
+        tell_providers([made.provider], made.passed_over)
         return made
 
     wanted: list[str | None] = list(names) if names else [None]

@@ -127,27 +127,17 @@ def load_pipeline(
         settings=settings,
         variant=variant,
     )
-    tell_provider(provider, pipeline.providers.values(), pipeline.passed_over)
+    tell_providers(pipeline.providers.values(), pipeline.passed_over)
     return pipeline
 
 
-def tell_provider(asked: str, used: Iterable[str], passed_over: Mapping[str, str]) -> None:
-    """Says on stderr what `auto` took where that is not the plain CPU, and what did not work.
-
-    Args:
-        asked: For by the user.
-        used: Of each network.
-        passed_over: See `Network`.
-    """
+def tell_providers(used: Iterable[str], passed_over: Mapping[str, str]) -> None:
+    """Says on stderr where networks run: see `facewise.network.told_providers`."""
     from facewise.cli.output import tell
+    from facewise.network import told_providers
 
-    if asked != "auto":
-        return
-    for why in passed_over.values():
-        tell(why)
-    where = sorted(set(used))
-    if passed_over or where != ["cpu"]:
-        tell(f"Running on {' and '.join(where)}.")
+    for line in told_providers(used, passed_over):
+        tell(line)
 
 
 def tell_other_detector(pipeline: Pipeline) -> None:

@@ -13,6 +13,7 @@ import uvicorn
 
 from facewise.errors import SettingError
 from facewise.gallery.uri import open_store
+from facewise.network import told_providers
 from facewise.serve.app import create_app
 from facewise.serve.connections import bounded
 from facewise.serve.middleware import ACCESS
@@ -85,7 +86,9 @@ def _server(settings: ServiceSettings, service: Service, tell: Tell) -> _Server:
         servers[0].should_exit = True
 
     def loaded() -> None:
-        tell(_models(service))
+        pipeline = service.loaded.pipeline
+        for line in (*told_providers(pipeline.providers.values(), pipeline.passed_over), _models(service)):
+            tell(line)
 
     app = create_app(settings, service=service, on_failure=fail, on_ready=loaded)
     config = uvicorn.Config(
