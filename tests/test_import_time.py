@@ -154,3 +154,20 @@ def test_models_and_galleries_load_nothing_that_reads_photos() -> None:
     code = "import facewise.models, facewise.gallery, facewise.embedding\n"
     code += "print(json.dumps({'modules': list(sys.modules)}))"
     assert not loaded(run(code)["modules"]) & (WORKSHOP | PHOTOS | {"faiss", "rich", "typer", "filelock"})
+
+
+def test_a_command_that_ends_looks_for_no_garbage() -> None:
+    code = """
+import atexit, gc
+def tell():
+    print(json.dumps({"left alone": gc.get_freeze_count(), "looked at": len(gc.get_objects())}))
+atexit.register(tell)
+from facewise.cli import main
+sys.argv, sys.stdout = ["facewise", "--version"], sys.stderr
+try: main()
+finally: sys.stdout = sys.__stdout__
+"""
+    answer = run(code)
+    assert isinstance(answer["left alone"], int)
+    assert isinstance(answer["looked at"], int)
+    assert answer["left alone"] > 100 * answer["looked at"]

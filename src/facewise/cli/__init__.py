@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import atexit
+import gc
 import io
 import signal
 import sys
@@ -16,6 +18,8 @@ STOPPED = 130
 def main() -> None:
     """Entry point of the `facewise` command."""
     pressed = _notice_ctrl_c()
+    # A process that ends gives all memory back: looking for garbage first took a sixth of `facewise verify`.
+    atexit.register(gc.freeze)
     for stream in (sys.stdout, sys.stderr):
         # A terminal that lacks a letter of a name shows its code.
         if isinstance(stream, io.TextIOWrapper):
