@@ -1,8 +1,8 @@
 """Cold starts: `facewise verify` of two photos as its own process, and the least such a process can take.
 
-The floor is a bare interpreter that imports NumPy, OpenCV and ONNX Runtime, opens the two default
-networks and runs each on two inputs of the size that `verify` gives them. All are run in turn, so that what slows the
-machine down slows all of them.
+The floor is a bare interpreter that imports NumPy, OpenCV and ONNX Runtime, opens the two default networks
+and runs each on two inputs of the size that `verify` gives them. All are run in turn, so that what slows
+the machine down slows all of them.
 """
 
 from __future__ import annotations
