@@ -84,6 +84,11 @@ class Embedder:
         return self.network.provider
 
     @property
+    def providers(self) -> dict[str, str]:
+        """As `Pipeline.providers`, of an embedder alone."""
+        return {"embedder": self.provider}
+
+    @property
     def passed_over(self) -> Mapping[str, str]:
         """See `Network`."""
         return self.network.passed_over

@@ -118,7 +118,7 @@ def fit(
     for photo, error in learned.left_out:
         bad.add(photo, error)
     if json:
-        print_json(learned_dict(learned) | {"bad": bad.items})
+        print_json(learned_dict(learned) | {"providers": embeds.providers, "bad": bad.items})
     else:
         print_learned(learned)
     bad.finish(learned.photos)
@@ -165,6 +165,7 @@ def predict(
         print_json(
             {
                 "classifier": about(named.file),
+                "providers": pipeline.providers,
                 "photos": [
                     {
                         "photo": str(path),
@@ -241,7 +242,8 @@ def evaluate(
     for photo, error in found.left_out:
         bad.add(photo, error)
     if json:
-        print_json({"classifier": about(file), **found.to_dict(), "bad": bad.items})
+        told = {"classifier": about(file), "providers": embeds.providers, **found.to_dict()}
+        print_json(told | {"bad": bad.items})
     else:
         print_evaluated(found, file, asked=unknown)
     if out is not None:

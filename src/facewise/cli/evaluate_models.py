@@ -87,7 +87,7 @@ def about_model(model: Model, name: str) -> dict[str, Any]:
         },
         "detector": detector,
         "flip": embedder.flip,
-        "providers": {"embedder": embedder.provider} if isinstance(model, Embedder) else model.providers,
+        "providers": model.providers,
     }
 
 
