@@ -167,6 +167,21 @@ def test_each_kind_of_layer_and_the_layout_are_chosen_alone(features, steps, net
     assert choose_again(network).pace == Pace("fp32", ("prelu",), True)
 
 
+def test_a_way_that_was_fast_once_is_not_taken(features, network, monkeypatch, time_enough):
+    """Other work on the machine slows the others by chance, or one way in all rounds but one."""
+    features(OLD)
+    times = {
+        "fp32, channels last, fast prelu": iter([1.0] * 99),
+        "fp32, NCHW, fast prelu": iter([9, 3, 0.5, 3]),
+    }
+
+    def run(self, way, images):
+        return next(times.get(str(way), iter([2.0])))
+
+    monkeypatch.setattr(pace.Stopwatch, "_run", run)
+    assert choose(network).pace == Pace("fp32", ("prelu",), True)
+
+
 def test_what_is_set_is_not_chosen(features, steps, network):
     features(NEW)
     settings = {"precision": "fp32", "fast_layers": ("strided",), "channels_last": False}
