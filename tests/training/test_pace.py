@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -16,6 +17,7 @@ from drawn_people import DrawnPeople
 from safetensors.torch import load_file
 
 from facewise import hardware
+from facewise.data.batches import Batch
 from facewise.errors import SettingError
 from facewise.nn.backbones import BACKBONES
 from facewise.nn.losses import LOSSES
@@ -24,7 +26,9 @@ from facewise.training.config import PaceSettings, make_config, parse_overrides
 from facewise.training.display import Quiet
 from facewise.training.distributed import World
 from facewise.training.engine import StoppedError
+from facewise.training.learner import Learner
 from facewise.training.pace import Pace, Trial, choose_pace, default_pace
+from facewise.training.run import build, own_preprocess
 from several import in_processes
 
 SMALL = {
@@ -334,6 +338,48 @@ def test_a_run_that_version_0_1_began_goes_on(features):
 def test_float16_needs_a_gpu():
     with pytest.raises(SettingError, match="fp16 needs a CUDA GPU"):
         run("run", precision="fp16")
+    with pytest.raises(StoppedError):
+        train(DrawnPeople(), out="parts", settings=SMALL, display=StopsAt(3), device="cpu")
+    path = Path("parts/environment.json")
+    facts = json.loads(path.read_text())
+    facts["pace"]["precision"] = "fp16"
+    path.write_text(json.dumps(facts))
+    with pytest.raises(SettingError, match="fp16 needs a CUDA GPU"):
+        train(DrawnPeople(), resume="parts", display=Quiet(), device="cpu")
+
+
+def test_a_gradient_scaler_is_saved_and_goes_on():
+    """As on a GPU, but for the GPU: its scale falls where gradients overflow, and is part of the state."""
+    config = make_config({"name": "x", "data": {"size": 32}, "backbone": {"name": "test-flat"}})
+
+    def learner():
+        torch.manual_seed(0)
+        return Learner(config, *build(config, 3), World(), own_preprocess(32), pace=Pace("fp16", (), False))
+
+    def learn(learner, steps):
+        learner.train()
+        for step in steps:
+            images = np.random.default_rng(step).integers(0, 256, (6, 32, 32, 3), np.uint8)
+            learner.step(Batch(images, np.arange(6) % 3, np.arange(6)), step, 1.0)
+
+    whole, parts, rest = learner(), learner(), learner()
+    for one in (whole, parts):  # too large: the first steps are left out, and it falls
+        one.scaler.load_state_dict(one.scaler.state_dict() | {"scale": 1e9})
+    before = whole.network[1].weight.clone()
+    learn(whole, range(1))
+    assert torch.equal(whole.network[1].weight, before)
+    assert 0 < whole.scaler.get_scale() < 1e9
+    learn(whole, range(1, 80))
+    assert not torch.equal(whole.network[1].weight, before)
+    assert whole.network[1].weight.isfinite().all()
+    learn(parts, range(40))
+    saved = parts.state()
+    rest.load(
+        lambda name: {k.removeprefix(f"{name}."): v for k, v in saved.items() if k.startswith(f"{name}.")}
+    )
+    learn(rest, range(40, 80))
+    assert same_tensors(whole.state(), rest.state())
+    assert "scaler.scale" in saved
 
 
 @pytest.mark.parametrize(

@@ -112,12 +112,23 @@ def pace_of(facts: Mapping[str, Any]) -> Pace:
     return Pace(facts["precision"], layers, bool(facts["channels_last"]))
 
 
-def recorded(environment: Path) -> Pace | None:
-    """What a run's `environment.json` says; None in a run of Facewise 0.1, whose settings say it."""
+def recorded(environment: Path, device: torch.device) -> Pace | None:
+    """What a run's `environment.json` says; None in a run of Facewise 0.1, whose settings say it.
+
+    Raises:
+        SettingError: It began in fp16, and the device is no CUDA GPU.
+    """
     try:
-        return pace_of(json.loads(environment.read_text(encoding="utf-8"))["pace"])
+        pace = pace_of(json.loads(environment.read_text(encoding="utf-8"))["pace"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    _refuse_fp16(pace.precision, device)
+    return pace
+
+
+def _refuse_fp16(precision: str, device: torch.device) -> None:
+    if precision == "fp16" and device.type != "cuda":
+        raise SettingError("fp16 needs a CUDA GPU: go on with the run on one, or begin with precision=auto.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +204,7 @@ def default_pace(asked: PaceSettings, network: nn.Module, device: torch.device) 
     Raises:
         SettingError: fp16 is asked for where there is no CUDA.
     """
-    if asked.precision == "fp16" and device.type != "cuda":
-        raise SettingError("precision=fp16 needs a CUDA GPU; use auto, bf16 or fp32.")
+    _refuse_fp16(asked.precision, device)
     precision: Precision = _precisions(device)[0] if asked.precision == "auto" else asked.precision
     if asked.fast_layers == "auto":
         kinds: Sequence[Kind] = KINDS if precision == "bf16" else ("prelu",)

@@ -232,7 +232,7 @@ def _trainer(
     classes = len(parts.train.names) if distiller is None else _name(distiller, parts)
     network, head = build(config, classes, None if model is None else model.build(unit=False))
     sampler = make_sampler(config, parts.train, crops.root, world.size)
-    choice, pace = None, recorded(folder / ENVIRONMENT)
+    choice, pace = None, None if new else recorded(folder / ENVIRONMENT, world.device)
     if new:
         choice = choose(config, network, head, world, preprocess, parts.train, sampler)
         display.say(str(choice))

@@ -124,7 +124,7 @@ def _run(
         hints=config.hint_outputs if config.hint else (),
     )
     network, on = build(config), torch.device(device)
-    pace = recorded(folder / ENVIRONMENT) if resume else None
+    pace = recorded(folder / ENVIRONMENT, on) if resume else None
     choice = None
     if not resume:
         choice = _choose(config, network, batches, on)
