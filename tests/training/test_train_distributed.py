@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 from drawn_people import SMOOTH, DrawnPeople
+from safetensors.torch import load_file
 
 import facewise.training.run
-from facewise.training import train
+from facewise.training import pace, train
 from facewise.training.display import Quiet
 from facewise.training.engine import Trainer
 from facewise.training.log import read_metrics
@@ -65,8 +70,41 @@ def test_a_run_saved_by_four_goes_on_with_two():
     in_processes(go_on, 1, "half", begun=False)  # it is finished; one process has what it needs
 
 
+@pytest.mark.parametrize("size", [2, 4])
+def test_a_measured_choice_goes_on_to_the_same_weights(size):
+    in_processes(auto, size, "whole", begun=False)
+    in_processes(auto_half, size, "parts", begun=False)
+    in_processes(go_on, size, "parts", begun=False)
+    by = [json.loads(Path(run, "environment.json").read_text())["pace"]["by"] for run in ("whole", "parts")]
+    assert by == ["measured", "recalled"]
+    whole, parts = (load_file(f"{run}/checkpoints/last/state.safetensors") for run in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+AUTO = {key: value for key, value in SETTINGS.items() if key != "precision"} | {"backbone": "test-tiny"}
+
+
+def auto(world, out):
+    os.environ["FACEWISE_HOME"] = str(Path("measured").absolute())
+    pace.LEAST_STEPS, pace.SHARE, pace.MOST_S = 1, 1e9, 1e9
+    trained(out=out, settings=AUTO)
+
+
+def auto_half(world, out):
+    with two_epochs():
+        auto(world, out)
+
+
 def half(world, loss):
     """Two epochs of three: as a run whose processes all end once its second epoch is saved."""
+    with two_epochs():
+        trained(out="half", settings=SETTINGS | loss)
+
+
+@contextmanager
+def two_epochs():
+    """The end comes once the second epoch is saved."""
 
     def save(self):
         whole_save(self)
@@ -76,7 +114,7 @@ def half(world, loss):
     whole_save = Trainer._save
     Trainer._save = save
     try:
-        trained(out="half", settings=SETTINGS | loss)
+        yield
     except SystemExit:
         return
     finally:

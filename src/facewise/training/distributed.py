@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from facewise.errors import FacewiseError, SettingError
@@ -182,10 +182,12 @@ class World:
             return backbone
         devices = [self.device] if self.device.type == "cuda" else None
         # Buffers need no copying in a step: the batch norms' are the same everywhere by construction.
-        options: dict[str, Any] = {_COPY_BUFFERS: False}
+        options: dict[str, Any] = {_COPY_BUFFERS: False, "find_unused_parameters": True}
         # Of weights (C, 1, K, K) two layouts are the same; PyTorch warns of it in every process.
         warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
-        return DistributedDataParallel(backbone, device_ids=devices, gradient_as_bucket_view=True, **options)
+        return DistributedDataParallel(
+            _Replica(backbone), device_ids=devices, gradient_as_bucket_view=True, **options
+        )
 
     def accumulate(self, replica: nn.Module, *, last: bool) -> AbstractContextManager[None]:
         """Around forward and backward of each batch of a step: gradients add up, and the last averages them.
@@ -197,6 +199,24 @@ class World:
         if isinstance(replica, DistributedDataParallel) and not last:
             return replica.no_sync()
         return nullcontext()
+
+
+class _Replica(nn.Module):
+    """A backbone with a parameter that nothing uses.
+
+    After its first step DDP lays gradients out anew, and processes add up what lies elsewhere in another
+    order: a run of three or more that was resumed would differ in the last bit from one that was not. It does
+    not where parameters may be unused, and then warns if none is.
+    """
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.unused = nn.Parameter(next(backbone.parameters()).new_zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        features: Tensor = self.backbone(x)
+        return features
 
 
 def _end_group(*, failed: bool) -> None:
