@@ -366,9 +366,10 @@ class Stopwatch:
 
     def best(self, ways: Sequence[Pace]) -> Pace | None:
         """Time ways in turn: the fastest, the first unless one is clearly faster; None without time."""
+        took = 0.0
         for round_ in range(1 + self._rounds):
             for way in ways:
-                if time.perf_counter() > self._deadline:
+                if time.perf_counter() + took > self._deadline:
                     break
                 took = self._run(way, self._images)
                 if round_:
