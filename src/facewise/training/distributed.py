@@ -79,16 +79,12 @@ class World:
         return self.rank == 0
 
     def __enter__(self) -> Self:
-        """Begin the process group, where there are several processes.
-
-        PyTorch starts a thread for each CPU it may run on; where a container's quota is less than that, more
-        threads than the quota would only wait for each other.
+        """Begin the process group, where there are several processes, and keep to the quota.
 
         Raises:
             FacewiseError: The others do not come.
         """
-        if cpu().quota is not None:
-            torch.set_num_threads(min(torch.get_num_threads(), cpu().threads))
+        keep_to_quota()
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         if self.size > 1:
@@ -233,6 +229,15 @@ def _number(variable: str, default: int) -> int:
     if not value.isdecimal():
         raise SettingError(f"The environment variable {variable} must be a whole number, not {value!r}.")
     return int(value)
+
+
+def keep_to_quota() -> None:
+    """Give PyTorch no more threads than this process's control group grants it time for.
+
+    It starts one for each CPU it may run on, of which those beyond the quota would only wait for each other.
+    """
+    if cpu().quota is not None:
+        torch.set_num_threads(min(torch.get_num_threads(), cpu().threads))
 
 
 def _device(name: str, local: int | None) -> torch.device:

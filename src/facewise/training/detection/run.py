@@ -29,7 +29,7 @@ from facewise.training.detection.learner import DetectorLearner, build, moved, p
 from facewise.training.detection.measure import SceneMeter, agreement, held_out_scene
 from facewise.training.detection.targets import joined
 from facewise.training.display import Bar, Display
-from facewise.training.distributed import World
+from facewise.training.distributed import World, keep_to_quota
 from facewise.training.environment import environment, git_hash
 from facewise.training.memory import kept_memory
 from facewise.training.pace import Choice, Trial, choose_pace, recorded
@@ -97,6 +97,7 @@ def train_detector(
         raise SettingError("hint needs imitate=true: features come with the labelling detector's answer.")
     if config.imitate and teacher is None:
         raise SettingError("To imitate needs the detector that labelled the photos; or set imitate=false.")
+    keep_to_quota()
     display = Bar() if display is None else display
     busy = SettingError(f"Another process trains in {folder}; wait for it to end.")
     with one_at_a_time(folder / ".lock", busy), kept_memory():
