@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import os
 import signal
@@ -144,6 +145,14 @@ def test_a_processor_with_bf16_computes_in_what_is_faster(features, steps, netwo
     assert choose_again(network).pace == Pace("fp32", ("prelu",), False)
 
 
+def test_bf16_on_arm_is_taken_only_where_it_was_measured(features, steps, network):
+    features({"neon", "dotprod", "bf16"})
+    assert default_pace(PaceSettings(), network, CPU).precision == "fp32"
+    assert choose(network).pace.precision == "fp32"
+    steps.gains["bf16, channels last, fast prelu + strided"] = 0.5
+    assert choose_again(network).pace.precision == "bf16"
+
+
 def choose_again(network):
     """For another key: nothing is recalled."""
     return choose_pace(PaceSettings(), network, a_trial, steps=10_000, of={"network": "another"})
@@ -248,6 +257,24 @@ def test_measuring_leaves_everything_as_it_was(features, network):
     assert same_tensors(dict(network.state_dict()), dict(before))
     assert [type(module) for module in network.modules()] == mode
     assert all(parameter.grad is None for parameter in network.parameters())
+
+
+@pytest.mark.usefixtures("time_enough")
+def test_a_way_that_does_not_work_here_is_left_out(features, network):
+    """As where memory is full, or a layer has no such precision."""
+    features(OLD)
+    trial = a_trial()
+
+    def forward(copied, images):
+        if not images.is_contiguous(memory_format=torch.channels_last):
+            raise torch.OutOfMemoryError("not enough memory")
+        return copied(images)
+
+    trial = dataclasses.replace(trial, forward=forward)
+    choice = choose_pace(PaceSettings(), network, lambda: trial, steps=10_000, of={})
+    assert choice.by == "measured"
+    assert choice.pace.channels_last
+    assert not [name for name in choice.speeds if "NCHW" in name]
 
 
 @pytest.mark.parametrize("gain", ["fp32, NCHW, fast prelu", "fp32, channels last, plain layers"])

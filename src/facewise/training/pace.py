@@ -193,8 +193,8 @@ class Trial:
 def default_pace(asked: PaceSettings, network: nn.Module, device: torch.device) -> Pace:
     """What the settings say, and what the hardware suggests where they say `auto`.
 
-    bf16 where the hardware has it (GPUs from Ampere on; fp16 from Volta on), else fp32. On a CPU
-    fast PReLU, and in bf16 the other fast layers too: what `benchmarks/training.py` found.
+    bf16 where x86 or a GPU (from Ampere on; fp16 from Volta on) has it, else fp32. On a CPU fast PReLU, and
+    in bf16 the other fast layers too: what `benchmarks/training.py` found.
 
     Args:
         asked: The settings.
@@ -366,12 +366,14 @@ class Stopwatch:
 
     def best(self, ways: Sequence[Pace]) -> Pace | None:
         """Time ways in turn: the fastest, the first unless one is clearly faster; None without time."""
-        took = 0.0
+        last = 0.0
         for round_ in range(1 + self._rounds):
             for way in ways:
-                if time.perf_counter() + took > self._deadline:
+                begun = time.perf_counter()
+                if begun + last > self._deadline:
                     break
                 took = self._run(way, self._images)
+                last = time.perf_counter() - begun
                 if round_:
                     self._times.setdefault(way, []).append(took)
         if any(way not in self._times for way in ways):
@@ -420,7 +422,10 @@ class Stopwatch:
 def _precisions(device: torch.device) -> list[Precision]:
     """What the hardware computes in, the likely fastest first."""
     if device.type == "cpu":
-        return ["bf16", "fp32"] if cpu().has_bf16 else ["fp32"]
+        if not cpu().has_bf16:
+            return ["fp32"]
+        # ARM's bf16 has to prove itself: PyTorch does not use it in every build.
+        return ["fp32", "bf16"] if "bf16" in cpu().features else ["bf16", "fp32"]
     if device.type != "cuda":
         return ["fp32"]
     capability = torch.cuda.get_device_capability(device)
