@@ -27,13 +27,12 @@ demo: setup-demo
 	$(BIN)/facewise demo $(if $(DATA),--data "$(DATA)")
 
 test: setup
-	$(BIN)/python -m pytest -m "not slow" -n auto -q
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal -q
 
-# The demo and those on real data one after the other: some are timed.
+# What passed and what it printed at the end; the demo by itself, as it fills the time it is given.
 check-real: setup
-	$(BIN)/python -m pytest -m "slow and not real" -n auto -q --ignore tests/demo
-	$(BIN)/python -m pytest -m "slow and not real" -s -q tests/demo
-	$(BIN)/python -m pytest -m "slow and real" -s -q
+	$(BIN)/python -m pytest -m slow -n auto --dist loadgroup -q -rP --durations 20 --ignore tests/demo
+	$(BIN)/python -m pytest -m slow -s -q tests/demo
 
 # The models in the package, from public photos and checkpoints in DATA (data/ and models/); hours on a CPU.
 models: setup

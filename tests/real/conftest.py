@@ -25,7 +25,7 @@ def lfw(shared: Path) -> Lfw:
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaceCache]:
-    """Of every photo that any of them looks at."""
-    with FaceCache(tmp_path_factory.mktemp("lfw") / "faces.cache") as opened:
+def cache() -> Iterator[FaceCache]:
+    """Of every photo that any of them looks at, in the tests' home: commands find it there."""
+    with FaceCache() as opened:
         yield opened

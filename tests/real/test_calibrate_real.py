@@ -17,7 +17,7 @@ from facewise.metrics import cllr, min_cllr, reliability
 from facewise.models import fpir_of
 from facewise.pipeline import Pipeline
 
-pytestmark = [pytest.mark.real, pytest.mark.slow]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("lfw")]
 
 HALVES = 20
 

@@ -22,7 +22,7 @@ from facewise.evaluation.pair_run import evaluate_pair_file
 from facewise.image import content_hash
 from facewise.pipeline import Pipeline
 
-pytestmark = [pytest.mark.real, pytest.mark.slow]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("lfw")]
 
 
 @pytest.fixture(scope="module")

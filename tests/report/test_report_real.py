@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from facewise.cli.app import app
 
-pytestmark = [pytest.mark.real, pytest.mark.slow]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("lfw")]
 
 
 def test_the_report_of_lfw_is_small_and_equals_eval_lfw(shared, real_models, tmp_path):

@@ -419,7 +419,7 @@ def test_other_files_are_refused_plainly(tmp_path: Path) -> None:
         KeyStore(newer)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="modes")
+@pytest.mark.skipif(os.name != "posix", reason="file modes are of POSIX")
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
 def test_a_file_that_others_may_write_to_lets_nobody_in(store: KeyStore, mode: int) -> None:
     store.path.chmod(mode)
