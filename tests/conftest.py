@@ -14,6 +14,8 @@ import hypothesis
 import numpy as np
 import pytest
 
+from facewise.hardware import available_threads
+
 # PyTorch's threads spin while they wait: on a busy machine small networks are ten times slower with them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -118,6 +120,12 @@ def tiny_pipeline(tiny_detector_file: Path, tiny_embedder_file: Path):
     from facewise.pipeline import Pipeline
 
     return Pipeline.load(tiny_detector_file, tiny_embedder_file, threads=2)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: one more than there are cores, as a fifth of the time is waiting for services to start."""
+    return available_threads() + 1
 
 
 def pytest_collection_finish() -> None:

@@ -63,7 +63,7 @@ def test_a_provider_that_is_not_there_names_what_is(
     assert str(caught.value).endswith(".")
 
 
-@pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="CUDA is here: nothing to be told without it")
+@pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="CUDA is here")
 def test_cuda_on_this_machine(model: ModelFile) -> None:
     with pytest.raises(ModelError, match=r"'cuda' was asked for.*cpu"):
         Network(model, provider="cuda")
