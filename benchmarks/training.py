@@ -143,7 +143,8 @@ def work_ours(threads: int, size: int, pipe: Connection) -> None:
     with tempfile.TemporaryDirectory() as folder, kept_memory():
         os.environ["FACEWISE_HOME"] = folder  # nothing is recalled
         store = build_store(Noise(), Path(folder) / "crops")
-        runs = [Ours(store, size), *(Ours(store, size, pace) for pace in ways())]
+        chosen = Ours(store, size)
+        runs = [chosen, *(Ours(store, size, pace) for pace in ways() if pace != chosen.pace)]
         for ours in runs:
             ours.run(1)
         pipe.send((str(runs[0].choice), [str(ours.pace) for ours in runs], torch.get_num_threads()))
@@ -183,9 +184,9 @@ def main() -> None:
         ratio, low, high = against(seconds[0], found)
         speed = steps * size / statistics.median(found)
         print(f"{name:66} {speed:6.1f} images/s, {ratio:.2f} times plain ({low:.2f} to {high:.2f} by round)")
-    best = min(range(2, len(seconds)), key=lambda i: statistics.median(seconds[i]))
+    best = min(range(1, len(seconds)), key=lambda i: statistics.median(seconds[i]))
     ratio, low, high = against(seconds[best], seconds[1])
-    print(f"the choice against the best of the others: {ratio:.2f} times ({low:.2f} to {high:.2f} by round)")
+    print(f"the choice against the best of ours: {ratio:.2f} times ({low:.2f} to {high:.2f} by round)")
     print(f"data waits: {100 * waited / sum(seconds[1]):.2f}% of the time of ours")
 
 
