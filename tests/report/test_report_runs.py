@@ -87,6 +87,7 @@ def test_every_part_of_a_run_is_there(made):
     for title in (
         "Learning curves", "Known people", "Confusion matrix", "Most confused people", "Problem classes",
         "Unknown people", "Embedding space", "Embedding map", "Data and provenance", "c0ffee", "d1ce",
+        "precision bf16, fast_layers [], channels_last True",
         "A <run> of nobody.", "There is no model file yet",
     ):  # fmt: skip
         assert title in page.text

@@ -29,6 +29,10 @@ from facewise.report.verification import (
 from facewise.training.heldout import HeldOutPhotos
 
 
+_PACE = ("precision", "fast_layers", "channels_last")
+"""Of how a network was computed, as `environment.json` names it; `fast_layers` are of `facewise.nn.fast`."""
+
+
 def missing_section(runs: Sequence[RunData]) -> Section | None:
     """Why parts of the runs are not there; None where nothing is missing."""
     told = [
@@ -142,7 +146,7 @@ def provenance_section(run: RunData, photos: RunPhotos | None, *, several: bool)
         f"Data and provenance{of}", f"provenance-{anchor(run.name)}", "What the figures depend on."
     )
     seen, training = run.environment, {} if run.model is None else dict(run.model.card.training)
-    machine, git = seen.get("machine") or {}, seen.get("git")
+    machine, git, pace = seen.get("machine") or {}, seen.get("git"), seen.get("pace") or {}
     commit = None
     if isinstance(git, dict):
         commit = f"{git.get('hash')}{', with changes of its own' if git.get('diff') else ''}"
@@ -164,6 +168,7 @@ def provenance_section(run: RunData, photos: RunPhotos | None, *, several: bool)
                 ("epochs", epochs[-1]["epoch"] if epochs else None),
                 ("time", f"{seconds / 60:.1f} min" if np.isfinite(seconds) else None),
                 ("machine", ", ".join(f"{key} {value}" for key, value in machine.items())),
+                ("computed in", ", ".join(f"{key} {pace[key]}" for key in _PACE if key in pace)),
                 (
                     "packages",
                     ", ".join(f"{key} {value}" for key, value in (seen.get("packages") or {}).items()),
