@@ -67,7 +67,7 @@ def write_run(
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     facts = {"git": {"hash": "c0ffee", "diff": ""}, "data": str(data), "data_hash": "d1ce", "seed": seed,
              "machine": {"cores": 4}, "packages": {}, "command": ["train"],
-             "pace": {"precision": "bf16", "fast_layers": [], "channels_last": True, "by": "measured"}}  # fmt: skip
+             "pace": {"precision": "bf16", "fast_layers": [], "channels_last": True}}  # fmt: skip
     (folder / "environment.json").write_text(json.dumps(facts))
     lines = []
     for epoch in (1, 2, 3):

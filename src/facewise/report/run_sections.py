@@ -28,7 +28,6 @@ from facewise.report.verification import (
 )
 from facewise.training.heldout import HeldOutPhotos
 
-
 _PACE = ("precision", "fast_layers", "channels_last")
 """Of how a network was computed, as `environment.json` names it; `fast_layers` are of `facewise.nn.fast`."""
 

@@ -102,16 +102,19 @@ def timed(monkeypatch):
     return seen
 
 
+SHORT = TINY | {"held_out_scenes": 0, "held_out_photos": 0, "face_free": 0}
+
+
 def test_how_a_detector_is_computed_is_chosen_and_kept(store, tmp_path, timed, monkeypatch):
     monkeypatch.setenv("FACEWISE_HOME", str(tmp_path / "home"))
-    train_detector(store, tmp_path / "whole", config=detector_config(TINY), display=Quiet())
+    train_detector(store, tmp_path / "whole", config=detector_config(SHORT), display=Quiet())
     chosen = json.loads((tmp_path / "whole" / "environment.json").read_text())["pace"]
     assert (chosen["by"], chosen["channels_last"]) == ("measured", False)
     assert len(chosen["images/s"]) >= 2
     said = {key: chosen[key] for key in ("precision", "fast_layers", "channels_last")}
-    train_detector(store, tmp_path / "said", config=detector_config(TINY | said), display=Quiet())
+    train_detector(store, tmp_path / "said", config=detector_config(SHORT | said), display=Quiet())
     with pytest.raises(StoppedTrainingError, match="step 4 of 6"):
-        train_detector(store, tmp_path / "parts", config=detector_config(TINY), display=Stopping(4))
+        train_detector(store, tmp_path / "parts", config=detector_config(SHORT), display=Stopping(4))
     timed.clear()
     monkeypatch.setenv("FACEWISE_HOME", str(tmp_path / "elsewhere"))
     train_detector(store, tmp_path / "parts", resume=True, display=Quiet())
@@ -125,7 +128,7 @@ def test_a_step_of_a_detector_can_be_measured(store, tmp_path, monkeypatch):
     monkeypatch.setenv("FACEWISE_HOME", str(tmp_path / "home"))
     for name, value in (("LEAST_STEPS", 1), ("SHARE", 1e9), ("MOST_S", 1e9)):
         monkeypatch.setattr(pace, name, value)
-    config = detector_config(TINY, {"steps": 2, "held_out_scenes": 0, "face_free": 0})
+    config = detector_config(SHORT, {"steps": 2})
     train_detector(store, tmp_path / "run", config=config, display=Quiet())
     chosen = json.loads((tmp_path / "run" / "environment.json").read_text())["pace"]
     assert chosen["by"] == "measured"
