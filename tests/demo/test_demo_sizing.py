@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,8 +89,10 @@ def test_what_is_left(at):
     clock.start("first")
     at(5)
     assert clock.left() == 115
-    clock.forecast(drawing=20, training=60, rest=10)
+    clock.forecast(drawing=20, training=math.inf, rest=10)
     clock.start("drawing")
+    assert clock.left() == 115  # training will get what is left
+    clock.forecast(training=60)
     assert clock.left() == 90
     at(10)
     assert clock.left() == 85

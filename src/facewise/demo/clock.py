@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 
@@ -33,7 +34,10 @@ class Clock:
         return (self.seconds or 0.0) - self.passed
 
     def forecast(self, **seconds: float) -> None:
-        """How long steps to come will take, by name, in their order; what was forecast before stands."""
+        """How long steps to come will take, by name, in their order; what was forecast before stands.
+
+        Infinity is a step that will get whatever the others leave of the time.
+        """
         self._ahead |= seconds
 
     def after(self, step: str) -> float:
@@ -56,7 +60,7 @@ class Clock:
         """Seconds to go, never below 0; None where nothing is forecast."""
         if self.seconds is None:
             return None
-        if not self._ahead:
+        if not self._ahead or math.inf in self._ahead.values():
             return max(0.0, self.unspent)
         now, *later = self._ahead.values()
         passed = time.monotonic() - self._since

@@ -127,9 +127,7 @@ def _fit(story: Story, detector: Detector | None, real: RealPhotos | None, photo
             counts = photos_by_fold(real.lfw, story.plan)
             story.plan = fit_folds(story.plan, rates, seconds, counts)
             of_folds = counts[len(story.plan.folds) - 1]
-        ahead = steps_of(story.plan, rates, of_folds)
-        ahead["training"] = max(0.0, story.clock.unspent - sum(ahead.values()))
-        story.clock.forecast(**ahead)
+        story.clock.forecast(**steps_of(story.plan, rates, of_folds))
         return tell_sizes(story.plan, rates, seconds)
 
     story.step("How much fits into the time", fit)

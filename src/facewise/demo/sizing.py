@@ -148,7 +148,7 @@ def fit_training(plan: Plan, rate: float, photos: int, seconds: float) -> tuple[
 
 
 def steps_of(plan: Plan, rates: Rates, folds: int = 0) -> dict[str, float]:
-    """Seconds of all steps but training, by name, in their order.
+    """Seconds of all steps, by name, in their order; training gets what they leave.
 
     Args:
         plan: What is done.
@@ -162,7 +162,7 @@ def steps_of(plan: Plan, rates: Rates, folds: int = 0) -> dict[str, float]:
     return {
         "drawing": drawn,
         "finding": looked_at / rates.read + _A_STEP,
-        "training": 0.0,
+        "training": math.inf,
         "folds": folds / rates.read + _A_STEP if folds else 0.0,
         "choosing": _MODELS * plan.measure * plan.photos / rates.read + _A_STEP,
         "verifying": story / rates.read + _A_STEP,
