@@ -1,22 +1,37 @@
-"""The embedder alone against bare ONNX Runtime (default options, all cores) at its best batch."""
+"""The embedder, from pixels, against its float network in bare ONNX Runtime at its best batch.
+
+Bare is what one would run without Facewise: default options, the same threads, ready-made float input. The
+bundled embedder runs as it is by default and with each of its networks; the public one has a single network.
+FACEWISE_EMBEDDER names another than the bundled one.
+"""
 
 from __future__ import annotations
 
+import os
+
 from facewise.benchmark import embedder_rate
-from real import have_models, public_pipeline
+from facewise.hardware import available_threads
+from facewise.models.bundled import BUNDLED_MODELS
+from facewise.pipeline import Pipeline
+from real import PUBLIC, have_models
 
 
 def main() -> None:
     have_models()
-    print(
-        "| embedder | crops/s | bare ONNX Runtime, crops/s | its best batch | ratio |\n|---|---|---|---|---|"
-    )
-    for threads in (1, None):
-        pipeline = public_pipeline(flip=False, threads=threads)
-        rate = embedder_rate(pipeline, crops=512, rounds=9)
-        name = f"{pipeline.embedder.name}, {pipeline.threads} thread{'s' * (pipeline.threads > 1)}"
-        rates = f"{rate['embedder']:.0f} | {rate['raw']:.0f} | {rate['raw_batch']:.0f} | {rate['ratio']:.2f}"
-        print(f"| {name} | {rates} |")
+    ours = os.environ.get("FACEWISE_EMBEDDER", BUNDLED_MODELS["embedder"])
+    runs = [(ours, "auto"), (ours, "int8"), (ours, "float"), (PUBLIC[1], "auto")]
+    print("| embedder | threads | variant | runs | crops/s | bare, crops/s | its best batch | ratio |")
+    print("|---|---|---|---|---|---|---|---|")
+    for threads in sorted({1, available_threads()}):
+        for name, variant in runs:
+            pipeline = Pipeline.load(model=name, flip=False, threads=threads, variant=variant)
+            pipeline.embedder.settle()
+            rate = embedder_rate(pipeline, crops=128, rounds=9)
+            runs_as = pipeline.embedder.variant.name
+            rates = f"{rate['embedder']:.0f} | {rate['raw']:.0f} | {rate['raw_batch']:.0f}"
+            print(
+                f"| {name} | {threads} | {variant} | {runs_as} | {rates} | {rate['ratio']:.2f} |", flush=True
+            )
 
 
 if __name__ == "__main__":

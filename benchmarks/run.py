@@ -29,6 +29,7 @@ NAMES = (
     "partial_fc",
     "quantize",
     "own_models",
+    "variants",
     "ijb",
     "index",
     "service",
