@@ -235,10 +235,9 @@ def _values(data: bytes, begin: int, stop: int) -> NDArray[Any]:
     shape: list[int] = []
     kind, raw = 0, b""
     listed: list[bytes] = []
-    for number, field, start, end in fields(data, begin, stop):
-        wire = data[field] & 7
+    for number, _, start, end in fields(data, begin, stop):
         if number == 1:
-            shape += [varint(data, start, end)[0]] if wire == 0 else _varints(data, start, end)
+            shape += _varints(data[start:end]).tolist()
         elif number == 2:
             kind = varint(data, start, end)[0]
         elif number == 9:
@@ -246,8 +245,7 @@ def _values(data: bytes, begin: int, stop: int) -> NDArray[Any]:
         elif number == 4:
             listed.append(data[start:end])
         elif number == 5:
-            numbers = [varint(data, start, end)[0]] if wire == 0 else _varints(data, start, end)
-            listed.append((np.array(numbers, np.uint64) & 0xFFFFFFFF).astype("<u4").tobytes())
+            listed.append((_varints(data[start:end]) & 0xFFFFFFFF).astype("<u4").tobytes())
     if kind not in _TYPES:
         raise _OtherFormError
     if listed:
@@ -260,11 +258,18 @@ def _values(data: bytes, begin: int, stop: int) -> NDArray[Any]:
     return values.reshape(shape)
 
 
-def _varints(data: bytes, position: int, end: int) -> list[int]:
-    found = []
-    while position < end:
-        value, position = varint(data, position, end)
-        found.append(value)
+def _varints(data: bytes) -> NDArray[np.uint64]:
+    """Numbers one after the other, each of seven bits a byte, the lowest first: see `varint`."""
+    if not data:
+        return np.empty(0, np.uint64)
+    parts = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(parts < 0x80) + 1
+    if not len(ends) or ends[-1] != len(parts):
+        raise ModelError("This is not an ONNX file, or it is damaged.")
+    starts = np.concatenate([[0], ends[:-1]])
+    places = np.arange(len(parts)) - np.repeat(starts, ends - starts)
+    shifted = (parts & 0x7F).astype(np.uint64) << (7 * places).astype(np.uint64)
+    found: NDArray[np.uint64] = np.add.reduceat(shifted, starts)
     return found
 
 
