@@ -3,9 +3,10 @@
 The service is its own process with the bundled models, with keys and an audit log as by default. It is
 asked for 60 s in all, in blocks of 10 s, and in turn with each block the pipeline alone (`facewise bench`'s
 "side by side") runs over the same photos while the service rests: the share is the median of the blocks'
-ratios. The clients are one process of 8 threads that send ready-made bytes; how much of a core they take is
-printed. The gallery is 100,000 made-up people of one random vector each. Photos are LFW's, enlarged to 480
-pixels and put on a grey field of 640×480, as JPEG.
+ratios. The pipeline embeds the main face of a photo, the service every face. The clients are one process of 8
+threads that send ready-made bytes; they run on the same cores, so what they take counts against the service;
+it is printed. The gallery is 100,000 made-up people of one random vector each. Photos are LFW's, enlarged to
+480 pixels and put on a grey field of 640×480, as JPEG.
 """
 
 from __future__ import annotations

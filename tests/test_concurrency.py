@@ -51,7 +51,7 @@ def test_a_pipeline_reads_the_same_in_processes(
 ):
     from facewise.drawing import save_image
 
-    monkeypatch.setattr(pipeline_module, "_MANY", 3)
+    monkeypatch.setattr(pipeline_module, "_MANY_OF_TWO", 3)
     paths = []
     for i in range(6):
         paths.append(tmp_path / f"{i}.png")

@@ -1,5 +1,7 @@
 """What the processor can do and how much of it is ours, as systems of several kinds tell it."""
 
+import os
+
 import pytest
 
 from facewise import hardware
@@ -58,6 +60,21 @@ def test_bf16_and_int8_are_in_hardware_or_not(features, bf16, int8, kind):
 )
 def test_a_quota_counts_and_not_the_cpus_of_the_host(cores, limit, threads):
     assert Cpu("some", frozenset(), cores, limit).threads == threads
+
+
+@pytest.mark.parametrize(
+    ("limit", "given", "told"), [(1.5, None, "2"), (1.5, "1", "1"), (None, None, None), (9.0, None, None)]
+)
+def test_libraries_are_told_of_a_quota_they_do_not_see(monkeypatch, limit, given, told):
+    monkeypatch.setattr(hardware, "cpu", lambda: Cpu("x", frozenset(), 4, limit))
+    for name in ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
+        monkeypatch.setenv(name, given or "")
+        if given is None:
+            monkeypatch.delenv(name)
+    hardware.keep_libraries_to_quota()
+    for name in ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
+        assert os.environ.get(name) == told
+        monkeypatch.delenv(name, raising=False)
 
 
 def test_features_can_be_hidden(monkeypatch):

@@ -235,14 +235,14 @@ class _Paced:
     """Stands for a network's two sessions: each call takes as long as it is told to."""
 
     def __init__(self, network: Network, monkeypatch: pytest.MonkeyPatch, *, all_: float, one: float) -> None:
-        self.now, self.ways = 0.0, []
+        self.now, self.ways, self.luck = 0.0, [], 0.0
         monkeypatch.setattr("facewise.network.time.perf_counter", lambda: self.now)
         for name, part, seconds in (("all", network, all_), ("one", network.single, one)):
             monkeypatch.setattr(part, "_run", self._call(name, part._run, seconds))
 
     def _call(self, name: str, run: object, seconds: float) -> object:
         def call(batch: np.ndarray) -> object:
-            self.now += seconds
+            self.now += seconds - self.luck
             self.ways.append(name)
             return run(batch)  # type: ignore[operator]
 
@@ -261,6 +261,16 @@ def test_a_small_network_settles_for_the_faster_number_of_threads(
     assert set(paced.ways[-20:]) == {kept}
     network.run(CROPS[:2])
     assert paced.ways[-1] == "all"  # another shape is another question
+
+
+def test_one_lucky_call_decides_nothing(model: ModelFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Network(model, threads=4)
+    paced = _Paced(network, monkeypatch, all_=3.0, one=2.0)
+    for i in range(40):
+        paced.luck = 2.5 if i == 8 else 0.0
+        network.run(CROPS)
+    assert paced.ways[8] == "all"  # in half a second, less than one thread takes
+    assert set(paced.ways[-20:]) == {"one"}
 
 
 def test_the_number_of_threads_changes_no_number(model: ModelFile) -> None:

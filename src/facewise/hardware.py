@@ -118,6 +118,18 @@ def available_threads() -> int:
     return cpu().threads
 
 
+def keep_libraries_to_quota() -> None:
+    """Has OpenBLAS, FAISS, PyTorch and OpenCV use no more threads than `available_threads`.
+
+    They count the CPUs of the machine, and read these variables as they load: so this is for the start of a
+    program. Without a quota, and where somebody has set them, all stays as it is.
+    """
+    here = cpu()
+    if here.threads < here.cores:
+        for name in ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
+            os.environ.setdefault(name, str(here.threads))
+
+
 def _affinity() -> int:
     try:
         return len(os.sched_getaffinity(0))

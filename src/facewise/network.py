@@ -41,8 +41,9 @@ minutes, and ROCm, which newer ONNX Runtimes no longer have."""
 _SMALL = 32 << 20
 """Bytes up to which a network is opened twice, to find out whether more threads within a call pay."""
 
-_UNTIMED, _TRIED = 4, 3
-"""Calls of an input shape before that is tried, which few photos never reach, and how often each way is."""
+_UNTIMED, _TRIED = 4, 5
+"""Calls of an input shape before that is tried, which few photos never reach, and how often each way is. The
+medians are compared: where other work runs beside, which way has the fastest call is chance."""
 
 _SHAPES = 256
 """Input shapes that are told apart: photos come in any size."""
@@ -167,7 +168,7 @@ class _Choice:
 
     def __init__(self) -> None:
         self._calls: dict[tuple[int, ...], int] = {}
-        self._best: dict[tuple[tuple[int, ...], bool], float] = {}
+        self._times: dict[tuple[tuple[int, ...], bool], list[float]] = {}
 
     def takes_one(self, shape: tuple[int, ...]) -> bool:
         """Whether the next call is to be on one thread."""
@@ -178,7 +179,7 @@ class _Choice:
         if done < _UNTIMED + 2 * (_TRIED + 1):
             return done % 2 == 1
         # Calls side by side may have left a way untimed: all threads then.
-        return self._best.get((shape, True), math.inf) < self._best.get((shape, False), math.inf)
+        return self._median(shape, one=True) < self._median(shape, one=False)
 
     def took(self, shape: tuple[int, ...], seconds: float, *, one: bool) -> None:
         """Remember a call."""
@@ -186,8 +187,12 @@ class _Choice:
         if not done and len(self._calls) >= _SHAPES:
             return
         self._calls[shape] = done + 1
-        if done >= _UNTIMED + 2:
-            self._best[shape, one] = min(seconds, self._best.get((shape, one), seconds))
+        if _UNTIMED + 2 <= done < _UNTIMED + 2 * (_TRIED + 1):
+            self._times.setdefault((shape, one), []).append(seconds)
+
+    def _median(self, shape: tuple[int, ...], *, one: bool) -> float:
+        times = sorted(self._times.get((shape, one), ()))
+        return times[len(times) // 2] if times else math.inf
 
 
 def _shape(value: Any) -> tuple[int | None, ...]:

@@ -22,8 +22,9 @@ from facewise.network import AUTO
 from facewise.types import Face, Image, Quality
 from facewise.variants import Variant, variants_of
 
-_MANY = 1000
-"""Photos from which starting processes pays: 1.5 s to start them, 2 ms a photo saved, on 4 VNNI cores."""
+_MANY, _MANY_OF_TWO = 1000, 2000
+"""Photos from which starting processes pays, with more than two workers and with two: the fewer threads, the
+less they wait for Python's lock (benchmarks/RESULTS.md, pipeline)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -207,10 +208,9 @@ class Pipeline:
         Args:
             photos: Taken one by one as workers come free, so the iterable may be long.
             steps: How far to go.
-            processes: Where there are 1,000 photos or more, use processes instead of threads: a third faster
-                on 4 cores with AVX-512 VNNI, as what is Python between the networks then runs side by side as
-                well. A script that asks for it needs `if __name__ == "__main__":`, as for any use of
-                `multiprocessing`.
+            processes: Where there are photos enough (1,000; with two threads 2,000), use processes instead of
+                threads: what is Python between the networks then runs side by side as well. A script that
+                asks for it needs `if __name__ == "__main__":`, as for any use of `multiprocessing`.
 
         Yields:
             One result a photo. A photo that cannot be read has its `error`; it stops nothing.
@@ -218,7 +218,8 @@ class Pipeline:
         Raises:
             FacewiseError: A worker process died.
         """
-        many = isinstance(photos, Sized) and len(photos) >= _MANY
+        least = _MANY if self.threads > 2 else _MANY_OF_TWO
+        many = isinstance(photos, Sized) and len(photos) >= least
         if self._embedder is not None and steps.embed and isinstance(photos, Sized):
             self._embedder.settle(len(photos))
         if processes and many and self.threads > 1 and self.portable:

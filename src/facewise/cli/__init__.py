@@ -26,6 +26,9 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         # Only here, so that Ctrl-C while modules still load ends as plainly as later.
+        from facewise.hardware import keep_libraries_to_quota
+
+        keep_libraries_to_quota()  # before any of them is loaded
         from facewise.cli.app import app
 
         app()

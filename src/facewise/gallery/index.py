@@ -38,6 +38,10 @@ Shard: TypeAlias = tuple[Segment, int, int, int]
 _ALONE = 16 << 20
 """Bytes of codes that one thread scans rather than share them out: a hand-over takes as long as some MiB."""
 
+_QUICK = 1 << 25
+"""Multiplications, some milliseconds, up to which a product is not left to BLAS: after each, its threads keep
+the other cores busy with waiting for the next, for some 20 ms that photos are looked at meanwhile."""
+
 _FIRST = 48  # rows asked of a shard at first
 _BATCH = 64  # probes to one product
 _FEW = 8  # probes up to which each is scanned alone
@@ -192,12 +196,20 @@ def by_product(view: View, probes: FloatArray, k: int, window: float = 0.0) -> l
     step = max(1, _CELLS // max(1, view.slots))
     for at in range(0, len(probes), step):
         block = probes[at : at + step]
-        scores = np.concatenate([block @ s.rows[: s.used].T for s in view.segments], axis=1)
+        scores = np.concatenate([_product(block, s.rows[: s.used]) for s in view.segments], axis=1)
         owners = np.concatenate([s.people[: s.used] for s in view.segments])
         there = owners != EMPTY if view.chosen is None else view.chosen & (owners != EMPTY)
         slots = np.flatnonzero(there)
         for probe, mine in zip(block, scores[:, slots], strict=True):
             found.append(_by_scores(_Hunt(view, probe, k), mine, slots, k, window))
+    return found
+
+
+def _product(probes: FloatArray, rows: FloatArray) -> FloatArray:
+    """`(P, n)`."""
+    found: FloatArray = (
+        np.einsum("pd,nd->pn", probes, rows) if len(probes) * rows.size <= _QUICK else probes @ rows.T
+    )
     return found
 
 
