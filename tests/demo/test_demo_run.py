@@ -121,6 +121,17 @@ def test_the_command_prints_the_reports_path(command, base_install, tiny_models,
     assert next(s["photos_read_per_second"] for s in found["sections"] if "photos_of_each" in s) > 0
 
 
+def test_where_there_is_no_terminal_what_is_left_is_told_line_by_line(
+    command, base_install, tiny_models, photos, monkeypatch
+):
+    monkeypatch.setattr("facewise.cli.demo._SAID_EVERY", 0.0)
+    done = command("--data", photos(6, 3), "--threads", 1, "--seconds", 600)
+    told = re.findall(r"Looking for faces: (\d+) of \d+; (?:about \d+ s left|nearly done)", done.stderr)
+    assert [int(number) for number in told] == list(range(1, len(told) + 1))
+    assert told
+    assert "\r" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
