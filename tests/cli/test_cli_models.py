@@ -124,7 +124,9 @@ def test_a_variant_is_taken_at_its_word(facewise, photo):
     photo("a.png", (90, 80, 60, 1))
     for variant in ("int8", "float"):
         words = ["verify", "a.png", "a.png", "--model", INT8, "--variant", variant, "--json"]
-        assert facewise(*words).json["similarity"] == pytest.approx(1)
+        done = facewise(*words).json
+        assert done["similarity"] == pytest.approx(1)
+        assert done["variants"] == {"detector": "float", "embedder": variant}
     told = facewise("verify", "a.png", "a.png", "--variant", "int8", code=3).complaints
     assert len(told) == 1
     assert "has no int8 network" in told[0]

@@ -290,6 +290,7 @@ def test_about_the_service(admin: Client, service: Running, pipeline: Pipeline) 
     assert models.embedder.fingerprint == pipeline.embedder.fingerprint
     assert models.embedder.embedding_size == 32
     assert (models.detector.provider, models.embedder.provider) == ("cpu", "cpu")
+    assert (models.detector.variant, models.embedder.variant) == ("float", "float")
     assert models.embedder.calibration is not None
     assert {point.fmr: point.threshold for point in models.embedder.calibration.points} == {
         0.1: 0.6, 0.01: 0.7, 0.001: 0.8,

@@ -72,6 +72,7 @@ def verify(
                 "model": pipeline.embedder.name,
                 "fingerprint": pipeline.embedder.fingerprint,
                 "providers": pipeline.providers,
+                "variants": {part: runs.name for part, runs in pipeline.variants.items()},
                 "faces": [face_dict(face) for face in result.faces],
             }
         )

@@ -238,13 +238,17 @@ class Clustering:
 
 @dataclass(frozen=True, slots=True)
 class DetectorModel:
-    """The network that finds faces; `provider` is what runs it, such as `"cpu"`."""
+    """The network that finds faces.
+
+    `provider` is what runs it, such as `"cpu"`; `variant` is `"int8"` or `"float"`.
+    """
 
     name: str
     version: str
     licence: str
     fingerprint: str
     provider: str | None
+    variant: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +308,7 @@ class EmbedderModel:
     licence: str
     fingerprint: str
     provider: str | None
+    variant: str | None
     embedding_size: int
     flip: bool
     calibration: CalibrationFacts | None

@@ -150,7 +150,7 @@ def enrolled(one: PersonDetail, done: Enrollment) -> dict[str, Any]:
 
 def models(pipeline: Pipeline, detector: ModelFile | None) -> dict[str, Any]:
     """The models in use, and what is known of how well they do."""
-    embedder = pipeline.embedder
+    embedder, runs = pipeline.embedder, pipeline.variants
     card = embedder.model.card
     return {
         "detector": {
@@ -159,11 +159,13 @@ def models(pipeline: Pipeline, detector: ModelFile | None) -> dict[str, Any]:
             "licence": "" if detector is None else detector.card.licence,
             "fingerprint": pipeline.detector.fingerprint,
             "provider": pipeline.providers.get("detector"),
+            "variant": runs["detector"].name if "detector" in runs else None,
         },
         "embedder": {
             "name": card.name, "version": card.version, "licence": card.licence,
             "fingerprint": embedder.fingerprint, "provider": embedder.provider,
-            "embedding_size": embedder.embedding_size, "flip": embedder.flip,
+            "variant": embedder.variant.name, "embedding_size": embedder.embedding_size,
+            "flip": embedder.flip,
             "calibration": _calibration(embedder.calibration, pipeline.detector.fingerprint),
         },
     }  # fmt: skip

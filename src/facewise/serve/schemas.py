@@ -233,6 +233,7 @@ class DetectorOut(Answer):
     licence: str
     fingerprint: str
     provider: str | None
+    variant: str | None
 
 
 class PointOut(Answer):
