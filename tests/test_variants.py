@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import helper
 
 from facewise import Gallery, Recognizer, variants
@@ -24,6 +25,7 @@ from facewise.models.bundled import BUNDLED_MODELS, bundled_path
 from facewise.models.float_form import is_int8
 from facewise.network import Network
 from facewise.pipeline import Pipeline
+from facewise.training.distill import ModelTeacher
 from facewise.variants import choose, float_network, measure, variants_of
 
 VNNI, PLAIN = "avx2 fma avx512f avx512_vnni", "avx avx2 fma"
@@ -285,6 +287,17 @@ def test_other_processes_run_the_same_one(
     sent = pickle.dumps(embedder)
     processor(VNNI)
     np.testing.assert_array_equal(pickle.loads(sent).embed(crops), embedder.embed(crops))
+
+
+def test_a_training_is_taught_by_the_same_network_whatever_is_faster(
+    both: ModelFile, processor: Callable[[str], None], crops: np.ndarray
+) -> None:
+    """A resumed training must be the same to the bit."""
+    answers = []
+    for features in (VNNI, PLAIN):
+        processor(features)
+        answers.append(ModelTeacher(str(both.path), torch.device("cpu"))(crops).embeddings.numpy())
+    np.testing.assert_array_equal(*answers)
 
 
 @pytest.mark.parametrize(("enrolled", "searched"), [("int8", "float"), ("float", "int8")])

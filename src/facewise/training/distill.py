@@ -30,6 +30,7 @@ from facewise.nn.losses.base import Head
 from facewise.preprocess import Preprocess
 from facewise.training.config import Distillation
 from facewise.training.pace import autocast
+from facewise.variants import variants_of
 
 _CHECKPOINTS = (".pt", ".pth", ".ckpt")
 
@@ -129,7 +130,10 @@ class ModelTeacher:
     """
 
     def __init__(self, name: str, device: torch.device, *, flip: bool = False, provider: str = AUTO) -> None:
-        self.embedder = Embedder(find_model(name, kind="embedder"), flip=flip, provider=provider)
+        model = find_model(name, kind="embedder")
+        # By name and not the faster one of an int8 model: a run that is resumed must be taught by the same
+        # network, and in between something may have been measured.
+        self.embedder = Embedder(model, flip=flip, provider=provider, variant=variants_of(model)[-1])
         self.embedding_size = self.embedder.embedding_size
         self.preprocess = self.embedder.model.card.preprocess
         self.facts = {"name": self.embedder.name, "sha256": self.embedder.fingerprint}

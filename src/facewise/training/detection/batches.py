@@ -18,6 +18,7 @@ from facewise.network import Network
 from facewise.nn.detectors.small import MIN_SIZES, STRIDES, VARIANCES
 from facewise.training.detection.targets import SceneTargets, assign
 from facewise.types import Image
+from facewise.variants import variants_of
 
 _PART = 16
 """Pictures the teacher looks at in one call: it bounds memory."""
@@ -81,7 +82,9 @@ class SceneBatches:
         self.teacher = None
         if teacher is not None:
             # On the CPU, as each process that makes scenes opens it.
-            self.teacher = Network(with_outputs(teacher.model, hints), provider="cpu", threads=1)
+            seen, variant = with_outputs(teacher.model, hints), variants_of(teacher.model)[-1]
+            # By name, as a run that is resumed must be taught by the same network of an int8 model.
+            self.teacher = Network(seen, provider="cpu", threads=1, variant=variant)
         self._before = np.concatenate([[0], np.cumsum([count for _, count in sizes])])
 
     def make(self, step: int) -> SceneBatch:
