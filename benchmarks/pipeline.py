@@ -1,9 +1,10 @@
 """`facewise embed` of 1,000 photos, side by side, against one photo at a time, all ways in turn.
 
 All go from file to embedding of every face: read, decode, detect, align, embed. One at a time, each network
-call may use all cores; side by side each photo is one core's: a thread's, or, as `facewise embed` does with
-many photos, a process's, whose start is counted. `--photos 13233` is all of LFW, `--public` takes the public
-models instead of the bundled ones.
+call may use all cores; what it gains by them (see the row of one thread) is no more to be gained side by side.
+Side by side each photo is one core's: a thread's, or, as `facewise embed` does with many photos, a process's,
+whose start is counted. `--photos 13233` is all of LFW, `--public` takes the public models instead of the
+bundled ones.
 """
 
 from __future__ import annotations
@@ -39,16 +40,18 @@ def main() -> None:
         "side by side, as `facewise embed`": lambda block: pipeline.read_many(block, processes=True),
     }
     seconds = measure(ways, paths, asked.rounds)
-    first = np.array(seconds["one photo at a time"])
+    first, single = (np.array(taken) for taken in list(seconds.values())[:2])
     print(
         f"{len(paths)} photos of 250×250 pixels, {asked.rounds} rounds of all ways in turn, "
         f"{pipeline.threads} threads; {pipeline.detector.name} and {pipeline.embedder.name}:\n"
     )
-    print("| way | photos/s | times one at a time, median | by round |\n|---|---|---|---|")
+    print("| way | photos/s | times one at a time, median | by round | times one thread, median |")
+    print("|---|---|---|---|---|")
     for name, taken in seconds.items():
         ratios = first / taken
         each = " ".join(f"{ratio:.2f}" for ratio in ratios)
-        print(f"| {name} | {len(paths) / np.median(taken):.1f} | {np.median(ratios):.2f} | {each} |")
+        rate, cores = len(paths) / np.median(taken), np.median(single / taken)
+        print(f"| {name} | {rate:.1f} | {np.median(ratios):.2f} | {each} | {cores:.2f} |")
 
 
 def measure(
