@@ -8,13 +8,16 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import certifi
 import hypothesis
-import numpy as np
 import pytest
 
 from facewise.hardware import available_threads
+
+if TYPE_CHECKING:  # NumPy reads the number of threads, set below, when it is loaded
+    import numpy as np
 
 # PyTorch's threads spin while they wait: on a busy machine small networks are ten times slower with them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -23,9 +26,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# How long an example takes, or making one up, says how busy the machine is.
+# Fifty other examples in each run. How long one takes, or making one up, says how busy the machine is.
 hypothesis.settings.register_profile(
-    "facewise", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "facewise", max_examples=50, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("facewise")
 

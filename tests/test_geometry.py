@@ -59,7 +59,7 @@ finite = st.floats(-300, 300)
 angles = st.floats(-math.pi, math.pi)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100)
 @given(angles, st.floats(0.05, 20), finite, finite)
 def test_recovers_any_rotation_scale_and_shift(angle: float, scale: float, dx: float, dy: float) -> None:
     turn = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
@@ -68,7 +68,7 @@ def test_recovers_any_rotation_scale_and_shift(angle: float, scale: float, dx: f
     np.testing.assert_allclose(matrix, np.column_stack([turn, (dx, dy)]), atol=1e-8 * max(1, scale * 100))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32 - 1), st.integers(3, 9))
 def test_is_the_least_squares_similarity(seed: int, points: int) -> None:
     rng = np.random.default_rng(seed)

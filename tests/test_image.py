@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import PIL.Image
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -109,7 +109,6 @@ def test_grey_palette_and_one_bit(format_: str, mode: str) -> None:
     pixels=hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12).map(lambda s: (*s, 3))),
     format_=st.sampled_from(list(LOSSLESS)),
 )
-@settings(deadline=None)
 def test_any_array_survives_a_lossless_round_trip(pixels: np.ndarray, format_: str) -> None:
     image = read_image(encode(of(pixels), format_, **LOSSLESS[format_]))
     assert image.dtype == np.uint8

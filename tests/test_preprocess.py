@@ -98,7 +98,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(st.dictionaries(st.sampled_from(list(GOOD)), json_values))
 def test_any_json_is_a_preprocess_or_a_model_error(changes: dict[str, object]) -> None:
     try:

@@ -288,7 +288,7 @@ def test_folds(counts: list[int], folds: int, seed: int) -> None:
 
 
 @given(seed=st.integers(0, 500), factor=st.floats(0.1, 10))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_sharpness_is_the_best_there_is_and_scales(seed: int, factor: float) -> None:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 4, 60)
@@ -326,7 +326,7 @@ def strangers_by_loops(vectors: np.ndarray, labels: np.ndarray) -> tuple[np.ndar
 
 
 @given(people=st.integers(10, 14), photos=st.integers(1, 4), fpir=st.sampled_from([0.01, 0.05, 0.3]))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_threshold_for_strangers_against_loops(people: int, photos: int, fpir: float) -> None:
     from scipy.stats import norm
 

@@ -48,7 +48,8 @@ class Running:
         self.admin, _ = self.keys.create("admin", ["admin"])
         self._process = subprocess.Popen(
             [sys.executable, "-m", "facewise", "serve", "--port", "0", "--gallery", "people.db",
-             "--threads", "1", "--detector", str(detector), "--model", str(embedder), *options],
+             "--threads", "1", "--timeout", "600", "--detector", str(detector), "--model", str(embedder),
+             *options],
             cwd=folder, stderr=subprocess.PIPE, text=True, env=os.environ | {"FACEWISE_HOME": str(folder)},
         )  # fmt: skip
         self.said: list[str] = []

@@ -80,7 +80,7 @@ def test_the_border_is_what_was_asked_for(border, corner):
     assert (moved[16, 16] == 200).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 9), st.sampled_from([16, 31, 112]))
 def test_nothing_set_leaves_the_pixels(seed, size):
     crop = crop_of(size, seed)

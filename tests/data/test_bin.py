@@ -196,7 +196,7 @@ def test_too_many_instructions(tmp_path: Path, monkeypatch) -> None:
         read_bin(written(tmp_path, b"\x80\x02" + b"]" * 2000 + b"."))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_damaged_pickles_never_do_worse(tmp_path_factory, data: st.DataObject) -> None:
     protocol, images = ((2, ARRAYS), (4, IMAGES), (5, ARRAYS))[data.draw(st.integers(0, 2))]

@@ -51,7 +51,7 @@ def test_hashes_stay_when_a_photo_is_scaled_compressed_or_brightened(seed: int) 
     assert bits_between(image, photograph(seed + 100)) > 10
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=30, unique=True), st.integers(0, 40))
 def test_near_pairs_are_those_of_a_plain_loop(numbers: list[int], most: int) -> None:
     near = [n ^ (1 << n % 64) for n in numbers[::2]]

@@ -33,7 +33,7 @@ _EDGE = st.sampled_from(["", " ", "\t"])
     end=st.sampled_from(["", "\n", "\n\n", "\r\n \n"]),
     block=st.sampled_from([1, 7, 64, 10_000]),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_table(tmp_path: Path, rows, blank: str, edges, newline: str, end: str, block: int) -> None:
     path = tmp_path / "table.txt"
     lines = [f"{edges[0]}{blank.join(map(str, row))}{edges[1]}" for row in rows]

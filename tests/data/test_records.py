@@ -52,7 +52,7 @@ contents = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(contents, st.booleans())
 def test_what_was_written_is_read(tmp_path_factory, found: list[bytes], index: bool) -> None:
     """Also where the magic number is in the content, aligned or not."""
@@ -200,7 +200,7 @@ def test_an_empty_file(tmp_path: Path) -> None:
         RecordSource(tmp_path / "a.rec")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_damaged_bytes_never_do_worse(tmp_path_factory, data: st.DataObject) -> None:
     # A folder an example is slow; the file is read afresh each time.

@@ -37,7 +37,7 @@ many = st.lists(st.integers(1, 30), min_size=2, max_size=20).filter(lambda n: ma
 shares = st.sampled_from([(0.8, 0.2), (0.5, 0.5), (0.99, 0.01), (0.7, 0.1, 0.2), (0.34, 0.33, 0.33)])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(many, shares, st.integers(0, 5))
 def test_by_photo_everybody_is_in_every_part(
     photos: list[int], fractions: tuple[float, ...], seed: int
@@ -55,7 +55,7 @@ def test_by_photo_everybody_is_in_every_part(
             assert abs(parts[name] - n * fraction) < 1 + (n * min(fractions) < 1) * len(fractions)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(many, st.integers(0, 2**32))
 def test_the_order_of_files_changes_nothing(photos: list[int], seed: int) -> None:
     plain, shuffled = people(*photos), people(*photos, order=np.random.default_rng(seed))
@@ -64,7 +64,7 @@ def test_the_order_of_files_changes_nothing(photos: list[int], seed: int) -> Non
         assert dict(zip(a.keys, a.parts, strict=True)) == dict(zip(b.keys, b.parts, strict=True))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(10, 60), shares.filter(lambda f: min(f) >= 0.1), st.integers(0, 5))
 def test_by_identity_nobody_is_in_two_parts(n: int, fractions: tuple[float, ...], seed: int) -> None:
     made = split(people(*[2] * n), fractions, by="identity", seed=seed)

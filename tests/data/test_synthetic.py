@@ -54,7 +54,7 @@ def test_people_seeds_and_photos_differ():
     assert len(set(names)) == len(names)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     number=st.integers(0, 10_000),
     yaw=st.floats(-1, 1),

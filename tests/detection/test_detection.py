@@ -170,7 +170,7 @@ def naive_nms(boxes: np.ndarray, scores: np.ndarray, threshold: float, first: in
     return kept
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(
     st.integers(0, 2**32 - 1), st.integers(0, 40), st.sampled_from([0.0, 0.3, 0.4, 0.5, 1.0]), st.booleans()
 )

@@ -76,7 +76,7 @@ def test_any_size_is_decoded_as_the_loops_do(
         same(found.detect(image), scrfd_faces(image))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 130), st.integers(1, 130), st.integers(0, 2**32 - 1), st.floats(0.05, 0.95))
 def test_sizes_and_thresholds(height: int, width: int, seed: int, threshold: float) -> None:
     import tempfile

@@ -122,7 +122,7 @@ def test_thresholds_set_on_one_group_hold_on_another_as_often_as_they_say():
 
 
 @given(seed=st.integers(0, 50), noise=st.sampled_from([0.2, 0.6, 1.0]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_calibration_is_sound(seed, noise):
     vectors, labels = people(seed, 40, noise=noise)
     found = calibrate(AllPairs(vectors, labels))
@@ -185,7 +185,6 @@ def test_data_that_cannot_be_calibrated_on():
 @given(
     labels=st.lists(st.integers(0, 6), min_size=1, max_size=60), most=st.integers(1, 12)
 )  # any order of people
-@settings(deadline=None)
 def test_photos_are_spread_evenly(labels, most):
     kept = spread_evenly(labels, most)
     assert (np.diff(kept) > 0).all()

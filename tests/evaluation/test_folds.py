@@ -119,7 +119,7 @@ def test_clusters_that_share_nobody(named: bool) -> None:
 
 
 @given(st.integers(0, 1000), st.integers(3, 15), st.integers(4, 60))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_nobody_is_ever_on_both_sides(seed: int, people: int, count: int) -> None:
     pairs, named = random_pairs(seed, people, count)
     for known in (named, None):

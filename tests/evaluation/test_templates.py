@@ -33,7 +33,7 @@ def naive_pool(
 @given(
     seed=st.integers(0, 2**32 - 1), photos=st.integers(1, 60), count=st.integers(1, 9), weighted=st.booleans()
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_pooling_is_the_sum_of_media_means(seed: int, photos: int, count: int, weighted: bool) -> None:
     rng = np.random.default_rng(seed)
     features = rng.standard_normal((photos, 5)).astype(np.float32)
@@ -103,7 +103,7 @@ def unit_templates(rng: np.random.Generator, count: int, size: int = 6) -> Templ
     gain=st.sampled_from([0, 1, 10**9]),
     cells=st.sampled_from([1, 50, 10**6]),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_similarities_are_products_of_the_pairs(
     seed: int, count: int, pairs: int, ordered: bool, gain: int, cells: int
 ) -> None:

@@ -74,7 +74,7 @@ def test_the_order_of_the_photos_matters_little():
 
 
 @given(st.integers(0, 10**6), st.integers(1, 60), st.floats(-1, 0.99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_labels_are_a_numbering_by_size(seed, count, threshold):
     rows = unit(np.random.default_rng(seed).standard_normal((count, 4)))
     found = cluster(rows, threshold)

@@ -652,4 +652,4 @@ class GalleryMachine(RuleBasedStateMachine):
 
 
 TestGalleryMachine = GalleryMachine.TestCase
-TestGalleryMachine.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestGalleryMachine.settings = settings(max_examples=25, stateful_step_count=25)

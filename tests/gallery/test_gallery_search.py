@@ -36,7 +36,7 @@ def same_ranking(found, expected):
 
 @pytest.mark.parametrize("scoring", ["best", "mean"])
 @given(seed=st.integers(0, 10**6), count=st.integers(1, 80), size=st.integers(2, 40), split=st.floats(0, 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_ranking_is_that_of_a_float64_loop(scoring, seed, count, size, split):
     rng = np.random.default_rng(seed)
     rows = unit(rng.standard_normal((count, size)))

@@ -66,7 +66,7 @@ def small_shards(monkeypatch):
     size=st.integers(2, 70),
     k=st.integers(1, 40),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_way_of_searching_gives_the_exact_answer(seed, kind, count, size, k):
     rng = np.random.default_rng(seed)
     rows = rows_of(kind, rng, count, size)
@@ -81,7 +81,7 @@ def test_every_way_of_searching_gives_the_exact_answer(seed, kind, count, size, 
 
 
 @given(seed=st.integers(0, 10**6), share=st.floats(0.01, 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_only_the_chosen_are_found(seed, share):
     rng = np.random.default_rng(seed)
     rows, people = unit(rng.standard_normal((500, 24))), rng.integers(1, 90, 500)

@@ -30,7 +30,7 @@ def divided(crops, seed=0, **changes):
 
 
 @given(seed=st.integers(0, 1000), more=st.integers(1, 30), fewer=st.integers(1, 30))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_fewer_photos_are_among_more_and_none_is_tested_on(crops, seed, more, fewer):
     division = divided(crops, seed)
     small, large = (set(division.draw(str(k)).tolist()) for k in sorted((fewer, more)))

@@ -56,7 +56,7 @@ def test_nothing_seen_is_not_never():
     assert binomial_interval(3000, 3000).high == 1.0
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 10**6), st.floats(0, 1), st.sampled_from(LEVELS))
 def test_invariants(of, share, level):
     count = round(share * of)
@@ -81,7 +81,6 @@ def test_it_covers_at_least_as_often_as_it_says():
         assert stats.binom.pmf(np.arange(of + 1), of, rate)[held].sum() >= 0.95
 
 
-@settings(deadline=None)
 @given(st.floats(0.05, 1e5), st.floats(0.05, 1e5), st.floats(0, 1))
 def test_the_incomplete_beta_function_is_that_of_scipy(a, b, x):
     assert incomplete_beta(a, b, x) == pytest.approx(special.betainc(a, b, x), abs=1e-10)

@@ -86,7 +86,6 @@ def test_large_logits_do_not_overflow():
     assert classify_metrics([[-745.0, -746.0]], [0]).loss == pytest.approx(math.log1p(math.exp(-1)))
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.lists(st.integers(0, 2), min_size=4, max_size=4), st.integers(0, 3)), min_size=1)
 )
@@ -104,7 +103,7 @@ def test_ties_go_to_the_lower_class(rows):
     assert found.top1 == pytest.approx(np.trace(found.confusion) / len(rows))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31), st.integers(1, 40), st.integers(1, 6))
 def test_invariants(seed, n, classes):
     rng = np.random.default_rng(seed)

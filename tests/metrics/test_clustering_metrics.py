@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.metrics.cluster import pair_confusion_matrix
@@ -21,7 +21,6 @@ def harmonic(p, r):
     return 2 * p * r / (p + r) if p + r else 0.0
 
 
-@settings(deadline=None)
 @given(labellings)
 def test_pairwise_is_counted_over_pairs(labels):
     true, pred = labels
@@ -33,7 +32,6 @@ def test_pairwise_is_counted_over_pairs(labels):
     assert score.f1 == pytest.approx(harmonic(precision, recall))
 
 
-@settings(deadline=None)
 @given(labellings)
 def test_bcubed_is_averaged_over_items(labels):
     true, pred = labels
@@ -48,7 +46,6 @@ def test_bcubed_is_averaged_over_items(labels):
     assert score.f1 == pytest.approx(harmonic(np.mean(precision), np.mean(recall)))
 
 
-@settings(deadline=None)
 @given(labellings)
 def test_nmi_is_that_of_scikit_learn(labels):
     true, pred = labels
@@ -57,7 +54,6 @@ def test_nmi_is_that_of_scikit_learn(labels):
     assert 0.0 <= nmi(true, pred) <= 1.0
 
 
-@settings(deadline=None)
 @given(labellings)
 def test_swap_and_renaming(labels):
     true, pred = labels
@@ -70,7 +66,6 @@ def test_swap_and_renaming(labels):
     assert nmi(true, named) == pytest.approx(nmi(true, pred), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=20))
 def test_a_perfect_clustering(labels):
     assert pairwise_f(labels, labels).f1 == 1.0

@@ -78,7 +78,7 @@ def drawn(seed):
     return pictures
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000))
 def test_average_precision_is_the_naive_one(seed):
     pictures, meter = drawn(seed), DetectionMeter()

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from facewise.errors import DatasetError, SettingError
@@ -17,7 +17,6 @@ pairs = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(pairs)
 def test_counts_are_those_of_a_loop(rows):
     scores, same, groups = zip(*rows, strict=True)

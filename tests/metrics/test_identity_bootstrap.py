@@ -47,7 +47,7 @@ def people_and_pairs(people=40, photos=3, impostors=400, seed=0, shift=2.5, spre
     return scores, same, first, second
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 6)), min_size=6, max_size=25),
     st.lists(st.integers(0, 3), min_size=5, max_size=5),
@@ -211,7 +211,7 @@ def test_a_perfect_verifier_is_not_certain():
     assert found["fmr@1.5"].high == pytest.approx(3.84 / 1003.84, rel=0.6)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.floats(0, 1), st.floats(0.5, 1e9), st.floats(0.5, 12))
 def test_wilson_limits(estimate, trials, quantile):
     low, high = wilson(estimate, 0.0, trials, quantile)

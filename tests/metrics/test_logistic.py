@@ -97,7 +97,7 @@ def test_scores_that_tell_nothing_or_the_wrong_way_round():
     data=st.data(),
     scale=st.sampled_from([1e-3, 1.0, 1e3]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_change_of_scale_changes_nothing_else(scores, data, scale):
     array = np.array(scores)
     if np.ptp(array) < 1e-3:
@@ -141,7 +141,7 @@ def test_errors(change, error):
     again=st.floats(1, 1e7),
     quantile=st.floats(0.5, 5),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100)
 def test_prediction_limits_solve_their_equation(errors, trials, again, quantile):
     estimate = min(1.0, errors / trials)
     low, high = prediction_limits(estimate, trials, again, quantile)

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
@@ -54,7 +54,6 @@ def naive_ece(stated, same, bins):
     return total / len(stated)
 
 
-@settings(deadline=None)
 @given(pairs)
 def test_brier_and_log_loss_are_those_of_scikit_learn(rows):
     stated, same = split(rows)
@@ -63,7 +62,6 @@ def test_brier_and_log_loss_are_those_of_scikit_learn(rows):
     assert log_loss(stated, same) == pytest.approx(expected, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(pairs, st.integers(1, 20))
 def test_calibration_error_is_that_of_a_loop(rows, bins):
     stated, same = split(rows)
@@ -102,7 +100,6 @@ def test_bins_of_equal_mass():
     assert all(high < low for high, low in zip(highs[:-1], lows[1:], strict=True))
 
 
-@settings(deadline=None)
 @given(pairs, st.integers(1, 9))
 def test_equal_probabilities_share_a_bin(rows, bins):
     stated, same = split(rows)
@@ -127,7 +124,6 @@ def test_true_probabilities_are_calibrated():
     assert brier(stated, same) == pytest.approx(1 / 6, abs=0.003)
 
 
-@settings(deadline=None)
 @given(scored)
 def test_isotonic_fit_is_that_of_scikit_learn(rows):
     scores, same = split(rows)
@@ -140,7 +136,6 @@ def test_isotonic_fit_is_that_of_scikit_learn(rows):
     assert (fit.pairs.sum(), fit.genuine.sum()) == (len(rows), same.sum())
 
 
-@settings(deadline=None)
 @given(scored)
 def test_min_cllr_is_cllr_after_scikit_learn_s_isotonic(rows):
     scores, same = split(rows)
@@ -161,7 +156,6 @@ def test_min_cllr_is_cllr_after_scikit_learn_s_isotonic(rows):
     assert min_cllr(np.exp(scores) / 7, same) == pytest.approx(found, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(-30, 30), st.booleans()), min_size=2))
 def test_cllr_is_its_definition(rows):
     ratios, same = split(rows)

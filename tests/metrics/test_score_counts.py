@@ -62,7 +62,7 @@ def test_any_scores_to_the_width_of_a_cell(dtype: type) -> None:
 
 
 @given(st.lists(st.tuples(st.floats(-1, 1), st.booleans()), min_size=2, max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_rates_never_exceed_their_targets(pairs: list[tuple[float, bool]]) -> None:
     scores, same = np.array([s for s, _ in pairs]), np.array([k for _, k in pairs])
     if same.all() or not same.any():

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
@@ -35,7 +35,6 @@ def gaussians(genuine, impostors, seed=0, shift=2.0):
     return rng.normal(size=len(same)) + shift * same, same
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.integers(0, 3)), min_size=2, max_size=30))
 def test_metrics_of_counts_are_those_of_the_resample_written_out(items):
     scores, same, counts = (np.array(column) for column in zip(*items, strict=True))

@@ -136,7 +136,7 @@ def test_other_metadata_and_all_other_bytes_are_kept(tmp_path: Path) -> None:
     assert without_properties(path.read_bytes()) == without_properties(plain)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(max_size=20), st.text(max_size=400), max_size=5))
 def test_metadata_as_the_onnx_library_sees_it(pairs: dict[str, str]) -> None:
     data = replace_metadata(network(properties={"old": "gone"}), pairs)
@@ -370,7 +370,7 @@ def test_cut_short_anywhere(tmp_path: Path) -> None:
         read_model(path)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), min_size=1, max_size=8))
 def test_overwritten_anywhere(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]]
@@ -381,7 +381,7 @@ def test_overwritten_anywhere(
     reads_or_says_so(tmp_path_factory.getbasetemp() / "overwritten.onnx", bytes(data))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=300))
 def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     reads_or_says_so(tmp_path_factory.getbasetemp() / "any.onnx", data)
@@ -394,7 +394,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(st.dictionaries(st.sampled_from(list(json.loads(EMBEDDER.to_json()))), json_values, min_size=1))
 def test_any_json(changes: dict[str, object]) -> None:
     with suppress(ModelError):
@@ -404,7 +404,7 @@ def test_any_json(changes: dict[str, object]) -> None:
 CALIBRATION_KEYS = list(CALIBRATION.to_dict())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(st.dictionaries(st.sampled_from([*CALIBRATION_KEYS, "thresholds"]), json_values, min_size=1))
 def test_any_calibration(changes: dict[str, object]) -> None:
     with suppress(ModelError):

@@ -25,7 +25,7 @@ def started(folder: Path, detector: Path, embedder: Path, *options: str) -> Iter
     command = [
         sys.executable, "-m", "facewise", "serve", "--no-auth", "--threads", "2", "--port", str(port),
         "--gallery", str(folder / "people.db"), "--detector", str(detector), "--model", str(embedder),
-        *options,
+        "--timeout", "600", *options,
     ]  # fmt: skip
     with log.open("w") as file:
         process = subprocess.Popen(command, stderr=file, stdout=file)

@@ -104,7 +104,7 @@ def start_server(tmp_path: Path, tiny_detector_file: Path, tiny_embedder_file: P
         command = [
             sys.executable, "-m", "facewise", "serve", "--gallery", str(gallery or tmp_path / "people.db"),
             "--port", str(port), "--detector", str(tiny_detector_file), "--model", str(tiny_embedder_file),
-            "--threads", str(threads), *([] if auth else ["--no-auth"]), *options,
+            "--threads", str(threads), "--timeout", "600", *([] if auth else ["--no-auth"]), *options,
         ]  # fmt: skip
         with log.open("w") as file:
             process = subprocess.Popen(command, stderr=file, stdout=file, text=True, env={**os.environ})

@@ -71,7 +71,7 @@ def cases(running: SimpleNamespace, count: int, number: int) -> Counter[int]:
 def one(strategy, url: str, count: int, number: int, seen: Counter[int]) -> None:  # type: ignore[no-untyped-def]
     @seed(number)
     @settings(
-        max_examples=count, deadline=None, database=None, phases=[Phase.generate],
+        max_examples=count, database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(case=strategy)

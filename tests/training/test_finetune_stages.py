@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -111,7 +111,6 @@ def test_order_is_that_of_use_not_of_the_source():
     assert sorted(names) == sorted(key for key, _ in Odd().named_parameters())
 
 
-@settings(deadline=None)
 @given(st.floats(0.1, 50), st.lists(st.floats(0, 100), min_size=2, max_size=6))
 def test_what_is_free_stays_free(over, moments):
     network = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.Conv2d(4, 4, 3, 2), nn.Flatten(), nn.Linear(36, 2))

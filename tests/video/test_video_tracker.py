@@ -56,7 +56,7 @@ made_looks = st.lists(st.lists(made_faces, max_size=5), max_size=12)
 likenesses = st.sampled_from([LIKENESS, Likeness(None, None), Likeness(0.9, 0.9), Likeness(-1.0, -1.0)])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(made_looks, likenesses, st.floats(0.0, 5.0), st.floats(0.001, 3.0))
 def test_invariants(looks, likeness, patience, step):
     """No face is lost, doubled or in two tracks; tracks go forward in time; pools are unit vectors."""
@@ -92,7 +92,7 @@ def test_invariants(looks, likeness, patience, step):
             assert np.linalg.norm(track.pooled.astype(np.float64)) == pytest.approx(1, abs=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(made_looks, likenesses)
 def test_the_same_twice(looks, likeness):
     def story(tracker):
@@ -101,7 +101,7 @@ def test_the_same_twice(looks, likeness):
     assert story(run(looks, likeness)) == story(run(looks, likeness))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=5, unique=True), st.randoms(use_true_random=False))
 def test_the_order_of_faces_in_a_look_does_not_matter(people, random):
     looks = [[face(60 * who + 2 * i, who=who) for who in people] for i in range(6)]
@@ -113,7 +113,7 @@ def test_the_order_of_faces_in_a_look_does_not_matter(people, random):
     assert paths(run(looks)) == paths(run(shuffled))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.floats(0.01, 10), st.integers(0, 9)), min_size=1, max_size=8))
 def test_a_pool_is_the_weighted_mean_normalised(looks):
     """Against a plain sum in float64; and one weight for all changes nothing."""

@@ -105,7 +105,7 @@ def test_logits_of_a_persons_own_row_are_the_highest(name):
 
 
 @each_variant
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 10**6))
 def test_the_order_of_the_batch_makes_no_difference(name, options, seed):
     head, x = head_of(name, **options), batch_of(seed)
@@ -114,7 +114,7 @@ def test_the_order_of_the_batch_makes_no_difference(name, options, seed):
 
 
 @each_variant
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 10**6), factor=st.floats(1e-3, 1e3))
 def test_length_makes_no_difference_where_embeddings_are_normalised(name, options, seed, factor):
     head, x = head_of(name, **options), batch_of(seed)
@@ -150,7 +150,7 @@ def test_without_a_margin_it_is_normface(name, options):
 
 
 @each_variant
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 10**6), exponent=st.floats(-9, -1), opposite=st.booleans())
 def test_finite_close_to_and_opposite_of_the_right_direction(name, options, seed, exponent, opposite):
     torch.manual_seed(seed)

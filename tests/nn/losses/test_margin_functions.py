@@ -50,7 +50,7 @@ def falls(values: torch.Tensor) -> bool:
     return bool((values.diff() <= 1e-12).all())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(m=MARGINS, m1=st.floats(1, 4), m3=st.floats(0, 2), multiple=st.floats(1, 6), quality=st.floats(-1, 1))
 def test_the_margins_are_monotone_in_the_angle(m, m1, m3, multiple, quality):
     cosine = torch.linspace(0, math.pi, 721, dtype=torch.float64).cos()
@@ -61,7 +61,7 @@ def test_the_margins_are_monotone_in_the_angle(m, m1, m3, multiple, quality):
     assert falls(functional.adaface(cosine, m, torch.full_like(cosine, quality)))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(m=MARGINS, m1=st.floats(1, 4), degrees=st.floats(0.1, 179.9))
 def test_a_margin_never_helps(m, m1, degrees):
     cosine = of_degrees(degrees)

@@ -25,7 +25,7 @@ def rows(triplets: tuple[Tensor, ...]) -> list[tuple[int, ...]]:
     return sorted(zip(*(index.tolist() for index in triplets), strict=True))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(labels=LABELS, seed=st.integers(0, 10**6))
 def test_triplets_are_those_of_the_plain_search(labels, seed):
     x, distances = points(len(labels), seed)
@@ -35,7 +35,7 @@ def test_triplets_are_those_of_the_plain_search(labels, seed):
     assert rows(miners.batch_hard(distances, tensor)) == sorted(oracle.batch_hard(x, labels))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(labels=LABELS, seed=st.integers(0, 10**6), count=st.integers(0, 50))
 def test_hard_negative_pairs_are_the_nearest_strangers(labels, seed, count):
     _, distances = points(len(labels), seed)
@@ -46,7 +46,7 @@ def test_hard_negative_pairs_are_the_nearest_strangers(labels, seed, count):
     assert list(zip(*(index.tolist() for index in found), strict=True)) == nearest
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(labels=LABELS, seed=st.integers(0, 10**6))
 def test_squared_distances_choose_the_same(labels, seed):
     _, distances = points(len(labels), seed)
