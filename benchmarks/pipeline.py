@@ -1,7 +1,7 @@
 """`facewise embed` of 1,000 photos, side by side, against one photo at a time, all ways in turn.
 
 All go from file to embedding of every face: read, decode, detect, align, embed. One at a time, each network
-call may use all cores; what it gains by them (see the row of one thread) is no more to be gained side by side.
+call may use all cores; what it gains by them (see the row of one thread) cannot be gained again side by side.
 Side by side each photo is one core's: a thread's, or, as `facewise embed` does with many photos, a process's,
 whose start is counted. `--photos 13233` is all of LFW, `--public` takes the public models instead of the
 bundled ones.
