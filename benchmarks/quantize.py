@@ -27,6 +27,7 @@ from facewise.models import ModelFile, find_model, write_model
 from facewise.models.fuse import fuse
 from facewise.models.quantize import FORMATS, quantize
 from facewise.pipeline import Pipeline
+from facewise.variants import variants_of
 from real import SHARED, have_models
 
 PHOTOS = SHARED / "data" / "celeba-wild" / "images"
@@ -102,7 +103,7 @@ def acceptance(original: ModelFile, made: ModelFile, crops: np.ndarray) -> None:
         bare = session(original.network, threads)
         ways = {batch: bare_work(bare, ready, batch) for batch in (1, 2, 4, 8, 16, 32, 64)}
         best = min(ways, key=lambda batch: min(seconds(ways[batch]) for _ in range(4)))
-        embedder = Embedder(made, flip=False, threads=threads)
+        embedder = Embedder(made, flip=False, threads=threads, variant="int8")
         took, ratio = in_turn(ways[best], lambda e=embedder: e.embed(crops), rounds=2 * ROUNDS)
         rate = len(crops) / took
         print(f"| {threads} | {rate:.0f} | {best} | {rate * ratio:.0f} | {ratio:.2f} |")
@@ -173,10 +174,10 @@ def profile(network: bytes, batch: int = 4, runs: int = 30) -> Counter[str]:
 def agreement(original: ModelFile, other: ModelFile, images: Sequence[np.ndarray]) -> str:
     found: Agreement
     if original.card.kind == "embedder":
-        pair = [Embedder(model, flip=False) for model in (original, other)]
+        pair = [Embedder(m, flip=False, variant=variants_of(m)[0]) for m in (original, other)]
         found = compare_embedders(pair[0], pair[1], np.stack(images))
         return f"cosine {found.mean:.5f}, least {found.least:.4f}"
-    detectors = [OnnxDetector(model) for model in (original, other)]
+    detectors = [OnnxDetector(model, variant=variants_of(model)[0]) for model in (original, other)]
     seen = compare_detectors(detectors[0], detectors[1], images)
     return (
         f"{seen.found:.1%} of {seen.faces} faces, landmarks {seen.landmarks:.2%} of the eye distance away, "
@@ -186,9 +187,10 @@ def agreement(original: ModelFile, other: ModelFile, images: Sequence[np.ndarray
 
 def work(model: ModelFile, images: Sequence[np.ndarray], threads: int) -> Callable[[], object]:
     if model.card.kind == "embedder":
-        embedder, crops = Embedder(model, flip=False, threads=threads), np.stack(images[:32])
+        embedder = Embedder(model, flip=False, threads=threads, variant=variants_of(model)[0])
+        crops = np.stack(images[:32])
         return lambda: embedder.embed(crops)
-    detector = OnnxDetector(model, threads=threads)
+    detector = OnnxDetector(model, threads=threads, variant=variants_of(model)[0])
     return lambda: [detector.detect(photo) for photo in images[:8]]
 
 

@@ -28,6 +28,7 @@ from facewise.models.onnxmeta import network_hash
 from facewise.models.quantize import FORMATS, data_hash, quantize
 from facewise.models.saturation import channel_bounds
 from facewise.preprocess import Preprocess
+from facewise.variants import variants_of
 
 SIZE = 32
 PREPROCESS = Preprocess(SIZE, (127.5, 120.0, 110.0), (127.5, 100.0, 90.0), "RGB", "5-point")
@@ -122,7 +123,13 @@ def test_it_gives_nearly_the_same_embeddings_and_is_smaller(
 ) -> None:
     made = quantize(model, tmp_path / "small.onnx", to=to, photos=pictures(20, 1)).model
     crops = np.stack(pictures(30, 2))
-    before, after = (Embedder(m, flip=False, threads=1).embed(crops) for m in (model, made))
+    before, after = (
+        Embedder(m, flip=False, threads=1, variant=variants_of(m)[0]).embed(crops) for m in (model, made)
+    )
+    if to == "int8":
+        assert variants_of(made) == ("int8", "float")
+        as_float = Embedder(made, flip=False, threads=1, variant="float").embed(crops)
+        assert (before * as_float).sum(axis=1).min() > least
     assert (before * after).sum(axis=1).min() > least
     # The stem and the last layers stay in float, and here they are most of the weights.
     if to != "int8":

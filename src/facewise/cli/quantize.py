@@ -144,12 +144,15 @@ def _compare(original: ModelFile, made: ModelFile, images: list[Image]) -> tuple
     from facewise.embedding import Embedder
     from facewise.evaluation.agreement import check_agreement, compare_detectors, compare_embedders
     from facewise.evaluation.pace import paces
+    from facewise.variants import variants_of
 
     agreement: Agreement
+    variant = variants_of(made)[0]  # that which was made, whichever is faster here
     if original.card.kind == "detector":
-        agreement = compare_detectors(load_detector(original), load_detector(made), images)
+        new = load_detector(made, variant=variant)
+        agreement = compare_detectors(load_detector(original), new, images)
     else:
-        before, after = Embedder(original, flip=False), Embedder(made, flip=False)
+        before, after = Embedder(original, flip=False), Embedder(made, flip=False, variant=variant)
         agreement = compare_embedders(before, after, np.stack(images))
     check_agreement(made.card.name, agreement)
     return agreement, paces(original, made, images)
@@ -186,6 +189,8 @@ def _report(
         rows.append((name, f"{pace.original:.0f}", f"{pace.original * pace.ratio:.0f}", f"{pace.ratio:.2f}"))
     table("", ("", "original", done.format, "ratio"), rows, right=(1, 2, 3))
     say(f"Agreement: {agreement}.")
+    if done.format == "int8":
+        say("Its float network is in the file as well, and runs where that is faster (--variant).")
     if done.original.card.kind == "embedder":
         say("It is another model: it has no thresholds before `facewise eval lfw ROOT --save --model "
             f"{done.model.path.stem if done.model.path.parent.name == 'models' else done.model.path}`, "

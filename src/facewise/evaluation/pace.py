@@ -13,6 +13,7 @@ from facewise.embedding import Embedder
 from facewise.hardware import available_threads
 from facewise.models.file import ModelFile
 from facewise.types import Image
+from facewise.variants import variants_of
 
 _CROPS = 32
 _PHOTOS = 8
@@ -85,8 +86,11 @@ def in_turn(
 
 
 def _work(model: ModelFile, images: Sequence[Image], threads: int) -> Callable[[], object]:
+    # The network that was made, not the faster one of an int8 model.
+    made = variants_of(model)[0]
     if model.card.kind == "embedder":
-        embedder, crops = Embedder(model, flip=False, provider="cpu", threads=threads), np.stack(list(images))
+        embedder = Embedder(model, flip=False, provider="cpu", threads=threads, variant=made)
+        crops = np.stack(list(images))
         return lambda: embedder.embed(crops)
-    detector = load_detector(model, provider="cpu", threads=threads)
+    detector = load_detector(model, provider="cpu", threads=threads, variant=made)
     return lambda: [detector.detect(photo) for photo in images]
