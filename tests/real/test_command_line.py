@@ -1,4 +1,4 @@
-"""The command line on real photos and the public models, as the processes users start."""
+"""The command line on real photos and the public models; one command as the process users start."""
 
 import json
 import os
@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
+
+from facewise.cli.app import app
 
 pytestmark = pytest.mark.real
-
-FACEWISE = str(Path(sys.executable).with_name("facewise"))
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def people(shared):
 
 @pytest.fixture(scope="module")
 def run(real_models, tmp_path_factory):
-    """Starts `facewise …` in a folder and store of its own, with the public models as the default ones."""
+    """Runs `facewise …` in a folder and store of its own, with the public models as the default ones."""
     from facewise.models import default_name
 
     folder = tmp_path_factory.mktemp("command-line")
@@ -32,20 +33,29 @@ def run(real_models, tmp_path_factory):
         (models / f"{default_name(kind)}.onnx").write_bytes(getattr(real_models, kind).read_bytes())
 
     def start(*words, code=0):
-        done = subprocess.run(
-            [FACEWISE, *map(str, words)],
-            cwd=folder,
-            env=os.environ | {"FACEWISE_HOME": str(folder / "home")},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == code, done.stderr
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.setenv("FACEWISE_HOME", str(folder / "home"))
+            done = CliRunner().invoke(app, [str(word) for word in words])
+        assert done.exit_code == code, done.output
         assert "Traceback" not in done.stderr
         return done
 
     start.folder = folder
     return start
+
+
+def test_a_process_of_its_own(run, people):
+    command = [str(Path(sys.executable).with_name("facewise")), "verify", "--threshold", "0.3", "--json"]
+    photos = [str(photo(people, "Serena_Williams", number)) for number in (1, 2)]
+    home = os.environ | {"FACEWISE_HOME": str(run.folder / "home")}
+    done = subprocess.run(
+        [*command, *photos], cwd=run.folder, env=home, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    here, there = (json.loads(text) for text in (run(*command[1:], *photos).stdout, done.stdout))
+    assert here["same"] is there["same"] is True
+    assert here["similarity"] == pytest.approx(there["similarity"], abs=1e-6)
 
 
 def photo(people, name, number):
