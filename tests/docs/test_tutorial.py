@@ -7,12 +7,14 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import pytest
 import typer
 from tutorial_blocks import PAGE, Step, first_not_printed, framework, steps
+from typer.testing import CliRunner
 
 ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("FACEWISE_TEST_DATA") or ROOT.parent / "shared")
@@ -21,10 +23,8 @@ OURS = [step for step in STEPS if step.command.startswith("facewise ")]
 QUICK = [step for step in STEPS if not step.slow and not step.shared]
 
 
-def run(step: Step, folder: Path) -> str:
-    """What a command printed, of both streams, in a shell as a reader has it."""
-    environment = {
-        **os.environ,
+def environment(folder: Path) -> dict[str, str]:
+    return {
         "FACEWISE_HOME": str(folder / ".home"),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "SHARED": str(SHARED),
@@ -32,17 +32,35 @@ def run(step: Step, folder: Path) -> str:
         "NO_COLOR": "1",
         "LC_ALL": "C.UTF-8",
     }
+
+
+def in_a_shell(command: str, folder: Path) -> tuple[int, str]:
+    """A command's exit code and what it printed on both streams, as a reader has it."""
     done = subprocess.run(
-        ["bash", "-c", step.command],
-        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        ["bash", "-c", command], cwd=folder, env=os.environ | environment(folder),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
+    return done.returncode, done.stdout
+
+
+def here(command: str, folder: Path) -> tuple[int, str]:
+    """The same of one that needs no shell, without a process of its own."""
+    from facewise.cli.app import app
+
+    if not command.startswith("facewise ") or set(command) & set("|<>$*~&;`"):
+        return in_a_shell(command, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name, value in environment(folder).items():
+            patch.setenv(name, value)
+        done = CliRunner().invoke(app, shlex.split(command)[1:])
+    return done.exit_code, done.output
+
+
+def check(step: Step, folder: Path, run: Callable[[str, Path], tuple[int, str]]) -> None:
+    code, printed = run(step.command, folder)
     refused = any(line.startswith("facewise: ") for line in step.shown)
-    assert done.returncode == (3 if refused else 0), f"{step.command}\n{done.stdout}"
-    return done.stdout
-
-
-def check(step: Step, folder: Path) -> None:
-    printed = run(step, folder)
+    assert code == (3 if refused else 0), f"{step.command}\n{printed}"
     missing = first_not_printed(framework(step.shown) if step.varies else step.shown, printed)
     assert missing is None, f"{step.command}\ndid not print\n{missing}\nbut\n{printed}"
 
@@ -95,14 +113,14 @@ def test_what_does_not_exist_yet_is_not_shown_as_a_command():
 def test_first_steps(tmp_path):
     assert len(QUICK) >= 8
     for step in QUICK:
-        check(step, tmp_path)
+        check(step, tmp_path, here)
 
 
 @pytest.mark.slow
 def test_the_whole_tutorial(tmp_path):
     for step in STEPS:
         if not step.shared or (SHARED / "models").is_dir():
-            check(step, tmp_path)
+            check(step, tmp_path, in_a_shell)
 
 
 @pytest.mark.parametrize(
