@@ -108,12 +108,12 @@ def test_some_cases(running):
 
 
 @pytest.mark.slow
-def test_five_thousand_cases(running):
+def test_two_thousand_cases(running):
     before = rss(running.process.pid)
-    seen = cases(running, 5000, 7)
+    seen = cases(running, 2000, 7)
     after = rss(running.process.pid)
     print(f"{sum(seen.values())} cases: {dict(sorted(seen.items()))}; RSS {before:.1f} to {after:.1f} MiB")  # noqa: T201
-    assert sum(seen.values()) >= 5000
+    assert sum(seen.values()) >= 2000
     assert all(status < 500 for status in seen), seen
     assert after - before < 60
     assert running.process.poll() is None
