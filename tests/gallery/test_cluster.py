@@ -6,6 +6,7 @@ from gallery_fakes import unit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score, v_measure_score
+from threadpoolctl import threadpool_limits
 
 from facewise.errors import GalleryError, SettingError
 from facewise.gallery import cluster
@@ -92,6 +93,17 @@ def test_labels_are_a_numbering_by_size(seed, count, threshold):
 def test_identical_photos_are_one_person():
     rows, _ = people([1, 1])
     assert np.bincount(cluster(np.repeat(rows, [400, 3], axis=0), 0.5)).tolist() == [400, 3]
+
+
+@pytest.mark.parametrize("copies", [65, 300, 500])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_more_copies_of_a_photo_than_neighbours_are_one_person(copies, threads):
+    # Their similarities differ in the last bits, by where BLAS divides the product.
+    with threadpool_limits(threads):
+        for seed in range(6):
+            row = np.random.default_rng(seed).normal(size=(1, 128))
+            rows = (row / np.linalg.norm(row)).astype(np.float32).repeat(copies, axis=0)
+            assert cluster(rows, 0.4).max() == 0
 
 
 def test_few_photos():

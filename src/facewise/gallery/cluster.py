@@ -42,6 +42,9 @@ NEIGHBOURS = 64
 SUPPORT = 0.15
 """Least overlap of two faces' neighbourhoods for an edge; chosen on LFW, where 0.1 to 0.2 are close."""
 
+_DECIMALS = 5
+"""Of the similarities that the nearest are chosen by."""
+
 _BLOCK = 1 << 24  # similarities at a time (64 MiB of float32)
 _ROUNDS = 100  # LFW needs under 10
 _GROUPS = 16
@@ -107,7 +110,9 @@ def _neighbours(rows: FloatArray, threshold: float) -> _Near:
         own = np.arange(len(similarity))
         similarity[own, at + own] = -np.inf
         for i in np.flatnonzero((similarity >= threshold).sum(axis=1) > k):
-            farther = np.argpartition(similarity[i], n - k)[: n - k]
+            # Of copies of one photo the last bits differ by how the product was divided over threads; rounded
+            # they are equal, and all copies keep the same neighbours.
+            farther = np.argpartition(np.round(similarity[i], _DECIMALS), n - k)[: n - k]
             similarity[i, farther] = -np.inf
         face, neighbour = np.nonzero(similarity >= threshold)
         count[at : at + step] = found = np.bincount(face, minlength=len(similarity))
