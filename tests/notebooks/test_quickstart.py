@@ -62,7 +62,6 @@ def test_it_runs_from_a_clean_kernel_and_cleans_up(tmp_path, monkeypatch):
     monkeypatch.delenv("FACEWISE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
     done = nbformat.from_dict(NOTEBOOK)
     NotebookClient(
         done, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
