@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from facewise.errors import SettingError
@@ -90,3 +92,15 @@ def test_every_recipe_is_whole(name):
 def test_an_unknown_recipe():
     with pytest.raises(SettingError, match="did you mean arcface-mobilefacenet"):
         load_recipe("arcface-mobilfacenet")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("fast_layers", ["foo"], "auto, true or false, or a list of prelu, strided, global, not ['foo']."),
+        ("channels_last", "maybe", "auto, true or false, not 'maybe'."),
+    ],
+)
+def test_a_setting_of_several_kinds_is_told_in_one_sentence(key, value, told):
+    with pytest.raises(SettingError, match=f"^{re.escape(f'{key}: must be {told}')}$"):
+        make_config({"name": "a"}, {key: value})

@@ -5,9 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
-from facewise.nn.fast import Kind
+from facewise.nn.fast import KINDS, Kind
 
 
 class Settings(BaseModel):
@@ -28,6 +36,16 @@ class PaceSettings(Settings):
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     fast_layers: Literal["auto"] | bool | tuple[Kind, ...] = "auto"
     channels_last: Literal["auto"] | bool = "auto"
+
+    @field_validator("fast_layers", "channels_last", mode="wrap")
+    @classmethod
+    def _in_one_sentence(cls, value: Any, check: ValidatorFunctionWrapHandler, about: Any) -> Any:
+        """Pydantic has a sentence for each kind of value that it could have been."""
+        try:
+            return check(value)
+        except ValidationError:
+            kinds = f", or a list of {', '.join(KINDS)}" if about.field_name == "fast_layers" else ""
+            raise ValueError(f"must be auto, true or false{kinds}, not {value!r}") from None
 
     def told_apart(self, settings: dict[str, Any]) -> str:
         """Settings as text to tell runs apart by, that also tells what version 0.1 told of the same run.
