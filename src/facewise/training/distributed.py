@@ -119,7 +119,7 @@ class World:
                 self.barrier()  # or a process that is done would look dead to the others
         except RuntimeError as late:
             error = late
-        _end_group(failed=error is not None)
+        _end_group()
         if isinstance(error, RuntimeError) and (isinstance(error, dist.DistError) or _lost(error)):
             raise FacewiseError(
                 f"Process {self.rank} of {self.size} lost another one, which died or did not answer for "
@@ -215,11 +215,11 @@ class _Replica(nn.Module):
         return features
 
 
-def _end_group(*, failed: bool) -> None:
-    if failed:
-        # Its threads may still be in a collective and then need Python's lock, which whoever frees the group
-        # holds while it waits for them: the process would hang for good. One more reference: nobody frees it.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(dist.group.WORLD))
+def _end_group() -> None:
+    # Its threads may still be in a collective, or free the tensors of the last, and then need Python's lock,
+    # which whoever frees the group holds while it waits for them: the process would hang for good. One more
+    # reference: nobody frees it.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(dist.group.WORLD))
     with suppress(RuntimeError):  # the first failure is the one to tell
         dist.destroy_process_group()
 
