@@ -16,6 +16,7 @@ import pytest
 
 import facewise
 from facewise.errors import FaceNotFoundError, ImageError, ModelError, SettingError
+from facewise.gallery import Gallery
 from facewise.models import (
     Calibration,
     Threshold,
@@ -157,13 +158,32 @@ def test_an_unreadable_photo_is_named(recognizer: Recognizer, people: dict[str, 
             recognizer.verify(*pair)
 
 
+def test_none_is_an_image_error_and_costs_one_photo_of_many(
+    recognizer: Recognizer, people: dict[str, Path], tmp_path: Path
+) -> None:
+    ada, broken = people["ada1"], None
+    with pytest.raises(ImageError, match=r"^Cannot read None: it is not a photo; OpenCV gives None"):
+        recognizer.verify(ada, broken)
+    found = list(recognizer.read_many([ada, broken, PIL.Image.open(ada)]))
+    assert [len(one.faces) for one in found] == [1, 0, 1]
+    assert isinstance(found[1].error, ImageError)
+    with Gallery.open(tmp_path / "g.db", pipeline=recognizer.pipeline) as gallery:
+        done = gallery.enroll("Ada", [ada, broken], keep="face")
+        assert (done.added, [rejection.source for rejection in done.rejected]) == (1, ["None"])
+        with pytest.raises(ImageError, match="Cannot read None"):
+            gallery.enroll("Bob", broken)
+        with people["bob1"].open("rb") as file:
+            assert gallery.enroll("Bob", file, keep="photo").added == 1
+        assert gallery.enroll("Ada", PIL.Image.open(people["ada2"])).added == 1
+
+
 def test_bytes_path_and_array_give_the_same(recognizer: Recognizer, people: dict[str, Path]) -> None:
     path = people["ada1"]
     pixels = np.array(PIL.Image.open(path))
     bmp = io.BytesIO()
     PIL.Image.fromarray(pixels).save(bmp, "BMP")
     expected = recognizer.embed(path)
-    for source in (str(path), path.read_bytes(), bmp.getvalue(), pixels):
+    for source in (str(path), path.read_bytes(), bmp, bmp, pixels, PIL.Image.fromarray(pixels)):
         np.testing.assert_allclose(recognizer.embed(source), expected, atol=1e-6)
     swapped = recognizer.embed(np.ascontiguousarray(pixels[..., ::-1]))
     assert float(swapped @ expected) < 0.95  # BGR is another person here

@@ -1,4 +1,6 @@
-"""From a path, bytes or an array to an `Image`: RGB, uint8, `(H, W, 3)`, C-contiguous, the right way up.
+"""From a path, bytes, a file object, a PIL image or an array to an `Image`.
+
+That is RGB, uint8, `(H, W, 3)`, C-contiguous, the right way up.
 
 Six formats are read and no other: JPEG, PNG, WebP, BMP, GIF and TIFF (of several frames, the first). What the
 pixels become:
@@ -26,7 +28,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple, NoReturn, TypeAlias, cast
+from typing import IO, NamedTuple, NoReturn, TypeAlias, TypeGuard, cast
 
 import cv2
 import numpy as np
@@ -36,8 +38,11 @@ import PIL.Image
 from facewise.errors import ImageError, PhotoTooLargeError
 from facewise.types import Image
 
-ImageSource: TypeAlias = str | os.PathLike[str] | bytes | np.ndarray
-"""A local path, the bytes of an image file, or an array of RGB, RGBA or grey uint8 pixels."""
+ImageSource: TypeAlias = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | PIL.Image.Image | np.ndarray
+)
+"""A local path; the bytes of an image file, or a binary file object, read from its start where it can be
+sought; a PIL image; or an array of RGB, RGBA or grey uint8 pixels."""
 
 MAX_PIXELS = 100_000_000
 """Width × height above which a photo is refused unless the caller says otherwise: 300 MB as RGB."""
@@ -48,6 +53,8 @@ MAX_FILE_BYTES = 256 * 2**20
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_SINGLE_SLASH_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+_LONGEST_NAME = 4096
 _ORIENTATION_TAG, _BITS_PER_SAMPLE_TAG, _PHOTOMETRIC_TAG = 0x0112, 0x0102, 0x0106
 
 _TURN: dict[int, Callable[[Image], object]] = {
@@ -66,8 +73,9 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image:
     """Read a photo.
 
     Args:
-        source: A local path, the bytes of an image file, or a uint8 array: `(H, W, 3)` is taken as RGB,
-            `(H, W, 4)` as RGBA, `(H, W)` and `(H, W, 1)` as grey.
+        source: A local path; the bytes of an image file or a binary file object; a PIL image, which is taken
+            as a file of it would be, EXIF orientation included; or a uint8 array: `(H, W, 3)` is taken as
+            RGB, `(H, W, 4)` as RGBA, `(H, W)` and `(H, W, 1)` as grey.
         max_pixels: Refuse more than this many pixels (width × height), before anything is decoded. For files
             Pillow's own ceiling, twice `PIL.Image.MAX_IMAGE_PIXELS` (179 million), holds as well.
 
@@ -79,24 +87,65 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image:
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
+    if isinstance(source, PIL.Image.Image):
+        return _from_pil(source, max_pixels)
     return decode(load(source), name=source_name(source), max_pixels=max_pixels)
 
 
-def source_name(source: ImageSource) -> str:
-    """What to call a source in a sentence: its path (escaped if unprintable), `image bytes` or `array`."""
+def read_hashed(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> tuple[Image, str]:
+    """A photo, read once, and the sha256 (hex) it is known by.
+
+    That is of the file's bytes; of shape and pixels where the source is an array or a PIL image.
+
+    Raises:
+        ImageError: As for `read_image`.
+    """
+    if isinstance(source, np.ndarray | PIL.Image.Image):
+        image = read_image(source, max_pixels=max_pixels)
+        return image, content_hash(repr(image.shape).encode() + image.tobytes())
+    data = load(source)
+    return decode(data, name=source_name(source), max_pixels=max_pixels), content_hash(data)
+
+
+def is_one_photo(source: object) -> TypeGuard[ImageSource]:
+    """Whether `source` stands for one photo, rather than being an iterable of photos; None is one, unread."""
+    of_one = isinstance(
+        source, str | os.PathLike | bytes | bytearray | memoryview | PIL.Image.Image | np.ndarray
+    )
+    return of_one or source is None or _is_stream(source)
+
+
+def source_name(source: object) -> str:
+    """What to call a source in a sentence: its path (escaped if unprintable), `image bytes` or `array`.
+
+    A file object and a PIL image are called by the file they were opened from. Anything else has a name as
+    well, so that what is no photo can be told of.
+    """
     if isinstance(source, np.ndarray):
         return "array"
-    if isinstance(source, bytes):
+    if isinstance(source, bytes | bytearray | memoryview):
         return "image bytes"
-    name = os.fsdecode(source)
+    path = source
+    if isinstance(source, PIL.Image.Image):
+        path = getattr(source, "filename", "") or "PIL image"
+    elif _is_stream(source):
+        path = getattr(source, "name", None)
+        if not isinstance(path, str | os.PathLike | bytes) or not path:
+            path = "image bytes"
+    if not isinstance(path, str | os.PathLike | bytes):
+        return "None" if path is None else f"a {type(path).__name__}"
+    name = os.fsdecode(path)
+    if len(name) > _LONGEST_NAME:  # no path, but perhaps a photo in base64
+        name = f"{name[:40]}…"
     return name if name.isprintable() and name else repr(name)
 
 
-def load(source: str | os.PathLike[str] | bytes) -> bytes:
+def load(source: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | None) -> bytes:
     """The bytes of an image file, read once, for a caller who needs both `content_hash` and `decode`.
 
     Args:
-        source: A local path, or bytes, which are returned as they are.
+        source: A local path; a binary file object, which is read from its start where it can be sought; or
+            bytes, which are returned as they are.
 
     Returns:
         The content, not yet known to be an image.
@@ -106,9 +155,15 @@ def load(source: str | os.PathLike[str] | bytes) -> bytes:
     """
     if isinstance(source, bytes):
         return source
-    if not isinstance(source, str | os.PathLike):
-        _fail(f"a {type(source).__name__}", "it is not a photo", "give a path, bytes or a numpy array")
+    if isinstance(source, bytearray | memoryview):
+        return bytes(source)
     name = source_name(source)
+    if _is_stream(source):
+        return _from_stream(source, name)
+    if source is None:
+        _fail(name, "it is not a photo", "OpenCV gives None for a file it cannot read, so check its path")
+    if not isinstance(source, str | os.PathLike):
+        _fail(name, "it is not a photo", "give a path, bytes, a file object, a PIL image or a numpy array")
     path = local_path(source, name)
     with file_errors(name):
         # Looked at before it is opened: opening a device can have effects of its own.
@@ -170,6 +225,8 @@ def file_errors(name: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
+        if _SINGLE_SLASH_URL.match(name):  # pathlib makes one slash of two
+            _fail(name, _IS_URL, "download the photo first", error)
         _fail(name, "there is no such file or folder", "check the path", error)
     except PermissionError as error:
         _fail(name, "you may not read it", "change its permissions or run as its owner", error)
@@ -186,8 +243,13 @@ def local_path(source: str | os.PathLike[str], name: str) -> str:
     if "\0" in path:
         _fail(name, "the path holds a NUL byte", "check the path")
     if _URL.match(path):
-        _fail(name, "it is a URL and only local paths are read", "download the photo first")
+        _fail(name, _IS_URL, "download the photo first")
+    if path.startswith("data:") and "," in path and not os.path.exists(path):  # noqa: PTH110  maybe no path
+        _fail(f"{path[:40]}…", "it is a data: URL", "decode its base64 and give the bytes")
     return path
+
+
+_IS_URL = "it is a URL and only local paths are read"
 
 
 def _check_regular(info: os.stat_result, name: str) -> None:
@@ -229,6 +291,49 @@ def _from_array(array: np.ndarray, max_pixels: int) -> Image:
     if channels == 1:
         array = np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
     return np.ascontiguousarray(array)
+
+
+# Objects
+
+_READING = threading.Lock()
+"""Held while a file object or a PIL image of the caller's is read: the same one may be given twice."""
+
+
+def _is_stream(source: object) -> TypeGuard[IO[bytes]]:
+    return callable(getattr(source, "read", None)) and not isinstance(source, os.PathLike)
+
+
+def _from_stream(stream: IO[bytes], name: str) -> bytes:
+    with file_errors(name), _READING:
+        if getattr(stream, "closed", False):
+            _fail(name, "the file object is closed", "give it while it is open")
+        if not isinstance(stream.read(0), bytes):
+            _fail(name, "the file object gives text", "open the photo with mode 'rb'")
+        if callable(getattr(stream, "seekable", None)) and stream.seekable():
+            stream.seek(0)
+        data = stream.read(MAX_FILE_BYTES + 1)
+    _check_length(len(data), name)
+    return data
+
+
+def _from_pil(picture: PIL.Image.Image, max_pixels: int) -> Image:
+    name = source_name(picture)
+    width, height = picture.size
+    if not width * height:
+        _fail(name, f"it has no pixels, its size is {width} × {height}", "give at least one pixel")
+    _check_pixels(width, height, max_pixels, name)
+    try:
+        with _READING:
+            picture.load()
+        return _upright(_to_rgb(picture, name), picture.getexif)
+    except ImageError:
+        raise
+    except MemoryError as error:
+        _fail(name, "there is not enough memory to decode it", "make it smaller first", error)
+    # As in `_decode_with_pillow`: its file is decoded only here.
+    except Exception as error:  # noqa: BLE001
+        wrong = f"Pillow cannot decode or convert it ({picture.mode})"
+        _fail(name, wrong, "give it as RGB, or give the file", error)
 
 
 # JPEG, the quick way: nearly every photo. OpenCV gives the same bits as Pillow (both are libjpeg-turbo) in

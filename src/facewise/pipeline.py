@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from facewise.embedding import Embedder
 from facewise.errors import FacewiseError, ImageError, SettingError
 from facewise.geometry import Cut, pose, sharpness
 from facewise.hardware import available_threads
-from facewise.image import MAX_PIXELS, ImageSource, content_hash, decode, load, read_image, source_name
+from facewise.image import MAX_PIXELS, ImageSource, content_hash, decode, read_hashed, source_name
 from facewise.models import find_model
 from facewise.network import AUTO
 from facewise.types import Face, Image, Quality
@@ -32,8 +31,8 @@ class PhotoFaces:
     """What was found in one photo.
 
     Attributes:
-        source: The path as given, or `"image bytes"` or `"array"`.
-        sha256: Of the file's bytes, of the pixels for an array; empty if the file could not be read.
+        source: The path as given, or what else `facewise.image.source_name` calls it, such as `"array"`.
+        sha256: Of the file's bytes, of the pixels for an array or a PIL image; empty if it could not be read.
         size: (height, width), or (0, 0) if unreadable.
         faces: The main face first, then the most confident; embedded unless only detection was asked for.
         crops: (F, S, S, 3) crops of `faces`, or None unless asked for.
@@ -161,7 +160,7 @@ class Pipeline:
         """The faces of one photo.
 
         Args:
-            photo: A path, the bytes of an image file, or an RGB array.
+            photo: A path, the bytes of an image file, a file object, a PIL image, or an RGB array.
             steps: How far to go.
 
         Raises:
@@ -222,7 +221,9 @@ class Pipeline:
         many = isinstance(photos, Sized) and len(photos) >= least
         if self._embedder is not None and steps.embed and isinstance(photos, Sized):
             self._embedder.settle(len(photos))
-        if processes and many and self.threads > 1 and self.portable:
+        # A file object cannot be sent to a process.
+        sendable = not isinstance(photos, list | tuple) or not any(map(_keeps_a_process, photos))
+        if processes and many and self.threads > 1 and self.portable and sendable:
             return in_processes(_read_in_worker, (self, steps), photos, self.threads)
         return side_by_side(lambda photo: self._read_or_tell(photo, steps), photos, self.threads)
 
@@ -257,15 +258,9 @@ class Pipeline:
             return PhotoFaces(source_name(photo), error=error)
 
     def _read(self, photo: ImageSource, steps: Steps, threads: int | None) -> PhotoFaces:
-        name = source_name(photo)
-        if isinstance(photo, np.ndarray):
-            image = read_image(photo)
-            digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
-        else:
-            data = load(photo)
-            image, digest = decode(data, name=name), content_hash(data)
+        image, digest = read_hashed(photo)
         faces = self.detector.detect(image, threads=threads)
-        found = PhotoFaces(name, digest, (image.shape[0], image.shape[1]), tuple(faces))
+        found = PhotoFaces(source_name(photo), digest, (image.shape[0], image.shape[1]), tuple(faces))
         return self._finish(found, image, steps, threads)
 
     def _finish(self, found: PhotoFaces, image: Image, steps: Steps, threads: int | None) -> PhotoFaces:
@@ -288,6 +283,11 @@ def _read_in_worker(shared: tuple[Pipeline, Steps], photo: ImageSource) -> Photo
     """`Pipeline._read_or_tell` in a process of `in_processes`."""
     pipeline, steps = shared
     return pipeline._read_or_tell(photo, steps)
+
+
+def _keeps_a_process(photo: object) -> bool:
+    """Whether a photo cannot be sent to another process, as a file object cannot."""
+    return not (photo is None or isinstance(photo, str | os.PathLike | bytes | bytearray | np.ndarray))
 
 
 def face_quality(face: Face, crop: Image) -> Quality:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facewise.detection import DetectorSettings
 from facewise.errors import FaceNotFoundError, SettingError
-from facewise.image import ImageSource, source_name
+from facewise.image import ImageSource, is_one_photo, source_name
 from facewise.models import choose_decision, default_path, no_decision
 from facewise.models.calibration import Calibration
 from facewise.network import AUTO
@@ -173,15 +174,24 @@ class Recognizer:
             return opened.identify(photo, fmr=fmr, fpir=fpir, threshold=threshold)
 
     def read_many(
-        self, photos: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], steps: Steps = DEFAULT_STEPS
+        self, photos: ImageSource | Iterable[ImageSource], steps: Steps = DEFAULT_STEPS
     ) -> Iterable[PhotoFaces]:
         """Faces of many photos and folders of photos, side by side, in order.
+
+        Args:
+            photos: Paths of photos and folders, and whatever else `read_image` reads.
+            steps: How far to go.
 
         Raises:
             ImageError: A path is no local path, or a folder cannot be listed. A photo that is missing or
                 cannot be read has its `error` instead.
         """
-        return self.pipeline.read_many(find_photos(photos), steps)
+        given = [photos] if is_one_photo(photos) else cast("Iterable[ImageSource]", photos)
+        found = list[ImageSource]()
+        for paths, group in itertools.groupby(given, lambda one: isinstance(one, str | os.PathLike)):
+            run = list(group)
+            found += find_photos(cast("list[str]", run)) if paths else run
+        return self.pipeline.read_many(found, steps)
 
     def _main(self, photo: ImageSource) -> Face:
         found = self.pipeline.read(photo, Steps(main_only=True))

@@ -54,10 +54,21 @@ def test_other_arrays_are_refused(array: np.ndarray) -> None:
         uploads("photo", [array])
 
 
-@pytest.mark.parametrize("photo", [None, 5, ["a.jpg"], PIL.Image.new("RGB", (4, 4))])
+@pytest.mark.parametrize("photo", [None, 5, ["a.jpg"]])
 def test_what_is_no_photo(photo: object) -> None:
-    with pytest.raises(ImageError, match="A photo is a path, bytes or an array"):
+    with pytest.raises(ImageError, match="it is not a photo"):
         uploads("photo", [photo])  # type: ignore[list-item]
+
+
+def test_a_file_object_and_a_pil_image_are_sent(tmp_path: Path) -> None:
+    (tmp_path / "ada.png").write_bytes(b"abc")
+    with (tmp_path / "ada.png").open("rb") as file:
+        assert uploads("photo", [file])[0][1][:2] == ("ada.png", b"abc")
+    assert uploads("photo", [BytesIO(b"abc")])[0][1][:2] == ("photo-1", b"abc")
+    pixels = np.random.default_rng(0).integers(0, 256, (13, 17, 3), dtype=np.uint8)
+    [(_, (_, data, kind))] = uploads("photo", [PIL.Image.fromarray(pixels)])
+    assert kind == "image/png"
+    np.testing.assert_array_equal(np.asarray(PIL.Image.open(BytesIO(data))), pixels)
 
 
 def test_files_that_cannot_be_read_are_told_before_anything_is_sent(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ _PAGE = 1000
 class Client:
     """A service, asked over kept connections. Any thread may use it; close it, or use it in a `with`.
 
-    A photo is a path, the bytes of an image file, or an RGB array `(H, W, 3)`; it is uploaded. A request that
-    the service is too busy for (429, 503) is sent again when the service says so, within `patience`, if
+    A photo is a path, bytes, a file object, a PIL image, or an RGB array `(H, W, 3)`; it is uploaded. A
+    request that the service is too busy for (429, 503) is sent again when it says so, within `patience`, if
     sending it twice does no more than once: all but enrolling and merging.
 
     Example:

@@ -1,19 +1,22 @@
-"""Photos on their way to a service: a path, bytes or an array becomes a file of the request."""
+"""Photos on their way to a service: whatever a photo may be becomes a file of the request."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facewise.errors import ImageError
 
-Photo: TypeAlias = "str | os.PathLike[str] | bytes | NDArray[np.uint8]"
-"""A path, the bytes of an image file, or RGB pixels `(H, W, 3)`."""
+if TYPE_CHECKING:
+    from facewise.image import ImageSource
+
+Photo: TypeAlias = "ImageSource"
+"""A path, the bytes of an image file or a file object of them, a PIL image, or RGB pixels `(H, W, 3)`."""
 
 Upload: TypeAlias = tuple[str, tuple[str, bytes, str]]
 """Form field, and the file's name, content and type."""
@@ -40,7 +43,15 @@ def _file(photo: Photo, number: int) -> tuple[str, bytes, str]:
         return f"photo-{number}.png", _png(photo), "image/png"
     if isinstance(photo, str | os.PathLike):
         return _name(Path(photo)), _read(Path(photo)), "application/octet-stream"
-    raise ImageError(f"A photo is a path, bytes or an array, not {type(photo).__name__}.")
+    import PIL.Image  # noqa: PLC0415  not needed for files
+
+    from facewise.image import load, read_image, source_name  # noqa: PLC0415
+
+    if isinstance(photo, PIL.Image.Image):
+        return f"photo-{number}.png", _png(read_image(photo)), "image/png"
+    data, path = load(photo), getattr(photo, "name", None)
+    name = _name(Path(source_name(photo))) if isinstance(path, str) and path else f"photo-{number}"
+    return name, data, "application/octet-stream"
 
 
 def _name(path: Path) -> str:

@@ -10,8 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
-
 from facewise.gallery.folder import all_photos, people_in
 from facewise.gallery.identification import embedding_of
 from facewise.gallery.names import clean_groups, clean_name
@@ -108,7 +106,7 @@ class Gallery(VectorGallery):
 
         Args:
             name: Who is in the photos.
-            photos: Paths, bytes or RGB arrays; or one of them.
+            photos: Paths, bytes, file objects, PIL images or RGB arrays; or one of them.
             fmr: False match rate at which a face is said to look like somebody else; None is 1e-3.
             threshold: The similarity to say so from, instead of the model's own for `fmr`.
             keep: Whether to keep, beside the embedding, a portrait of at most 256 pixels (`"face"`) or the
@@ -128,8 +126,9 @@ class Gallery(VectorGallery):
         member_of = clean_groups(groups)
         name, space = clean_name(name), self._pipeline_space()
         decision = self._decision(fmr, threshold)
-        one = isinstance(photos, str | os.PathLike | bytes | np.ndarray)
-        given = cast("Iterable[ImageSource]", [photos] if one else photos)
+        from facewise.image import is_one_photo  # noqa: PLC0415  who brings embeddings needs no image library
+
+        given = cast("Iterable[ImageSource]", [photos] if is_one_photo(photos) else photos)
         if keep != "none":
             given = list(given)  # looked at twice
         picked = pick(self.pipeline.read_many(given), keep, given)
@@ -225,7 +224,7 @@ class Gallery(VectorGallery):
         """Says who is in a photo.
 
         Args:
-            photo: Path, bytes or RGB array.
+            photo: Path, bytes, file object, PIL image or RGB array.
             fmr: False match rate of a single comparison to decide at.
             fpir: Share of strangers who may be given a name (false positive identification rate): the
                 threshold then follows the number of samples a face is compared with, and is that of the

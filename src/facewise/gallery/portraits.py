@@ -7,7 +7,7 @@ import numpy as np
 
 from facewise.errors import ImageError
 from facewise.gallery.photos import Keep
-from facewise.image import ImageSource, content_hash, decode, load, read_image, source_name
+from facewise.image import ImageSource, read_hashed, source_name
 from facewise.types import Face, Image
 
 PORTRAIT_SIZE = 256
@@ -37,13 +37,9 @@ def kept_photo(photo: ImageSource, face: Face, keep: Keep, sha256: str = "") -> 
     """
     if keep == "none":
         return None
-    if isinstance(photo, np.ndarray):
-        image = read_image(photo)
-    else:
-        data, name = load(photo), source_name(photo)
-        if sha256 and content_hash(data) != sha256:
-            raise ImageError(f"{name} has changed while it was read: try again.")
-        image = decode(data, name=name)
+    image, digest = read_hashed(photo)
+    if sha256 and digest != sha256:
+        raise ImageError(f"{source_name(photo)} has changed while it was read: try again.")
     return _jpeg(_portrait(image, face), PORTRAIT_SIZE) if keep == "face" else _jpeg(image, PHOTO_SIZE)
 
 
