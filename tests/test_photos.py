@@ -6,7 +6,7 @@ import pytest
 
 from facewise.errors import ImageError
 from facewise.image import read_image
-from facewise.photos import find_photos
+from facewise.photos import find_photos, search_photos
 
 
 def test_find_photos(tmp_path: Path) -> None:
@@ -71,3 +71,22 @@ def test_what_is_missing_is_listed_for_its_reading_to_tell(tmp_path: Path) -> No
 def test_what_is_no_path_is_refused(path: str) -> None:
     with pytest.raises(ImageError, match=r"^Cannot read "):
         find_photos([path])
+
+
+def test_what_is_left_out_is_counted_and_clutter_is_not(tmp_path: Path) -> None:
+    photos = ["a.jpg", "sub/b.PNG"]
+    others = ["notes.txt", "clip.MOV", "sub/clip2.mov", "sub/Makefile"]
+    clutter = [
+        "._a.jpg", ".DS_Store", "Thumbs.db", "sub/thumbs.db", "desktop.ini", "@eaDir/a.jpg/SYNO_THUMB.jpg",
+        "__MACOSX/._a.jpg", "__MACOSX/a.jpg", ".thumbnails/a.jpg", "$RECYCLE.BIN/a.jpg",
+    ]  # fmt: skip
+    for name in photos + others + clutter:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = search_photos(tmp_path)
+    assert found.photos == [tmp_path / name for name in photos]
+    assert list(found.left_out.items()) == [(".mov", 2), ("", 1), (".txt", 1)]
+    assert search_photos(tmp_path, recursive=False).left_out == {".mov": 1, ".txt": 1}
+    named = search_photos([tmp_path / "notes.txt", tmp_path, tmp_path / "sub"])  # twice over, and by name
+    assert named.photos == [tmp_path / name for name in ("notes.txt", *photos)]
+    assert named.left_out == {".mov": 2, "": 1}

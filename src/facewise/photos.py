@@ -1,15 +1,46 @@
-"""Finding the photos that files and folders named by a user stand for."""
+"""Finding the photos that files and folders named by a user stand for, and telling what else lay there.
+
+One rule for every search. Passed over without a word: hidden files and folders, which are those whose name
+starts with a dot (macOS's `._photo.jpg` among them), and what systems leave in folders of photos (`CLUTTER`).
+Counted as left out: every other file whose name has no ending of a photo.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from facewise.image import file_errors, local_path, source_name
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 """Lower-case file name endings that `find_photos` takes for photos."""
+
+CLUTTER = frozenset(
+    {
+        "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information",  # Windows
+        "icon\r", "__macosx",  # macOS
+        "@eadir", "#recycle",  # Synology
+        "lost+found",
+    }
+)  # fmt: skip
+"""Lower-case names of files and folders that are nobody's photos, and nothing to tell of."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        photos: The paths in the order given, those of a folder sorted, each path once.
+        left_out: How many files in the folders have another ending, by that ending in lower case, the most
+            frequent first; `""` is no ending.
+    """
+
+    photos: list[Path] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 def find_photos(
@@ -18,34 +49,83 @@ def find_photos(
     recursive: bool = True,
     suffixes: Collection[str] = SUFFIXES,
 ) -> list[Path]:
-    """The photos that paths stand for.
+    """The photos that paths stand for: `search_photos(...).photos`."""
+    return search_photos(paths, recursive=recursive, suffixes=suffixes).photos
+
+
+def search_photos(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    recursive: bool = True,
+    suffixes: Collection[str] = SUFFIXES,
+) -> Found:
+    """The photos that paths stand for, and what else is in their folders.
 
     Args:
         paths: Files, taken as they are whatever their name, and folders, searched for `suffixes` in any case.
-            Hidden files and folders are passed over. Linked folders are followed, each real folder once.
+            Linked folders are followed, each real folder once.
         recursive: Search folders inside folders too.
         suffixes: Lower-case name endings to search folders for.
 
     Returns:
-        The paths in the order given, those of a folder sorted, each path once. What merely looks like a photo
-        (a broken link, a missing file) is listed, so that reading it tells what is wrong.
+        What was found. What merely looks like a photo (a broken link, a missing file) is listed, so that
+        reading it tells what is wrong.
 
     Raises:
         ImageError: A path is no local path, or a folder cannot be listed.
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     found: dict[str, Path] = {}
+    others: dict[str, str] = {}
     for entry in given:
         name = source_name(entry)
         path = Path(local_path(entry, name))
         # A missing file is listed as well: reading it tells so, and the others are not lost for it.
-        for photo in sorted(_search(path, recursive, suffixes)) if path.is_dir() else [path]:
-            found.setdefault(os.path.abspath(photo), photo)  # noqa: PTH100 - Path.resolve would follow links
-    return list(found.values())
+        for file in sorted(_files(path, recursive)) if path.is_dir() else [path]:
+            key, ending = os.path.abspath(file), file.suffix.lower()  # noqa: PTH100 - Path.resolve follows links
+            if ending in suffixes or file is path:
+                found.setdefault(key, file)
+            else:
+                others[key] = ending
+    counts = Counter(ending for key, ending in others.items() if key not in found)
+    most_first = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return Found(list(found.values()), dict(most_first))
 
 
-def _search(folder: Path, recursive: bool, suffixes: Collection[str]) -> Iterator[Path]:
-    """Yield the photos in a folder, unsorted."""
+def folders_in(folder: Path) -> list[Path]:
+    """The folders in a folder, linked ones too, by name.
+
+    Raises:
+        ImageError: It cannot be listed.
+    """
+    return [entry for entry in _listed(folder) if os.path.isdir(entry)]  # noqa: PTH112 - never raises
+
+
+def files_in(folder: Path, suffix: str) -> list[Path]:
+    """The files in a folder with an ending, in lower case, by name.
+
+    Raises:
+        ImageError: It cannot be listed.
+    """
+    return [entry for entry in _listed(folder) if entry.suffix.lower() == suffix]
+
+
+def told_endings(left_out: Mapping[str, int]) -> str:
+    """`3 .heic, 1 .mov`, for people."""
+    shown = [
+        f"{number} {source_name(ending) if ending else 'without ending'}"
+        for ending, number in left_out.items()
+    ]
+    rest = sum(list(left_out.values())[_SHOWN:])
+    return ", ".join(shown[:_SHOWN]) + (f" and {rest} of other endings" if rest else "")
+
+
+_SHOWN = 8
+"""Endings told by name."""
+
+
+def _files(folder: Path, recursive: bool) -> Iterator[Path]:
+    """Yield the files in a folder, unsorted."""
     seen: set[tuple[int, int]] = set()
     # Links wait until every real folder was searched: a photo is found under its own path if it has one here.
     folders, links = [folder], list[Path]()
@@ -53,15 +133,21 @@ def _search(folder: Path, recursive: bool, suffixes: Collection[str]) -> Iterato
         current = folders.pop() if folders else links.pop(0)
         with file_errors(source_name(current)):
             info = current.stat()
-            entries = sorted(current.iterdir())
         if (info.st_dev, info.st_ino) in seen:
             continue
         seen.add((info.st_dev, info.st_ino))
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if os.path.isdir(entry):  # noqa: PTH112 - unlike Path.is_dir never raises, whatever the link
-                if recursive:
-                    (links if entry.is_symlink() else folders).append(entry)
-            elif entry.suffix.lower() in suffixes:
+        for entry in _listed(current):
+            if not os.path.isdir(entry):  # noqa: PTH112 - unlike Path.is_dir never raises, whatever the link
                 yield entry
+            elif recursive:
+                (links if entry.is_symlink() else folders).append(entry)
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What is in a folder but hidden things and clutter, by name."""
+    with file_errors(source_name(folder)):
+        return sorted(
+            entry
+            for entry in folder.iterdir()
+            if not entry.name.startswith(".") and entry.name.casefold() not in CLUTTER
+        )

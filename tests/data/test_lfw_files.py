@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from facewise.data.lfw import read_pairs
+from facewise.data.lfw import lfw_people, read_pairs
 from facewise.errors import DatasetError
 from facewise.evaluation import Pair, load_lfw
 
@@ -203,3 +203,16 @@ def test_the_official_files(shared: Path) -> None:
     for name, each in (("pairsDevTrain.txt", 1100), ("pairsDevTest.txt", 500)):
         pairs = read_pairs(shared / "data" / "lfw" / name)
         assert Counter(pair.same for pair in pairs) == {True: each, False: each}
+
+
+def test_appledouble_files_and_clutter_are_nobodys_photos(tmp_path: Path) -> None:
+    for name in (
+        "Ada/Ada_0001.jpg",
+        "Ada/._Ada_0001.jpg",
+        "Ada/Thumbs.db",
+        "Bob/Bob_0001.jpg",
+        "@eaDir/x.jpg",
+    ):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / name).touch()
+    assert list(lfw_people(tmp_path).keys) == ["Ada/Ada_0001.jpg", "Bob/Bob_0001.jpg"]

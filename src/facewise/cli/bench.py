@@ -19,7 +19,7 @@ from facewise.cli.options import (
     given_path,
     load_pipeline,
 )
-from facewise.cli.output import print_json, say, stderr_console, table
+from facewise.cli.output import BadItems, print_json, say, stderr_console, table
 from facewise.cli.photos import photos_in
 
 
@@ -44,7 +44,7 @@ def bench(
     from facewise.models import find_model
     from facewise.variants import measure
 
-    photos = photos_in(paths)[:count] if paths else []
+    photos = photos_in(paths, BadItems("photo"))[:count] if paths else []
     # Before the models are loaded, as what is measured decides which of their networks runs.
     files = {
         "detector": find_model(detector, kind="detector"),

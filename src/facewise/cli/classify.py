@@ -146,9 +146,9 @@ def predict(
     if out is not None:
         _check_picture(out)
     named, pipeline = _ready(classifier, detector, model, provider=provider, threads=threads, variant=variant)
-    card, photos = named.file.card, photos_in(paths)
-    steps = Steps(embed=card.features == "unit", keep_crops=card.features == "raw")
     bad = BadItems("photo")
+    card, photos = named.file.card, photos_in(paths, bad)
+    steps = Steps(embed=card.features == "unit", keep_crops=card.features == "raw")
     results: list[tuple[Path, str, tuple[Face, ...], list[Prediction]]] = []
     answers = zip(photos, pipeline.read_many(photos, steps), strict=True)
     for path, found in with_progress("Classifying", answers, len(photos)):
@@ -176,7 +176,7 @@ def predict(
                     }
                     for path, _, faces, predictions in results
                 ],
-                "bad": bad.items,
+                **bad.told,
             }
         )
     elif results:

@@ -126,7 +126,7 @@ def _print_groups(
                 "groups": people,
                 "without_face": [str(path) for path in without],
                 "providers": providers,
-                "bad": bad.items,
+                **bad.told,
             }
         )
     elif faces:

@@ -146,7 +146,7 @@ def _into_file(paths: list[Path], out: Path, main: bool, json: bool, pipeline: P
         "out": str(out), "photos": photos, "faces": len(rows), "seconds": round(seconds, 3),
         "photos_per_second": round(photos / max(seconds, 1e-9), 2), "model": embedder.name,
         "fingerprint": embedder.fingerprint, "flip": embedder.flip, "providers": pipeline.providers,
-        "without_face": [str(path) for path in without], "bad": bad.items,
+        "without_face": [str(path) for path in without], **bad.told,
     }  # fmt: skip
     if json:
         print_json(summary)
@@ -185,11 +185,13 @@ def _into_folder(
 
     check_output_folder(out)
     shard, shards = which
+    items = BadItems("photo")
     started = time.perf_counter()
     with progress_bar(f"Embedding, shard {shard} of {shards}", None) as done:
         result = embed_shard(
             out, paths, shard=shard, shards=shards, listing=listing, pipeline=pipeline, main_only=main,
             part_size=part_size, processes=True, on_photo=lambda _, total: done(total=total),
+            on_left_out=items.leave_out,
         )  # fmt: skip
     seconds = time.perf_counter() - started
     photos = sum(part.photos for part in result.done)
@@ -203,6 +205,7 @@ def _into_folder(
                 "photos_per_second": round(photos / max(seconds, 1e-9), 2),
                 "model": pipeline.embedder.name, "fingerprint": pipeline.embedder.fingerprint,
                 "flip": pipeline.embedder.flip, "providers": pipeline.providers, "bad": bad,
+                "left_out": items.left_out,
                 "manifest": _manifest(result.manifest),
             }
         )  # fmt: skip

@@ -101,13 +101,13 @@ def enroll(
                 done.append(enrollment)
                 _tell(enrollment, bad)
         elif name is not None:
-            given = photos_in(photos or [])
+            given = photos_in(photos or [], bad)
             done.append(opened.enroll(name, given, fmr=fmr, threshold=threshold, keep=keep.value, groups=of))
             _tell(done[0], bad)
         used = providers(opened)
     if json:
         enrolled = [asdict(e) for e in done]
-        print_json({"gallery": str(gallery), "enrolled": enrolled, "providers": used, "bad": bad.items})
+        print_json({"gallery": str(gallery), "enrolled": enrolled, "providers": used, **bad.told})
     else:
         say(f"{_enrolled(done)} enrolled in {gallery}.")
     bad.finish(sum(e.added + len(e.duplicates) for e in done))

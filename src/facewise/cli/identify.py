@@ -98,10 +98,11 @@ def identify(
 
     among = None if groups is None else _groups(groups)
     options = VideoOptions(out, csv, every, seconds, camera, fmr, fpir, threshold, among)
-    photos, videos = _sorted_out(paths or [], options)
+    photos, videos, left_out = _sorted_out(paths or [], options)
     if draw is not None:
         check_output_folder(draw)
     bad, names = BadItems(_what(photos, videos)), FileNames()
+    bad.leave_out(left_out)
     results: list[tuple[Path, str, list[Match]]] = []
     watched: list[VideoResult] = []
     stopped = False
@@ -150,20 +151,21 @@ def identify(
     bad.finish(len(results) + len(watched))
 
 
-def _sorted_out(paths: list[Path], options: VideoOptions) -> tuple[list[Path], list[Path]]:
-    """The photos and the videos among the paths; what makes no sense ends the command."""
+def _sorted_out(paths: list[Path], options: VideoOptions) -> tuple[list[Path], list[Path], dict[str, int]]:
+    """The photos and videos among the paths, and what is neither; what makes no sense ends the command."""
     from facewise.errors import ImageError
-    from facewise.video.content import photos_and_videos
+    from facewise.video.content import search_photos_and_videos, told_apart
 
     if not paths and options.camera is None:
         usage_error("give photos or videos, or --camera N.")
-    photos, videos = photos_and_videos(paths)
+    found = search_photos_and_videos(paths)
+    photos, videos = told_apart(found.photos)
     options.check(videos, paths)
     if paths and not photos and not videos:
         raise ImageError(
             f"No photos or videos were found in {', '.join(map(str, paths))}: name some, or another folder."
         )
-    return photos, videos
+    return photos, videos, found.left_out
 
 
 def _what(photos: list[Path], videos: list[Path]) -> str:
@@ -182,7 +184,7 @@ def _document(
 
     found = [{"photo": str(p), "faces": [_match_dict(m) for m in matches]} for p, _, matches in results]
     told = {"videos": [result_dict(result) for result in watched]} if videos else {}
-    return {"photos": found, **told, **rule, "bad": bad.items}
+    return {"photos": found, **told, **rule, **bad.told}
 
 
 def _show(

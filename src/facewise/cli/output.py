@@ -140,11 +140,32 @@ def with_progress(label: str, items: Iterable[_Item], total: int) -> Iterator[_I
 
 
 class BadItems:
-    """Collects what went wrong with single items of a batch; tells each at once, and ends with code 3."""
+    """Collects what went wrong with single items of a batch; tells each at once, and ends with code 3.
+
+    Attributes:
+        what: The name of an item.
+        items: What went wrong, with which.
+        left_out: How many files of the folders are none, by ending: see `facewise.photos.Found`.
+    """
 
     def __init__(self, what: str) -> None:
         self.what = what
         self.items: list[dict[str, str]] = []
+        self.left_out: dict[str, int] = {}
+
+    def leave_out(self, left_out: dict[str, int]) -> None:
+        """Files in the folders that are no such item, by ending; one line tells them all."""
+        from facewise.photos import told_endings
+
+        self.left_out = left_out
+        if left_out:
+            others = count(sum(left_out.values()), "other file")
+            tell(f"{others} in the folders left out: {told_endings(left_out)}.")
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """For JSON: `bad`, the items that went wrong, and `left_out`."""
+        return {"bad": self.items, "left_out": self.left_out}
 
     def add(self, name: str, error: object) -> None:
         """One bad item."""

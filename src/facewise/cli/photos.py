@@ -72,7 +72,7 @@ def detect(
             save_image(draw / f"{names.of(path)}.jpg", picture)
     if json:
         told = [_photo_dict(*result) for result in results]
-        print_json({"photos": told, "providers": pipeline.providers, "bad": bad.items})
+        print_json({"photos": told, "providers": pipeline.providers, **bad.told})
     elif results:
         table(
             "",
@@ -122,37 +122,36 @@ def align(
             crops.append({"photo": str(path), "crop": str(out / f"{name}.png"), **face_dict(face)})
     if json:
         missing = [str(path) for path in without]
-        print_json(
-            {"crops": crops, "without_face": missing, "providers": pipeline.providers, "bad": bad.items}
-        )
+        print_json({"crops": crops, "without_face": missing, "providers": pipeline.providers, **bad.told})
     elif photos:
         say(f"{count(len(crops), 'crop')} of {size}×{size} pixels in {out}.")
     tell_without(without)
     bad.finish(photos)
 
 
-def photos_in(paths: Sequence[Path]) -> list[Path]:
-    """The photos of the given files and folders.
+def photos_in(paths: Sequence[Path], bad: BadItems) -> list[Path]:
+    """The photos of the given files and folders; `bad` is told what else is in the folders.
 
     Raises:
         ImageError: There is none, or a folder cannot be listed.
     """
     from facewise.errors import ImageError
-    from facewise.photos import find_photos
+    from facewise.photos import search_photos
 
-    photos = find_photos(paths)
-    if not photos:
+    found = search_photos(paths)
+    bad.leave_out(found.left_out)
+    if not found.photos:
         raise ImageError(
             f"No photos were found in {', '.join(map(str, paths))}: name photos, or another folder."
         )
-    return photos
+    return found.photos
 
 
 def read_photos(
     pipeline: Pipeline, paths: Sequence[Path], steps: Steps, bad: BadItems, label: str
 ) -> Iterator[tuple[Path, PhotoFaces]]:
     """Every readable photo with its path; the others go to `bad`."""
-    photos = photos_in(paths)
+    photos = photos_in(paths, bad)
     found = zip(photos, pipeline.read_many(photos, steps, processes=True), strict=True)
     for path, photo in with_progress(label, found, len(photos)):
         if photo.error is not None:

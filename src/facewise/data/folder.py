@@ -14,7 +14,7 @@ import numpy as np
 from facewise.data.source import FileSource
 from facewise.errors import DatasetError
 from facewise.image import source_name
-from facewise.photos import SUFFIXES, find_photos
+from facewise.photos import Found, folders_in, search_photos, told_endings
 
 Tell: TypeAlias = Callable[[str], None]
 """Takes a sentence about what a dataset leaves out, so that nothing is left out in silence."""
@@ -28,8 +28,8 @@ def warn(text: str) -> None:
 def folder_source(root: str | os.PathLike[str], *, tell: Tell = warn) -> FileSource:
     """The people of a folder with a sub-folder of photos each.
 
-    A person's name is that of the sub-folder; photos may lie in folders inside it. Hidden files and folders
-    are passed over.
+    A person's name is that of the sub-folder; photos may lie in folders inside it. See `facewise.photos` for
+    what is passed over.
 
     Args:
         root: The folder.
@@ -47,13 +47,14 @@ def folder_source(root: str | os.PathLike[str], *, tell: Tell = warn) -> FileSou
     if not root.is_dir():
         raise DatasetError(f"There is no folder {source_name(root)}; check the path.")
     people = folders_in(root)
-    photos = [(person.name, photo) for person in people for photo in find_photos(person)]
+    found = {person.name: search_photos(person) for person in people}
+    photos = [(name, photo) for name in found for photo in found[name].photos]
     if not photos:
         raise DatasetError(
             f"The folder {source_name(root)} holds no people: "
             "put each one's photos in a sub-folder of its own."
         )
-    _tell_left_out(root, people, {name for name, _ in photos}, tell)
+    _tell_left_out(root, found, tell)
     return labelled(
         source_name(root), root, [(photo.relative_to(root).as_posix(), name) for name, photo in photos]
     )
@@ -72,11 +73,6 @@ def labelled(name: str, root: Path, photos: Iterable[tuple[str, str]]) -> FileSo
     return FileSource(name, root, [key for key, _ in entries], labels, names)
 
 
-def folders_in(folder: Path) -> list[Path]:
-    """The folders in a folder that are not hidden, by name."""
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.is_dir())
-
-
 def several(number: int, what: str) -> str:
     """`1 photo`, `2 photos`."""
     return f"{number} {what}{'' if number == 1 else 's'}"
@@ -89,25 +85,16 @@ def some(items: Iterable[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _tell_left_out(root: Path, people: list[Path], with_photos: set[str], tell: Tell) -> None:
+def _tell_left_out(root: Path, found: dict[str, Found], tell: Tell) -> None:
     where = f"Left out of {source_name(root)}:"
-    loose = [photo.name for photo in find_photos(root, recursive=False)]
-    if loose:
-        tell(f"{where} {several(len(loose), 'photo')} in nobody's folder ({some(loose)}).")
-    empty = [person.name for person in people if person.name not in with_photos]
+    here = search_photos(root, recursive=False)
+    if here.photos:
+        loose = some(photo.name for photo in here.photos)
+        tell(f"{where} {several(len(here.photos), 'photo')} in nobody's folder ({loose}).")
+    empty = [name for name, inside in found.items() if not inside.photos]
     if empty:
         tell(f"{where} {several(len(empty), 'folder')} without a photo ({some(empty)}).")
-    endings = Counter(ending for person in people for ending in _other_files(person))
+    endings = sum((Counter(inside.left_out) for inside in found.values()), Counter())
     if endings:
-        listed = ", ".join(f"{number} {ending}" for ending, number in endings.most_common(5))
-        tell(f"{where} {several(endings.total(), 'file')} with no ending of a photo ({listed}).")
-
-
-def _other_files(folder: Path) -> Iterable[str]:
-    """The endings of the visible files in a folder that `find_photos` does not take for photos."""
-    for _, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            ending = Path(name).suffix.lower()
-            if not name.startswith(".") and ending not in SUFFIXES:
-                yield ending or "without ending"
+        others = several(endings.total(), "file")
+        tell(f"{where} {others} with no ending of a photo ({told_endings(dict(endings.most_common()))}).")

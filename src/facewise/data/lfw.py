@@ -13,6 +13,7 @@ from pathlib import Path
 from facewise.data.folder import labelled
 from facewise.data.source import FileSource, Source
 from facewise.errors import DatasetError
+from facewise.photos import find_photos, folders_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +126,9 @@ def images_of(root: Path) -> Path:
 
 def _people(images: Path) -> dict[str, tuple[str, ...]]:
     people = {}
-    for folder in sorted(path for path in images.iterdir() if path.is_dir()):
-        photos = tuple(f"{folder.name}/{photo.name}" for photo in sorted(folder.glob("*.jpg")))
+    for folder in folders_in(images):
+        found = find_photos(folder, recursive=False, suffixes=(".jpg",))
+        photos = tuple(f"{folder.name}/{photo.name}" for photo in found)
         if photos:
             people[folder.name] = photos
     return people

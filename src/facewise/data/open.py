@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 
 from facewise.data.csvfile import PERSON_COLUMNS, columns_of, csv_source
-from facewise.data.folder import Tell, folder_source, folders_in, some, warn
+from facewise.data.folder import Tell, folder_source, some, warn
 from facewise.data.lfw import images_of, lfw_people
 from facewise.data.prepared import is_prepared, open_prepared
 from facewise.data.recordsource import RecordSource
 from facewise.data.source import Source
 from facewise.errors import DatasetError
 from facewise.image import source_name
-from facewise.photos import find_photos
+from facewise.photos import files_in, find_photos, folders_in
 
 
 def open_source(path: str | os.PathLike[str], *, tell: Tell = warn) -> Source:
@@ -58,7 +58,7 @@ def open_source(path: str | os.PathLike[str], *, tell: Tell = warn) -> Source:
 def _open_folder(folder: Path, tell: Tell) -> Source:
     if is_prepared(folder):
         return open_prepared(folder)
-    records = [file for file in sorted(folder.glob("*.rec")) if not file.name.startswith(".")]
+    records = files_in(folder, ".rec")
     if len(records) > 1:
         raise DatasetError(
             f"{source_name(folder)} holds several datasets, {some(f.name for f in records)}: name one."
@@ -69,7 +69,7 @@ def _open_folder(folder: Path, tell: Tell) -> Source:
     if images != folder and any(folder.glob("pairs*.txt")):
         return lfw_people(folder)
     if images != folder:
-        listed = [file for file in sorted(folder.glob("*.csv")) if _names_people(file)]
+        listed = [file for file in files_in(folder, ".csv") if _names_people(file)]
         if len(listed) > 1:
             raise DatasetError(
                 f"{source_name(folder)} holds several lists of people, {some(f.name for f in listed)}: "

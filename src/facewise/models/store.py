@@ -110,7 +110,7 @@ def installed_models() -> list[Installed]:
 
 
 def _places() -> Iterator[Installed]:
-    stored = sorted(models_folder().glob("*.onnx"))
+    stored = sorted(path for path in models_folder().glob("*.onnx") if not path.name.startswith("."))
     for path in stored:
         yield Installed(path, "store")
     names = {path.name for path in stored}

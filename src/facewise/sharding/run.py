@@ -10,7 +10,7 @@ from pathlib import Path
 
 from facewise.errors import FacewiseError
 from facewise.files import one_at_a_time
-from facewise.photos import find_photos
+from facewise.photos import search_photos
 from facewise.pipeline import PhotoFaces, Pipeline, Steps
 from facewise.sharding.manifest import Manifest, write_manifest_if_done
 from facewise.sharding.parts import PartFacts, read_part, remove_leftovers, write_part
@@ -52,6 +52,7 @@ def embed_shard(
     processes: bool = False,
     on_photo: Callable[[int, int], None] | None = None,
     on_part: OnPart | None = None,
+    on_left_out: Callable[[dict[str, int]], None] = lambda _: None,
 ) -> ShardResult:
     """Embeds one share of many photos into `folder`, which all processes of the run share.
 
@@ -71,6 +72,7 @@ def embed_shard(
         processes: See `Pipeline.read_many`.
         on_photo: Told after each photo how many are done and how many there are, in this run and share.
         on_part: Told of each part that was made.
+        on_left_out: Told what else is in the folders, where they are searched: see `facewise.photos.Found`.
 
     Raises:
         DatasetError: No photos, or a damaged plan.
@@ -81,7 +83,7 @@ def embed_shard(
     pipeline = pipeline or Pipeline.load()
     steps = Steps(main_only=main_only)
     target = Path(folder)
-    plan = _plan(target, photos, listing, settings_of(pipeline, steps), part_size)
+    plan = _plan(target, photos, listing, settings_of(pipeline, steps), part_size, on_left_out)
     busy = FacewiseError(f"Another process is at shard {shard} of {shards} in {target}: let it finish.")
     done: list[PartFacts] = []
     with one_at_a_time(target / f".shard-{shard}-of-{shards}.lock", busy):
@@ -99,13 +101,19 @@ def _plan(
     listing: str | os.PathLike[str] | None,
     settings: dict[str, object],
     part_size: int | None,
+    on_left_out: Callable[[dict[str, int]], None],
 ) -> Plan:
+    def search() -> list[Path]:
+        found = search_photos(given)
+        on_left_out(found.left_out)
+        return found.photos
+
     given = [Path(path) for path in photos]
     if listing is not None:
         file = Path(listing)
         return make_plan(folder, settings, (list_source(file),), lambda: listed(file), part_size)
     sources = tuple(os.path.abspath(path) for path in given)  # noqa: PTH100 - follow no link
-    return make_plan(folder, settings, sources, lambda: find_photos(given), part_size)
+    return make_plan(folder, settings, sources, search, part_size)
 
 
 def _look(plan: Plan, parts: Iterable[int]) -> tuple[list[PartFacts], list[int]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from facewise.image import file_errors, local_path, source_name
-from facewise.photos import SUFFIXES, find_photos
+from facewise.photos import SUFFIXES, Found, search_photos
 
 VIDEO_SUFFIXES = frozenset(
     {
@@ -85,8 +85,18 @@ def photos_and_videos(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Pat
     Raises:
         ImageError: A path is no local path, or a folder cannot be listed.
     """
+    return told_apart(search_photos_and_videos(paths).photos)
+
+
+def search_photos_and_videos(paths: Iterable[str | os.PathLike[str]]) -> Found:
+    """As `facewise.photos.search_photos`, for the names of photos and of videos."""
+    return search_photos(paths, suffixes=SUFFIXES | VIDEO_SUFFIXES)
+
+
+def told_apart(files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Photos and videos, see `photos_and_videos`."""
     photos, videos = list[Path](), list[Path]()
-    for path in find_photos(paths, suffixes=SUFFIXES | VIDEO_SUFFIXES):
+    for path in files:
         (videos if _is_or_should_be(path) else photos).append(path)
     return photos, videos
 
