@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from facewise.errors import FaceNotFoundError, ImageError, ModelError, SettingEr
 from facewise.gallery import Gallery
 from facewise.models import (
     Calibration,
+    ScoreMap,
     Threshold,
     default_name,
     read_model,
@@ -208,6 +210,54 @@ def test_the_main_face_of_a_photo_is_compared(recognizer: Recognizer, drawn_phot
     photo = drawn_photo([(160, 120, 64, 2), (40, 200, 32, 7)])
     assert recognizer.verify(photo, people["ada1"]).similarity > 0.98
     assert recognizer.verify(photo, people["bob1"]).similarity < 0.8
+
+
+def test_how_many_faces_a_photo_has_is_told(recognizer: Recognizer, drawn_photo: Draw, people) -> None:
+    photo = drawn_photo([(160, 120, 64, 2), (40, 200, 32, 7), (280, 40, 36, 9)])
+    result = recognizer.verify(photo, people["ada1"])
+    assert (result.found, result.comparisons) == ((3, 1), 1)
+    assert recognizer.verify(people["ada1"], photo).found == (1, 3)
+
+
+def test_the_best_pair_of_all_faces(recognizer: Recognizer, drawn_photo: Draw, people) -> None:
+    """Bob at the edges of both photos, strangers in their middles."""
+    a = drawn_photo([(160, 120, 64, 2), (40, 200, 32, 7)])
+    b = drawn_photo([(160, 120, 64, 11), (270, 60, 36, 7), (40, 190, 40, 9)])
+    assert recognizer.verify(a, b).similarity < 0.8
+    best = recognizer.verify(a, b, face="best", threshold=0.9)
+    assert (best.same, best.found, best.comparisons) == (True, (2, 3), 6)
+    assert best.similarity > 0.98
+    assert [face.box[0] for face in best.faces] == pytest.approx([24, 252], abs=1)
+    assert "most alike of 6 pairs" in best.note
+    alone = recognizer.verify(people["ada1"], people["ada2"], face="best", threshold=0.9)
+    assert (alone.comparisons, alone.note) == (1, "given by the user")
+    with pytest.raises(SettingError, match="'main' or 'best', not 'any'"):
+        recognizer.verify(a, b, face="any")  # type: ignore[arg-type]
+
+
+def test_the_best_of_several_pairs_is_judged_more_strictly(
+    tmp_path: Path, tiny_detector_file: Path, tiny_embedder_file: Path, drawn_photo: Draw
+) -> None:
+    """At FMR 1e-3 the best of two pairs needs a rate of 5e-4; the next one measured is 1e-4."""
+    model = read_model(tiny_embedder_file)
+    copy = write_model(tmp_path / "calibrated.onnx", model.network, model.card)
+    rates = ((1e-2, 0.2), (1e-3, 0.5), (1e-4, 0.7))
+    points = tuple(Threshold(rate, threshold, rate, 0.1, (0, 0.2)) for rate, threshold in rates)
+    scores = ScoreMap(10.0, -5.0, -4.0, 4.0, 0.5)
+    save_calibration(copy, Calibration("LFW", "View 2", "00", 30, 20, False, "tiny", "11", points, scores))
+    recognizer = Recognizer(detector=tiny_detector_file, model=copy.path, threads=1)
+    pair, one = drawn_photo([(80, 100, 50, 7), (240, 130, 64, 2)]), drawn_photo([(160, 120, 64, 2)])
+    best = recognizer.verify(pair, one, face="best")
+    assert (best.comparisons, best.fmr, best.threshold) == (2, 1e-4, 0.7)
+    assert "FMR 0.0002 at most" in best.note
+    looser = recognizer.verify(pair, one, face="best", fmr=1e-2)
+    assert (looser.fmr, looser.threshold) == (1e-3, 0.5)
+    assert best.prior == 0.5  # of the photos; each of the two pairs has a half of those odds
+    assert best.probability == pytest.approx(1 / (1 + 2 * math.exp(-4.0)))
+    six = drawn_photo([(40 + 48 * i, 60 + 110 * (i % 2), 30, 20 + i) for i in range(6)])
+    assert recognizer.verify(six, pair, face="best").fmr == 1e-4  # the strictest there is
+    with pytest.raises(SettingError, match=r"best of 12 pairs .* goes down to 0\.0001 only"):
+        recognizer.verify(six, pair, face="best", fmr=1e-3)
 
 
 def test_read_many_takes_files_and_folders(recognizer: Recognizer, people: dict[str, Path]) -> None:

@@ -35,6 +35,7 @@ class PhotoFaces:
         sha256: Of the file's bytes, of the pixels for an array or a PIL image; empty if it could not be read.
         size: (height, width), or (0, 0) if unreadable.
         faces: The main face first, then the most confident; embedded unless only detection was asked for.
+        others: How many faces were found and left out (`Steps.main_only`, a bound on faces).
         crops: (F, S, S, 3) crops of `faces`, or None unless asked for.
         error: Why the photo could not be read, or None.
     """
@@ -43,6 +44,7 @@ class PhotoFaces:
     sha256: str = ""
     size: tuple[int, int] = (0, 0)
     faces: tuple[Face, ...] = ()
+    others: int = 0
     crops: NDArray[np.uint8] | None = None
     error: FacewiseError | None = None
 
@@ -50,6 +52,11 @@ class PhotoFaces:
     def main(self) -> int | None:
         """Index of the main face, None if there is no face."""
         return 0 if self.faces else None
+
+    @property
+    def found(self) -> int:
+        """How many faces are in the photo, those left out and all."""
+        return len(self.faces) + self.others
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +199,10 @@ class Pipeline:
             ImageError: The photo cannot be read; `PhotoTooLargeError` where it has too many pixels.
         """
         image = decode(data, name=name, max_pixels=max_pixels)
-        faces = tuple(self.detector.detect(image, threads=threads))[:max_faces]
-        found = PhotoFaces(name, content_hash(data), (image.shape[0], image.shape[1]), faces)
+        seen = tuple(self.detector.detect(image, threads=threads))
+        faces = seen[:max_faces]
+        size = (image.shape[0], image.shape[1])
+        found = PhotoFaces(name, content_hash(data), size, faces, len(seen) - len(faces))
         return self._finish(found, image, steps, threads)
 
     def read_many(
@@ -265,6 +274,7 @@ class Pipeline:
 
     def _finish(self, found: PhotoFaces, image: Image, steps: Steps, threads: int | None) -> PhotoFaces:
         faces = found.faces[:1] if steps.main_only else found.faces
+        found = replace(found, others=found.others + len(found.faces) - len(faces))
         if not steps.align:
             return replace(found, faces=faces)
         height, width = found.size

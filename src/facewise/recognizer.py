@@ -6,7 +6,8 @@ import itertools
 import os
 import threading
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from facewise.detection import DetectorSettings
 from facewise.errors import FaceNotFoundError, SettingError
 from facewise.image import ImageSource, is_one_photo, source_name
-from facewise.models import choose_decision, default_path, no_decision
+from facewise.models import best_pair_rate, choose_decision, default_path, no_decision
 from facewise.models.calibration import Calibration
 from facewise.network import AUTO
 from facewise.photos import find_photos
@@ -23,6 +24,9 @@ from facewise.types import Face, FloatArray, Match, Verification
 
 if TYPE_CHECKING:
     from facewise.gallery import Gallery
+
+WhichFace: TypeAlias = Literal["main", "best"]
+"""Of photos with several faces: the main one of each is compared, or all with all, and the best pair told."""
 
 
 class Recognizer:
@@ -103,7 +107,7 @@ class Recognizer:
             ImageError: The photo cannot be read.
             FaceNotFoundError: No face is in it.
         """
-        embedding = self._main(photo).embedding
+        embedding = self._with_face(photo, "main").faces[0].embedding
         if embedding is None:
             raise RuntimeError("an embedding was asked for")
         return embedding
@@ -116,8 +120,9 @@ class Recognizer:
         fmr: float | None = None,
         threshold: float | None = None,
         prior: float | None = None,
+        face: WhichFace = "main",
     ) -> Verification:
-        """Are two photos of the same person? The main face of each is compared.
+        """Are two photos of the same person? The main face of each is compared, or all with all.
 
         Args:
             a: A photo.
@@ -126,10 +131,11 @@ class Recognizer:
             threshold: Cosine similarity to decide by instead.
             prior: Share of such pairs that are of one person, for the probability; None is what the model was
                 calibrated at, a half.
+            face: See `compare_photos`.
 
         Returns:
-            The similarity; a decision where the model's calibration or `threshold` allows one; and the
-            probability of one person where the calibration has a map.
+            The similarity; a decision where the model's calibration or `threshold` allows one; the
+            probability of one person where the calibration has a map; and how many faces the photos have.
 
         Raises:
             ImageError: A photo cannot be read.
@@ -137,10 +143,11 @@ class Recognizer:
             SettingError: A rate, threshold or prior out of range, or a rate that was not measured.
         """
         check_prior(prior)
+        check_face(face)
         calibration = self.pipeline.embedder.calibration
         choose_decision(calibration, fmr=fmr, threshold=threshold)  # refused before any photo is read
-        faces = (self._main(a), self._main(b))
-        return compare_faces(faces, calibration, fmr=fmr, threshold=threshold, prior=prior)
+        photos = self._with_face(a, face), self._with_face(b, face)
+        return compare_photos(*photos, calibration, fmr=fmr, threshold=threshold, prior=prior)
 
     def identify(
         self,
@@ -193,13 +200,26 @@ class Recognizer:
             found += find_photos(cast("list[str]", run)) if paths else run
         return self.pipeline.read_many(found, steps)
 
-    def _main(self, photo: ImageSource) -> Face:
-        found = self.pipeline.read(photo, Steps(main_only=True))
+    def _with_face(self, photo: ImageSource, face: WhichFace) -> PhotoFaces:
+        found = self.pipeline.read(photo, Steps(main_only=face == "main"))
         if not found.faces:
-            raise FaceNotFoundError(
-                f"No face was found in {source_name(photo)}; try a sharper, larger or more frontal photo."
-            )
-        return found.faces[0]
+            raise no_face(source_name(photo))
+        return found
+
+
+def no_face(photo: str) -> FaceNotFoundError:
+    """The error for a photo of this name in which nobody was found."""
+    return FaceNotFoundError(f"No face was found in {photo}; try a sharper, larger or more frontal photo.")
+
+
+def check_face(face: str) -> None:
+    """Passes where `face` is a `WhichFace`.
+
+    Raises:
+        SettingError: It is none.
+    """
+    if face not in get_args(WhichFace):
+        raise SettingError(f"The face to compare is 'main' or 'best', not {face!r}.")
 
 
 def check_prior(prior: float | None) -> None:
@@ -210,6 +230,54 @@ def check_prior(prior: float | None) -> None:
     """
     if prior is not None and not 0.0 < prior < 1.0:
         raise SettingError(f"A prior is the share of same pairs, above 0 and below 1, not {prior}.")
+
+
+def compare_photos(
+    a: PhotoFaces,
+    b: PhotoFaces,
+    calibration: Calibration | None,
+    *,
+    fmr: float | None = None,
+    threshold: float | None = None,
+    prior: float | None = None,
+) -> Verification:
+    """Is somebody in both photos? Every embedded face of one is compared with every one of the other.
+
+    So where the main faces alone were embedded (`Steps.main_only`), they are compared. Of several pairs the
+    most alike one is judged, at a stricter rate (see `best_pair_rate`) and for the probability at a prior
+    shared out among them: that one of n pairs is of one person is as likely before any look as that a single
+    pair is.
+
+    Args:
+        a: With at least one face, embedded.
+        b: Likewise.
+        calibration: Of the model that embedded them, or None.
+        fmr: See `Recognizer.verify`.
+        threshold: As there.
+        prior: As there.
+
+    Raises:
+        SettingError: A rate, threshold or prior out of range, or a rate that was not measured.
+    """
+    check_prior(prior)
+    rows, columns = (np.stack([_embedding(face) for face in photo.faces]) for photo in (a, b))
+    first, second = np.unravel_index(int(np.argmax(rows @ columns.T)), (len(rows), len(columns)))
+    pairs = len(rows) * len(columns)
+    if threshold is None:
+        fmr = best_pair_rate(calibration, pairs, fmr=fmr)
+    asked = prior
+    if pairs > 1 and calibration is not None and calibration.score_map is not None:
+        asked = calibration.score_map.prior if prior is None else prior
+        prior = asked / (asked + pairs * (1.0 - asked))
+    result = compare_faces(
+        (a.faces[first], b.faces[second]), calibration, fmr=fmr, threshold=threshold, prior=prior
+    )
+    result = replace(result, found=(a.found, b.found), comparisons=pairs)
+    if pairs == 1:
+        return result
+    bound = "" if result.fmr is None else f", at FMR {min(1.0, pairs * result.fmr):.2g} at most all in all"
+    note = f"{result.note}; the most alike of {pairs} pairs of faces{bound}"
+    return replace(result, prior=None if result.prior is None else asked, note=note)
 
 
 def compare_faces(
@@ -294,7 +362,12 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
 
 
 def verify(
-    a: ImageSource, b: ImageSource, *, fmr: float | None = None, threshold: float | None = None
+    a: ImageSource,
+    b: ImageSource,
+    *,
+    fmr: float | None = None,
+    threshold: float | None = None,
+    face: WhichFace = "main",
 ) -> Verification:
     """Are two photos of the same person, by the default models? See `Recognizer.verify`.
 
@@ -306,4 +379,4 @@ def verify(
         >>> fw.verify("ada1.jpg", "ada2.jpg").similarity  # doctest: +SKIP
         0.61
     """
-    return _default().verify(a, b, fmr=fmr, threshold=threshold)
+    return _default().verify(a, b, fmr=fmr, threshold=threshold, face=face)

@@ -101,6 +101,9 @@ class Verification:
         faces: The face compared in each photo.
         note: Where the threshold comes from, or why there is no decision.
         prior: Share of same pairs that the probability takes for granted before it looks, or None.
+        found: How many faces each photo has, of which `faces` are the ones compared.
+        comparisons: 1 where the main faces were compared; where all were with all, how many pairs of faces
+            that were: the most alike one is judged.
     """
 
     similarity: float
@@ -111,6 +114,8 @@ class Verification:
     faces: tuple[Face, Face]
     note: str = ""
     prior: float | None = None
+    found: tuple[int, int] = (1, 1)
+    comparisons: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,8 @@ class Match:
         fmr: False match rate of that threshold, or None.
         candidates: Best people first.
         fpir: Share of strangers whom that rate would give a name in this gallery, or None.
+        twice: Whether another face of the photo was given the same name: one of the two is wrong, as nobody
+            is in a photo twice.
     """
 
     face: Face
@@ -145,3 +152,4 @@ class Match:
     fmr: float | None = None
     candidates: tuple[Candidate, ...] = field(default_factory=tuple)
     fpir: float | None = None
+    twice: bool = False

@@ -181,6 +181,21 @@ def test_bad_photos_are_named_and_the_rest_is_done(evaluate, lfw, photo):
     assert "Person_A/Person_A_0001.jpg" in done.out
 
 
+@pytest.mark.parametrize("kept", ["--no-cache", "--cache"])
+def test_photos_with_several_faces_are_counted(evaluate, lfw, photo, kept):
+    shutil.copy(
+        photo("two.png", (150, 120, 60, 0), (40, 40, 30, 9)), lfw / "images/Person_A/Person_A_0001.jpg"
+    )
+    words = ("pairs", "pairs.csv", "--root", lfw / "images", kept)
+    for _ in range(2):  # with a cache the second run looks at no photo
+        done = evaluate(*words, "--json")
+        assert done.json["models"][0]["main_of_several"] == [
+            {"photo": "Person_A/Person_A_0001.jpg", "faces": 2}
+        ]
+        told = "1 photo has several faces, of which the main one was taken: Person_A/Person_A_0001.jpg"
+        assert told in done.err
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -49,6 +49,21 @@ def test_the_table(facewise, people, photo):
     assert "no face" in rows[2]
 
 
+def test_one_name_for_two_faces_of_a_photo_is_marked(facewise, people, photo):
+    photo("twins.png", (80, 80, 70, 2), (220, 150, 80, 2), (60, 190, 50, 1))
+    photo("ada.png", (200, 140, 80, 1))
+    done = facewise("identify", "twins.png", "ada.png", "--threshold", 0.8)
+    assert done.out.count("Bob (twice)") == 2
+    assert "Ada (twice)" not in done.out
+    assert "One name for several faces: twins.png." in done.err
+    told = facewise("identify", "twins.png", "ada.png", "--threshold", 0.8, "--json").json["photos"]
+    assert {(face["name"], face["twice"]) for face in told[0]["faces"]} == {("Bob", True), ("Ada", False)}
+    assert [face["twice"] for face in told[1]["faces"]] == [False]
+    strangers = photo("strangers.png", (80, 80, 70, 9), (220, 150, 80, 9))
+    faces = facewise("identify", strangers, "--threshold", 0.8, "--json").json["photos"][0]["faces"]
+    assert [(face["name"], face["twice"]) for face in faces] == [(None, False)] * 2
+
+
 def test_swapping_two_people_is_noticed(facewise, photo):
     photo("one/Ada/1.png", (90, 80, 60, 2))
     photo("one/Bob/1.png", (90, 80, 60, 1))

@@ -186,6 +186,18 @@ def test_align_takes_a_size_and_the_main_face(facewise, photo):
     assert PIL.Image.open("crops/two.png").size == (64, 64)
 
 
+def test_the_main_of_several_is_told(facewise, photo):
+    photo("in/one.png", (90, 80, 60, 1))
+    for number in range(7):
+        photo(f"in/two{number}.png", (150, 120, 60, 1), (40, 40, 30, 2))
+    for words in (("embed", "in", "--out", "rows.npz"), ("align", "in", "--out", "crops")):
+        assert "several" not in facewise(*words).err
+        done = facewise(*words, "--main", "--json")
+        assert [Path(name).stem for name in done.json["main_of_several"]] == [f"two{n}" for n in range(7)]
+        assert "7 photos have several faces, of which the main one was taken: " in done.err
+        assert "two4.png and 2 more" in done.err
+
+
 def test_embed_writes_what_the_pipeline_reads(facewise, photo, tiny_pipeline, tiny_embedder_file):
     photo("in/two.png", B, C)
     photo("in/one.png", A)

@@ -24,6 +24,18 @@ def test_version_and_help(process):
         assert f" {name} " in commands
 
 
+def test_whatever_takes_a_detector_takes_the_size_it_looks_at():
+    def commands(group):
+        for command in group.commands.values():
+            found = getattr(command, "loaded", command)
+            yield from commands(found) if hasattr(found, "commands") else [found]
+
+    found = [(c.name, {o for p in c.params for o in p.opts}) for c in commands(typer.main.get_command(app))]
+    detecting = {name for name, options in found if "--detector" in options}
+    assert {"verify", "enroll", "identify", "embed", "cluster", "serve", "pairs", "lfw"} <= detecting
+    assert [name for name, options in found if "--detector" in options and "--max-size" not in options] == []
+
+
 def test_commands_are_listed_by_the_help_they_have():
     for command in typer.main.get_command(app).commands.values():
         assert command.loaded.name == command.name

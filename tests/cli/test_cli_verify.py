@@ -68,6 +68,23 @@ def test_a_calibrated_model_decides_at_a_measured_rate(facewise, pictures):
     assert "only at 0.1, 0.01, 0.001" in facewise(*words, "--fmr", "1e-5", code=3).err
 
 
+def test_several_faces_are_told(facewise, pictures, photo):
+    photo("group.png", (160, 120, 60, 5), (60, 60, 40, 1))
+    words = ["verify", "group.png", "ada1.png", "--threshold", 0.8]
+    main = facewise(*words)
+    assert "different people" in main.out
+    assert main.err == (
+        "group.png has 2 faces: the main one was taken, from 130,90 to 190,150; --face best compares all.\n"
+    )
+    best = facewise(*words, "--face", "best")
+    assert "the same person" in best.out
+    assert "most alike of 2 pairs" in best.out
+    assert "that of the most alike pair was taken, from 40,40 to 80,80." in best.err
+    told = facewise(*words, "--face", "best", "--json").json
+    assert (told["same"], told["face"], told["found"], told["comparisons"]) == (True, "best", [2, 1], 2)
+    assert "faces" not in facewise("verify", "ada1.png", "ada2.png").err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [

@@ -34,6 +34,7 @@ IDENTIFICATION: dict[str, Any] = {
             "similarity": 0.7,
             "decided": True,
             "candidates": [{"person": 1, "name": "Ada", "similarity": 0.7}],
+            "twice": False,
         }
     ],
 }

@@ -212,6 +212,10 @@ def test_verify(admin: Client, drawn_photo: Callable[..., np.ndarray]) -> None:
     assert error.value.status == 422
     with pytest.raises(RequestError, match="No face"):
         admin.verify(one, drawn_photo())
+    several = drawn_photo([(150, 120, 64, 1), (40, 40, 40, 0)])
+    assert (admin.verify(several, one).found, admin.verify(several, one).same) == ((2, 1), False)
+    best = admin.verify(several, one, face="best", threshold=0.7)
+    assert (best.same, best.found, best.comparisons) == (True, (2, 1), 2)
 
 
 def test_a_persons_life(

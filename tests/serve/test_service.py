@@ -69,6 +69,24 @@ def test_verify_agrees_with_the_library(client, photo_bytes, tiny_pipeline):
         assert body["similarity"] == pytest.approx(own.verify(a, other).similarity, abs=1e-6)
 
 
+def test_verify_tells_of_several_faces(client, photo_bytes):
+    files = {"a": ("a.png", photo_bytes(0, 1)), "b": ("b.png", photo_bytes(0))}
+    main = client.post("/v1/verify", files=files, data=THRESHOLD).json()
+    best = client.post("/v1/verify", files=files, data=THRESHOLD | {"face": "best"}).json()
+    assert (main["same"], main["found"], main["comparisons"]) == (False, [2, 1], 1)
+    assert (best["same"], best["found"], best["comparisons"]) == (True, [2, 1], 2)
+    assert "most alike of 2 pairs" in best["note"]
+    problem(client.post("/v1/verify", files=files, data=THRESHOLD | {"face": "any"}), 422, "bad_field")
+
+
+def test_identify_marks_a_name_given_twice(client, photo_bytes):
+    enrol(client, "Ada", photo_bytes(0))
+    for second, twice in ((0, True), (1, False)):
+        files = {"photo": ("a.png", photo_bytes(0, second))}
+        faces = client.post("/v1/identify", files=files, data=THRESHOLD).json()["faces"]
+        assert [face["twice"] for face in faces] == [twice, twice]
+
+
 def test_verify_without_a_face_says_in_which_photo(client, photo_bytes):
     files = {"a": ("a.png", photo_bytes(0)), "b": ("b.png", photo_bytes())}
     assert "photo b" in problem(client.post("/v1/verify", files=files, data=THRESHOLD), 422, "no_face")

@@ -12,6 +12,7 @@ from facewise.cli.options import (
     Detector,
     Flip,
     Json,
+    MaxSize,
     Model,
     Provider,
     Threads,
@@ -31,6 +32,7 @@ def bench(
     count: Annotated[int, typer.Option("--count", min=1, help="Photos to use at most.")] = 200,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often to measure each.")] = 3,
     detector: Detector = None,
+    max_size: MaxSize = None,
     model: Model = None,
     flip: Flip = None,
     provider: Provider = "auto",
@@ -52,7 +54,13 @@ def bench(
     }
     times = {kind: measure(file) if provider in ("auto", "cpu") else {} for kind, file in files.items()}
     pipeline = load_pipeline(
-        detector=detector, model=model, flip=flip, provider=provider, threads=threads, variant=variant
+        detector=detector,
+        max_size=max_size,
+        model=model,
+        flip=flip,
+        provider=provider,
+        threads=threads,
+        variant=variant,
     )
     chosen = pipeline.variants
     with stderr_console().status("Measuring …"):

@@ -14,7 +14,17 @@ import typer
 
 from facewise.cli.evaluate_leaks import OnLeaks, TrainedOnRuns, find_leaks, leak_check, say_leaks, wants_out
 from facewise.cli.evaluate_models import Cache, about_run, tell_unreadable
-from facewise.cli.options import Detector, Flip, Json, Provider, Threads, Variant, given_path, load_pipeline
+from facewise.cli.options import (
+    Detector,
+    Flip,
+    Json,
+    MaxSize,
+    Provider,
+    Threads,
+    Variant,
+    given_path,
+    load_pipeline,
+)
 from facewise.cli.output import check_output_file, count, print_json, progress_bar, say, table, tell
 from facewise.cli.show_model import ANOTHER_GROUP, POINTS, interval, probability_text
 
@@ -75,6 +85,7 @@ def calibrate(
     trained_on: TrainedOnRuns = None,
     cache: Cache = True,
     detector: Detector = None,
+    max_size: MaxSize = None,
     flip: Flip = None,
     provider: Provider = "auto",
     threads: Threads = None,
@@ -98,7 +109,13 @@ def calibrate(
         tell=tell,
     )
     pipeline = load_pipeline(
-        detector=detector, model=model, flip=flip, provider=provider, threads=threads, variant=variant
+        detector=detector,
+        max_size=max_size,
+        model=model,
+        flip=flip,
+        provider=provider,
+        threads=threads,
+        variant=variant,
     )
     if not dry_run:
         _check_place(pipeline.embedder.model, out)

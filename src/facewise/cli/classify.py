@@ -21,6 +21,7 @@ from facewise.cli.options import (
     Detector,
     Flip,
     Json,
+    MaxSize,
     Model,
     Photos,
     Provider,
@@ -83,6 +84,7 @@ def fit(
     ] = True,
     cache: Cache = True,
     detector: Detector = None,
+    max_size: MaxSize = None,
     model: Model = None,
     flip: Flip = None,
     provider: Provider = "auto",
@@ -97,7 +99,16 @@ def fit(
 
     check_output_file(out)
     source = _open(data, min_photos)
-    embeds = _embeds(source, detector, model, flip=flip, provider=provider, threads=threads, variant=variant)
+    embeds = _embeds(
+        source,
+        detector,
+        model,
+        flip=flip,
+        provider=provider,
+        threads=threads,
+        variant=variant,
+        max_size=max_size,
+    )
     with (
         faces_kept(keep=cache, models=1) as kept,
         progress_bar(source.name, len(source.keys)) as done,
@@ -133,6 +144,7 @@ def predict(
     ] = True,
     out: Grid = None,
     detector: Detector = None,
+    max_size: MaxSize = None,
     model: Model = None,
     provider: Provider = "auto",
     threads: Threads = None,
@@ -145,7 +157,9 @@ def predict(
 
     if out is not None:
         _check_picture(out)
-    named, pipeline = _ready(classifier, detector, model, provider=provider, threads=threads, variant=variant)
+    named, pipeline = _ready(
+        classifier, detector, model, provider=provider, threads=threads, variant=variant, max_size=max_size
+    )
     bad = BadItems("photo")
     card, photos = named.file.card, photos_in(paths, bad)
     steps = Steps(embed=card.features == "unit", keep_crops=card.features == "raw")
@@ -208,6 +222,7 @@ def evaluate(
     out: Grid = None,
     cache: Cache = True,
     detector: Detector = None,
+    max_size: MaxSize = None,
     model: Model = None,
     provider: Provider = "auto",
     threads: Threads = None,
@@ -229,7 +244,14 @@ def evaluate(
     embedder = str(find_embedder(file, model).path)
     source = _open(data, min_photos)
     embeds = _embeds(
-        source, detector, embedder, flip=file.card.flip, provider=provider, threads=threads, variant=variant
+        source,
+        detector,
+        embedder,
+        flip=file.card.flip,
+        provider=provider,
+        threads=threads,
+        variant=variant,
+        max_size=max_size,
     )
     with (
         faces_kept(keep=cache, models=1) as kept,

@@ -15,6 +15,7 @@ from facewise.cli.options import (
     Flip,
     Fmr,
     Json,
+    MaxSize,
     MinFace,
     Model,
     Photos,
@@ -38,6 +39,7 @@ def cluster(
     out: Annotated[Path | None, typer.Option("--out", help="A .csv file: photo, face, group.")] = None,
     draw: Annotated[Path | None, typer.Option("--draw", help="A picture of the groups.")] = None,
     detector: Detector = None,
+    max_size: MaxSize = None,
     model: Model = None,
     flip: Flip = None,
     min_face: MinFace = 32.0,
@@ -61,6 +63,7 @@ def cluster(
         check_drawable(draw)
     pipeline = load_pipeline(
         detector=detector,
+        max_size=max_size,
         model=model,
         flip=flip,
         provider=provider,

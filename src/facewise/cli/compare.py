@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facewise.cli import STOPPED
-from facewise.cli.options import Detector, Json, Threads, load_pipeline, need_training
+from facewise.cli.options import Detector, Json, MaxSize, Threads, load_pipeline, need_training
 from facewise.cli.output import print_json, say, table, tell, usage_error
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def compare(
     ] = "pca",
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     detector: Detector = None,
+    max_size: MaxSize = None,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -121,6 +122,7 @@ def compare(
             per_method=own,
             out=out,
             detector=detector,
+            max_size=max_size,
             threads=threads,
             device=device,
             json=json,
@@ -136,7 +138,9 @@ def compare(
             settings=settings,
             per_loss=own,
             out=out,
-            pipeline=lambda: load_pipeline(detector=detector, embed=False, threads=threads),
+            pipeline=lambda: load_pipeline(
+                detector=detector, max_size=max_size, embed=False, threads=threads
+            ),
             device=device,
             display=Quiet if json else Bar,
             embedding_map=map_by,  # type: ignore[arg-type]  # checked above

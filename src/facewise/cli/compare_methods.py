@@ -30,6 +30,7 @@ def compare_by_method(
     per_method: Mapping[str, Mapping[str, Any]],
     out: Path | None,
     detector: str | None,
+    max_size: int | None,
     threads: int | None,
     device: str,
     json: bool,
@@ -62,7 +63,9 @@ def compare_by_method(
                 settings=settings,
                 per_method=per_method,
                 out=out,
-                pipeline=lambda: load_pipeline(detector=detector, embed=False, threads=threads),
+                pipeline=lambda: load_pipeline(
+                    detector=detector, max_size=max_size, embed=False, threads=threads
+                ),
                 device=device,
                 threads=threads,
                 say=(lambda _: None) if json else tell,

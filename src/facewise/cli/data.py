@@ -11,6 +11,7 @@ import typer
 from facewise.cli.options import (
     Detector,
     Json,
+    MaxSize,
     MinFace,
     Model,
     Provider,
@@ -76,6 +77,7 @@ def check(
         typer.Option("--margin", min=0.0, max=2.0, help="A label is suspect if another fits better by this."),
     ] = 0.1,
     detector: Detector = None,
+    max_size: MaxSize = None,
     model: Model = None,
     provider: Provider = "auto",
     threads: Threads = None,
@@ -96,7 +98,14 @@ def check(
     skipped = "not asked for"
     if suspects:
         looked, skipped = _suspects(
-            source, margin, detector, model, provider=provider, threads=threads, variant=variant
+            source,
+            margin,
+            detector,
+            model,
+            provider=provider,
+            threads=threads,
+            variant=variant,
+            max_size=max_size,
         )
         found = replace(found, suspects=looked)
     if json:
@@ -158,6 +167,7 @@ def prepare(
         str, typer.Option("--format", help="png, or jpg for a quarter of the size.")
     ] = "png",
     detector: Detector = None,
+    max_size: MaxSize = None,
     min_face: MinFace = 0.0,
     provider: Provider = "auto",
     threads: Threads = None,
@@ -178,7 +188,13 @@ def prepare(
         usage_error("--for gives the size as well: leave --size out.")
     source = _open(dataset)
     pipeline = load_pipeline(
-        detector=detector, embed=False, provider=provider, threads=threads, variant=variant, min_face=min_face
+        detector=detector,
+        max_size=max_size,
+        embed=False,
+        provider=provider,
+        threads=threads,
+        variant=variant,
+        min_face=min_face,
     )
     how = _cut_of(model) if model is not None else Cut(size or 112)
     with progress_bar("Preparing", len(source.keys)) as done:

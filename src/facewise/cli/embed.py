@@ -13,6 +13,7 @@ from facewise.cli.options import (
     Flip,
     Json,
     KeyFile,
+    MaxSize,
     MinFace,
     Model,
     Provider,
@@ -32,7 +33,7 @@ from facewise.cli.output import (
     tell,
     usage_error,
 )
-from facewise.cli.photos import MainOnly, read_photos, tell_without
+from facewise.cli.photos import MainOnly, read_photos, tell_several, tell_without
 
 if TYPE_CHECKING:
     from facewise.pipeline import Pipeline
@@ -76,6 +77,7 @@ def embed(
         typer.Option("--into", help="Only enrol the folder's faces into this gallery, by folder = person."),
     ] = None,
     detector: Detector = None,
+    max_size: MaxSize = None,
     model: Model = None,
     flip: Flip = None,
     min_face: MinFace = 0.0,
@@ -105,7 +107,8 @@ def embed(
         _into_file(
             paths, out, main, json,
             load_pipeline(
-                detector=detector, model=model, flip=flip, provider=provider, threads=threads,
+                detector=detector, max_size=max_size, model=model, flip=flip, provider=provider,
+                threads=threads,
                 variant=variant, min_face=min_face,
             ),
         )  # fmt: skip
@@ -116,7 +119,7 @@ def embed(
     from facewise.sharding.ranks import threads_here
 
     pipeline = load_pipeline(
-        detector=detector, model=model, flip=flip, provider=provider, min_face=min_face,
+        detector=detector, max_size=max_size, model=model, flip=flip, provider=provider, min_face=min_face,
         threads=threads or threads_here(), variant=variant,
     )  # fmt: skip
     _into_folder(paths or [], listing, out, which, main, part_size, pipeline, json)
@@ -130,13 +133,15 @@ def _into_file(paths: list[Path], out: Path, main: bool, json: bool, pipeline: P
     from facewise.sharding.rows import FaceRow, face_arrays
 
     check_output_file(out)
-    bad, rows, without = BadItems("photo"), list[FaceRow](), list[Path]()
+    bad, rows, without, several = BadItems("photo"), list[FaceRow](), list[Path](), list[str]()
     started, photos = time.perf_counter(), 0
     for path, photo in read_photos(pipeline, paths, Steps(main_only=main), bad, "Embedding"):
         photos += 1
         rows += [(str(path), photo.sha256, i, face) for i, face in enumerate(photo.faces)]
         if not photo.faces:
             without.append(path)
+        if photo.others:
+            several.append(photo.source)
     seconds = time.perf_counter() - started
     embedder = pipeline.embedder
     arrays = face_arrays(rows, embedder.name, embedder.fingerprint, embedder.flip, embedder.embedding_size)
@@ -146,7 +151,7 @@ def _into_file(paths: list[Path], out: Path, main: bool, json: bool, pipeline: P
         "out": str(out), "photos": photos, "faces": len(rows), "seconds": round(seconds, 3),
         "photos_per_second": round(photos / max(seconds, 1e-9), 2), "model": embedder.name,
         "fingerprint": embedder.fingerprint, "flip": embedder.flip, "providers": pipeline.providers,
-        "without_face": [str(path) for path in without], **bad.told,
+        "without_face": [str(path) for path in without], "main_of_several": several, **bad.told,
     }  # fmt: skip
     if json:
         print_json(summary)
@@ -156,6 +161,7 @@ def _into_file(paths: list[Path], out: Path, main: bool, json: bool, pipeline: P
             f"({seconds:.1f} s, {summary['photos_per_second']} photos/s, {embedder.name})."
         )
     tell_without(without)
+    tell_several(several)
     bad.finish(photos)
 
 

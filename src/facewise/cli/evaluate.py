@@ -16,7 +16,17 @@ from facewise.cli.evaluate_leaks import OnLeaks, TrainedOnRuns, leak_check, poli
 from facewise.cli.evaluate_lfw_leaks import lfw_leaks
 from facewise.cli.evaluate_pairs import pairs as pair_file
 from facewise.cli.evaluate_tables import print_one_shot, print_view_1, print_view_2
-from facewise.cli.options import Detector, Flip, Json, Model, Provider, Threads, Variant, load_pipeline
+from facewise.cli.options import (
+    Detector,
+    Flip,
+    Json,
+    MaxSize,
+    Model,
+    Provider,
+    Threads,
+    Variant,
+    load_pipeline,
+)
 from facewise.cli.output import print_json, progress_bar, say, tell
 
 if TYPE_CHECKING:
@@ -83,6 +93,7 @@ def lfw(
         bool, typer.Option("--cache/--no-cache", help="Keep crops and embeddings for the next run.")
     ] = True,
     detector: Detector = None,
+    max_size: MaxSize = None,
     model: Model = None,
     flip: Flip = None,
     provider: Provider = "auto",
@@ -104,7 +115,13 @@ def lfw(
 
     def load() -> Pipeline:
         return load_pipeline(
-            detector=detector, model=model, flip=flip, provider=provider, threads=threads, variant=variant
+            detector=detector,
+            max_size=max_size,
+            model=model,
+            flip=flip,
+            provider=provider,
+            threads=threads,
+            variant=variant,
         )
 
     if first:

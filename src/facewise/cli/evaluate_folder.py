@@ -28,7 +28,7 @@ from facewise.cli.evaluate_models import (
     models_line,
     tell_unreadable,
 )
-from facewise.cli.options import Detector, Flip, Json, Provider, Threads, Variant
+from facewise.cli.options import Detector, Flip, Json, MaxSize, Provider, Threads, Variant
 from facewise.cli.output import count, print_json, progress_bar, say, tell
 
 
@@ -50,6 +50,7 @@ def folder(
     aligned: Aligned = False,
     cache: Cache = True,
     detector: Detector = None,
+    max_size: MaxSize = None,
     model: Models = None,
     flip: Flip = None,
     provider: Provider = "auto",
@@ -70,6 +71,7 @@ def folder(
     models = load_models(
         model,
         detector=detector,
+        max_size=max_size,
         flip=flip,
         provider=provider,
         threads=threads,

@@ -30,6 +30,7 @@ def load_models(
     names: Sequence[str] | None,
     *,
     detector: str | None,
+    max_size: int | None = None,
     flip: bool | None,
     provider: str,
     threads: int | None,
@@ -41,6 +42,7 @@ def load_models(
     Args:
         names: Embedders; none is the default one.
         detector: See `load_pipeline`.
+        max_size: See `load_pipeline`.
         flip: See `load_pipeline`.
         provider: See `load_pipeline`.
         threads: See `load_pipeline`.
@@ -63,7 +65,13 @@ def load_models(
             raise typer.BadParameter("Aligned crops need no detector; leave --detector out.")
         return [embedder(name) for name in wanted]
     first = load_pipeline(
-        detector=detector, model=wanted[0], flip=flip, provider=provider, threads=threads, variant=variant
+        detector=detector,
+        max_size=max_size,
+        model=wanted[0],
+        flip=flip,
+        provider=provider,
+        threads=threads,
+        variant=variant,
     )
     others = [Pipeline(first.detector, embedder(name), threads=threads) for name in wanted[1:]]
     return [first, *others]

@@ -29,8 +29,9 @@ from facewise.cli.evaluate_models import (
     tell_unreadable,
 )
 from facewise.cli.evaluate_pair_tables import print_differences, print_pairs
-from facewise.cli.options import Detector, Flip, Json, Provider, Threads, Variant
+from facewise.cli.options import Detector, Flip, Json, MaxSize, Provider, Threads, Variant
 from facewise.cli.output import count, print_json, progress_bar, say, tell
+from facewise.cli.photos import tell_several
 
 if TYPE_CHECKING:
     from facewise.evaluation.groups_file import PairGroups
@@ -73,6 +74,7 @@ def pairs(
     aligned: Aligned = False,
     cache: Cache = True,
     detector: Detector = None,
+    max_size: MaxSize = None,
     model: Models = None,
     flip: Flip = None,
     provider: Provider = "auto",
@@ -96,6 +98,7 @@ def pairs(
     models = load_models(
         model,
         detector=detector,
+        max_size=max_size,
         flip=flip,
         provider=provider,
         threads=threads,
@@ -149,6 +152,7 @@ def pairs(
         print_differences(compared)
         for path in saved:
             say(f"Thresholds saved in {path}.")
+    tell_several([photo for photo, _ in results[0].scored.several])
     tell_unreadable(
         [item for result in results for item in result.scored.unreadable],
         faceless=any(result.scored.without_face for result in results),

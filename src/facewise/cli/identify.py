@@ -25,6 +25,7 @@ from facewise.cli.options import (
     GalleryPath,
     Json,
     KeyFile,
+    MaxSize,
     MinFace,
     Model,
     Provider,
@@ -39,6 +40,7 @@ from facewise.cli.output import (
     check_output_folder,
     count,
     face_dict,
+    named,
     print_json,
     say,
     table,
@@ -85,6 +87,7 @@ def identify(
         int | None, typer.Option("--camera", min=0, help="Instead of files: this camera, until Ctrl-C.")
     ] = None,
     detector: Detector = None,
+    max_size: MaxSize = None,
     model: Model = None,
     flip: Flip = None,
     min_face: MinFace = 0.0,
@@ -110,6 +113,7 @@ def identify(
         gallery,
         key_file=key_file,
         detector=detector,
+        max_size=max_size,
         model=model,
         flip=flip,
         provider=provider,
@@ -200,8 +204,19 @@ def _show(
             say(f"Drawn in {draw}.")
     if watched:
         tell_videos(watched)
+    _tell_twice(results)
     if any(matches for *_, matches in results) or any(result.people for result in watched):
         say(_told(rule))
+
+
+def _tell_twice(results: list[tuple[Path, str, list[Match]]]) -> None:
+    """Says what "(twice)" means, where it is."""
+    photos = [name for _, name, matches in results if any(match.twice for match in matches)]
+    if photos:
+        tell(
+            f"One name for several faces: {named(photos)}. Nobody is in a photo twice, so at most one of "
+            "them is right."
+        )
 
 
 def _groups(text: str) -> tuple[str, ...]:
@@ -284,7 +299,8 @@ def _rows(photo: str, matches: list[Match]) -> list[tuple[object, ...]]:
         # A known person's runner-up tells how clear the answer is; a stranger's nearest, how close a call.
         rest = match.candidates[1:3] if match.name or not match.decided else match.candidates[:2]
         others = ", ".join(f"{c.name} {c.similarity:.2f}" for c in rest)
-        rows.append((photo if i == 0 else "", _who(match), f"{match.similarity:.3f}", others))
+        who = f"{_who(match)} (twice)" if match.twice else _who(match)
+        rows.append((photo if i == 0 else "", who, f"{match.similarity:.3f}", others))
     return rows
 
 
@@ -297,5 +313,6 @@ def _match_dict(match: Match) -> dict[str, Any]:
         "threshold": match.threshold,
         "fmr": match.fmr,
         "fpir": match.fpir,
+        "twice": match.twice,
         "candidates": [{"name": c.name, "similarity": c.similarity} for c in match.candidates],
     }

@@ -12,6 +12,7 @@ JSON_WANTED = "facewise.json"
 """Where the context remembers `--json`, so that an error that ends the command is told as JSON as well."""
 
 if TYPE_CHECKING:
+    from facewise.detection import DetectorSettings
     from facewise.pipeline import Pipeline
 
 
@@ -61,7 +62,12 @@ Score = Annotated[
     float, typer.Option("--score", min=0.0, max=1.0, help="Least detector confidence of a face.")
 ]
 MaxSize = Annotated[
-    int, typer.Option("--max-size", min=32, help="Look at photos scaled down to this longer side, in pixels.")
+    int | None,
+    typer.Option(
+        "--max-size",
+        min=32,
+        help="Look for faces in photos scaled down to this longer side, in pixels. (default: 1024)",
+    ),
 ]
 MinFace = Annotated[
     float, typer.Option("--min-face", min=0.0, help="Leave out faces smaller than this, in photo pixels.")
@@ -98,6 +104,13 @@ KeyFile = Annotated[
 DEFAULT_GALLERY = "facewise.db"
 
 
+def detector_settings(**given: float | None) -> DetectorSettings:
+    """What counts as a face, and how hard to look: what is given, and else as usual."""
+    from facewise.detection import DetectorSettings
+
+    return DetectorSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+
+
 def load_pipeline(
     *,
     detector: str | None,
@@ -112,11 +125,8 @@ def load_pipeline(
     variant: str = "auto",
 ) -> Pipeline:
     """The pipeline these options ask for."""
-    from facewise.detection import DetectorSettings
     from facewise.pipeline import Pipeline
 
-    given = {"score_threshold": score, "max_size": max_size, "min_face": min_face}
-    settings = DetectorSettings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
     pipeline = Pipeline.load(
         detector,
         model,
@@ -124,7 +134,7 @@ def load_pipeline(
         flip=flip,
         provider=provider,
         threads=threads,
-        settings=settings,
+        settings=detector_settings(score_threshold=score, max_size=max_size, min_face=min_face),
         variant=variant,
     )
     tell_providers(pipeline.providers.values(), pipeline.passed_over)

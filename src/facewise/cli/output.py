@@ -42,6 +42,12 @@ def count(number: int, what: str, several: str = "") -> str:
     return f"{number} {what if number == 1 else several or what + 's'}"
 
 
+def named(names: Sequence[str], *, most: int = 5) -> str:
+    """The first few of many names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def say(text: str) -> None:
     """A line for people on stdout."""
     _line(sys.stdout, text)

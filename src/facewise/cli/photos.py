@@ -26,6 +26,7 @@ from facewise.cli.output import (
     check_output_folder,
     count,
     face_dict,
+    named,
     print_json,
     say,
     table,
@@ -44,7 +45,7 @@ def detect(
     draw: Annotated[Path | None, typer.Option("--draw", help="Folder for photos with boxes drawn.")] = None,
     detector: Detector = None,
     score: Score = 0.5,
-    max_size: MaxSize = 1024,
+    max_size: MaxSize = None,
     min_face: MinFace = 0.0,
     provider: Provider = "auto",
     threads: Threads = None,
@@ -93,6 +94,7 @@ def align(
     size: Annotated[int, typer.Option("--size", min=16, max=1024, help="Side of a crop in pixels.")] = 112,
     main: MainOnly = False,
     detector: Detector = None,
+    max_size: MaxSize = None,
     min_face: MinFace = 0.0,
     provider: Provider = "auto",
     threads: Threads = None,
@@ -105,10 +107,16 @@ def align(
 
     check_output_folder(out)
     loaded = load_pipeline(
-        detector=detector, embed=False, provider=provider, threads=threads, variant=variant, min_face=min_face
+        detector=detector,
+        embed=False,
+        provider=provider,
+        threads=threads,
+        variant=variant,
+        min_face=min_face,
+        max_size=max_size,
     )
     pipeline = Pipeline(loaded.detector, None, crop_size=size, threads=threads)
-    bad, crops, without, photos = BadItems("photo"), [], list[Path](), 0
+    bad, crops, without, several, photos = BadItems("photo"), [], list[Path](), list[str](), 0
     names = FileNames()
     steps = Steps(embed=False, main_only=main, keep_crops=True)
     for path, photo in read_photos(pipeline, paths, steps, bad, "Aligning"):
@@ -116,16 +124,26 @@ def align(
         if photo.crops is None or not photo.faces:
             without.append(path)
             continue
+        if photo.others:
+            several.append(photo.source)
         files = names.several(path, len(photo.faces))
         for name, face, crop in zip(files, photo.faces, photo.crops, strict=True):
             save_image(out / f"{name}.png", crop)
             crops.append({"photo": str(path), "crop": str(out / f"{name}.png"), **face_dict(face)})
     if json:
-        missing = [str(path) for path in without]
-        print_json({"crops": crops, "without_face": missing, "providers": pipeline.providers, **bad.told})
+        print_json(
+            {
+                "crops": crops,
+                "without_face": [str(path) for path in without],
+                "main_of_several": several,
+                "providers": pipeline.providers,
+                **bad.told,
+            }
+        )
     elif photos:
         say(f"{count(len(crops), 'crop')} of {size}×{size} pixels in {out}.")
     tell_without(without)
+    tell_several(several)
     bad.finish(photos)
 
 
@@ -208,3 +226,10 @@ def tell_without(without: Sequence[Path]) -> None:
     if without:
         names = ", ".join(source_name(path) for path in without)
         tell(f"{count(len(without), 'photo has', 'photos have')} no face: {names}")
+
+
+def tell_several(several: Sequence[str]) -> None:
+    """Says, on stderr, of how many photos with several faces the main one alone was taken."""
+    if several:
+        photos = count(len(several), "photo has several faces", "photos have several faces")
+        tell(f"{photos}, of which the main one was taken: {named(several)}")

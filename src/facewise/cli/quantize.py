@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facewise.cli.options import Detector, Json, given_path
+from facewise.cli.options import Detector, Json, MaxSize, detector_settings, given_path
 from facewise.cli.output import check_output_file, count, print_json, progress_bar, say, table, tell
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def quantize(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Chooses the photos.")] = 0,
     detector: Detector = None,
+    max_size: MaxSize = None,
     json: Json = False,
 ) -> None:
     """Make a smaller, faster model: int8 calibrated on photos, or fp16, compared with the original."""
@@ -74,7 +75,7 @@ def quantize(
     path = out or models_folder() / f"{original.card.name}-{to if to in FORMATS else ''}.onnx"
     refuse(original, path, to)
     check_output_file(path)
-    sample = _sample(original, photos, used + _CHECKED, seed, without, detector)
+    sample = _sample(original, photos, used + _CHECKED, seed, without, detector, max_size)
     held = min(_CHECKED, max(len(sample.images) - used, len(sample.images) // 4))
     checked, calibrated = sample.images[:held], sample.images[held : held + used]
     if original.card.kind == "detector":
@@ -93,28 +94,32 @@ def quantize(
 
 
 def _sample(
-    original: ModelFile, photos: Path, wanted: int, seed: int, without: Path | None, detector: str | None
+    original: ModelFile,
+    photos: Path,
+    wanted: int,
+    seed: int,
+    without: Path | None,
+    detector: str | None,
+    max_size: int | None,
 ) -> Sample:
     """Photos to calibrate and to check on, what is left out told."""
     from facewise.data.people import read_people
     from facewise.data.sample import open_photos, sample_crops, sample_photos
-    from facewise.detection import DetectorSettings
     from facewise.errors import DatasetError
     from facewise.pipeline import Pipeline
 
-    source = open_photos(photos, tell=tell)
+    source, settings = open_photos(photos, tell=tell), detector_settings(max_size=max_size)
     people = read_people(without) if without else set()
     if people:
         tell(f"{count(len(people & set(source.names)), 'person', 'people')} of {photos} left out.")
     with progress_bar("Reading photos", min(wanted, len(source.keys))) as done:
         if original.card.kind == "detector":
-            longest = DetectorSettings().max_size
             sample = sample_photos(
-                source, wanted, longest=longest, seed=seed, without=people, progress=done
-            )  # fmt: skip
+                source, wanted, longest=settings.max_size, seed=seed, without=people, progress=done
+            )
         else:
             cut = original.card.preprocess.cut
-            make: Callable[[], Pipeline] = lambda: Pipeline.load(detector, embed=False)  # noqa: E731
+            make: Callable[[], Pipeline] = lambda: Pipeline.load(detector, embed=False, settings=settings)  # noqa: E731
             sample = sample_crops(
                 source, wanted, cut, pipeline=make, seed=seed, without=people, progress=done
             )

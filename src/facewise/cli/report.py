@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facewise.cli.evaluate_models import Aligned, Cache, load_models
-from facewise.cli.options import Detector, Flip, Json, Provider, Threads, Variant, given_path, need_training
+from facewise.cli.options import (
+    Detector,
+    Flip,
+    Json,
+    MaxSize,
+    Provider,
+    Threads,
+    Variant,
+    given_path,
+    need_training,
+)
 from facewise.cli.output import check_output_file, print_json, progress_bar, say
 
 if TYPE_CHECKING:
@@ -57,6 +67,7 @@ def report(
     aligned: Aligned = False,
     cache: Cache = True,
     detector: Detector = None,
+    max_size: MaxSize = None,
     flip: Flip = None,
     provider: Provider = "auto",
     threads: Threads = None,
@@ -81,7 +92,8 @@ def report(
         check_output_file(target)
         written = _models(
             what, on, target, root, groups, by, photos=photos, aligned=aligned, cache=cache,
-            detector=detector, flip=flip, provider=provider, threads=threads, variant=variant,
+            detector=detector, max_size=max_size, flip=flip, provider=provider, threads=threads,
+            variant=variant,
         )  # fmt: skip
     if json:
         print_json(written.to_dict())
@@ -120,6 +132,7 @@ def _models(
     aligned: bool,
     cache: bool,
     detector: str | None,
+    max_size: int | None,
     flip: bool | None,
     provider: str,
     threads: int | None,
@@ -133,7 +146,8 @@ def _models(
     parts = _groups(data, groups, by)
     models = load_models(
         [_model_of(one) for one in what],
-        detector=detector, flip=flip, provider=provider, threads=threads, variant=variant, aligned=aligned,
+        detector=detector, max_size=max_size, flip=flip, provider=provider, threads=threads, variant=variant,
+        aligned=aligned,
     )  # fmt: skip
     with (
         # Even of one model the crops are wanted again, for the photos: without --cache for the time being.

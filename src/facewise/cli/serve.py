@@ -11,6 +11,7 @@ from facewise.cli.options import (
     DEFAULT_GALLERY,
     Detector,
     Flip,
+    MaxSize,
     Model,
     Provider,
     Threads,
@@ -41,6 +42,7 @@ def serve(
         str, typer.Option("--keep", help="What to keep of enrolled photos: none, face or photo.")
     ] = "none",
     detector: Detector = None,
+    max_size: MaxSize = None,
     model: Model = None,
     flip: Flip = None,
     provider: Provider = "auto",
@@ -132,6 +134,7 @@ def serve(
         workers=threads,
         processes=not in_process,
         detector=detector,
+        max_size=max_size,
         model=model,
         flip=flip,
         provider=provider,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facewise.cli import STOPPED
-from facewise.cli.options import Detector, Json, Threads, load_pipeline, need_training
+from facewise.cli.options import Detector, Json, MaxSize, Threads, load_pipeline, need_training
 from facewise.cli.output import print_json, say, table, tell
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     detector: Detector = None,
+    max_size: MaxSize = None,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -76,7 +77,9 @@ def train(
             out=out,
             resume=resume,
             settings=parse_overrides(words),
-            pipeline=lambda: load_pipeline(detector=detector, embed=False, threads=threads),
+            pipeline=lambda: load_pipeline(
+                detector=detector, max_size=max_size, embed=False, threads=threads
+            ),
             device=device,
             display=Quiet() if json else None,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from facewise.cli.options import (
     Flip,
     Fmr,
     Json,
+    MaxSize,
     Model,
     Provider,
     Threads,
@@ -20,10 +22,17 @@ from facewise.cli.options import (
     load_pipeline,
     tell_other_detector,
 )
-from facewise.cli.output import check_output_file, face_dict, print_json, say
+from facewise.cli.output import check_output_file, count, face_dict, print_json, say, tell
 
 if TYPE_CHECKING:
     from facewise.types import Verification
+
+
+class FaceChoice(StrEnum):
+    """What `--face` takes; see `facewise.recognizer.WhichFace`."""
+
+    main = "main"
+    best = "best"
 
 
 def verify(
@@ -37,8 +46,13 @@ def verify(
             "--prior", help="Share of such pairs that are one person, for the probability. (default: 0.5)"
         ),
     ] = None,
+    face: Annotated[
+        FaceChoice,
+        typer.Option("--face", help="Of several faces compare the main ones, or all for the best pair."),
+    ] = FaceChoice.main,
     draw: Annotated[Path | None, typer.Option("--draw", help="Picture of both faces side by side.")] = None,
     detector: Detector = None,
+    max_size: MaxSize = None,
     model: Model = None,
     flip: Flip = None,
     provider: Provider = "auto",
@@ -46,15 +60,22 @@ def verify(
     variant: Variant = "auto",
     json: Json = False,
 ) -> None:
-    """Are two photos of the same person? Compares the main face of each."""
+    """Are two photos of the same person? Compares the main face of each.
+
+    Where a photo has several faces that is said, and `--face best` compares all of one with all of the other.
+    """
     from facewise.recognizer import Recognizer
 
     if draw is not None:
         _check_draw(draw)
     pipeline = load_pipeline(
-        detector=detector, model=model, flip=flip, provider=provider, threads=threads, variant=variant
+        detector=detector, model=model, flip=flip, provider=provider, threads=threads, variant=variant,
+        max_size=max_size,
+    )  # fmt: skip
+    result = Recognizer(pipeline=pipeline).verify(
+        a, b, fmr=fmr, threshold=threshold, prior=prior, face=face.value
     )
-    result = Recognizer(pipeline=pipeline).verify(a, b, fmr=fmr, threshold=threshold, prior=prior)
+    _tell_several(a, b, result)
     if threshold is None:
         tell_other_detector(pipeline)
     if draw is not None:
@@ -73,7 +94,10 @@ def verify(
                 "fingerprint": pipeline.embedder.fingerprint,
                 "providers": pipeline.providers,
                 "variants": {part: runs.name for part, runs in pipeline.variants.items()},
+                "face": face.value,
                 "faces": [face_dict(face) for face in result.faces],
+                "found": list(result.found),
+                "comparisons": result.comparisons,
             }
         )
         return
@@ -90,6 +114,18 @@ def verify(
         say(f"Probability {_chance(result.probability)}, if {result.prior:g} of such pairs are one person.")
     if draw is not None:
         say(f"Drawn in {draw}.")
+
+
+def _tell_several(a: Path, b: Path, result: Verification) -> None:
+    """Says which face was taken of a photo that has several."""
+    main = result.comparisons == 1
+    which = "the main one" if main else "that of the most alike pair"
+    more = "; --face best compares all" if main else ""
+    for photo, face, found in zip((a, b), result.faces, result.found, strict=True):
+        if found > 1:
+            left, top, right, bottom = (round(float(edge)) for edge in face.box)
+            taken = f"{which} was taken, from {left},{top} to {right},{bottom}"
+            tell(f"{photo} has {count(found, 'face')}: {taken}{more}.")
 
 
 def _chance(probability: float) -> str:

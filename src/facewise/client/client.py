@@ -91,6 +91,7 @@ class Client:
         fmr: float | None = None,
         threshold: float | None = None,
         prior: float | None = None,
+        face: Literal["main", "best"] | None = None,
     ) -> results.Verification:
         """Whether two photos show the same person.
 
@@ -100,12 +101,13 @@ class Client:
             fmr: Decide at this false match rate.
             threshold: Decide at this similarity instead.
             prior: Share of same pairs among those that are asked about, for the probability.
+            face: Compare the main faces, or all with all and tell the most alike pair; None is the main ones.
 
         Raises:
             RequestError: No image, no face in it, or a rate that is not measured.
         """
         files = [*uploads("a", [a]), *uploads("b", [b])]
-        form = {"fmr": fmr, "threshold": threshold, "prior": prior}
+        form = {"fmr": fmr, "threshold": threshold, "prior": prior, "face": face}
         answer = self._transport.ask("POST", "/v1/verify", again=True, data=form, files=files)
         return decoded(results.Verification, json_of(answer))
 

@@ -74,6 +74,7 @@ class IdentifiedFace:
         similarity: To the best candidate.
         decided: False where there is no threshold to decide by.
         candidates: Best first.
+        twice: Whether another face of the photo was given the same name, which nobody can have.
     """
 
     face: Face
@@ -82,6 +83,7 @@ class IdentifiedFace:
     similarity: float
     decided: bool
     candidates: tuple[Candidate, ...]
+    twice: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,13 +23,13 @@ from facewise.errors import FacewiseError
 from facewise.models.home import cache_folder
 from facewise.types import FloatArray, Image
 
-_VERSION = 1
+_VERSION = 2
 """Raise it when the way from photo to crop or from crop to embedding changes: older entries are dropped."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS crops (
     photo TEXT NOT NULL, detector TEXT NOT NULL, crop BLOB, score REAL, landmarks BLOB,
-    PRIMARY KEY (photo, detector)
+    others INTEGER NOT NULL, PRIMARY KEY (photo, detector)
 );
 CREATE TABLE IF NOT EXISTS embeddings (
     photo TEXT NOT NULL, detector TEXT NOT NULL, embedder TEXT NOT NULL, embedding BLOB NOT NULL,
@@ -55,11 +55,13 @@ class CachedCrop:
         crop: (S, S, 3) RGB uint8, or None if no face was found.
         score: Detector confidence, 0 if none was found.
         landmarks: (5, 2) float32 pixels of the photo, or None.
+        others: How many faces the photo has beside it.
     """
 
     crop: Image | None
     score: float
     landmarks: FloatArray | None
+    others: int = 0
 
 
 class FaceCache:
@@ -98,11 +100,16 @@ class FaceCache:
     def crops(self, photos: Iterable[str], detector: str) -> dict[str, CachedCrop]:
         """What is known of these photos (by sha256) from this detector."""
         found = {}
-        query = "SELECT photo, crop, score, landmarks FROM crops WHERE detector = ? AND photo IN ({})"
-        for photo, crop, score, landmarks in self._select(query, (detector,), photos):
+        query = "SELECT photo, crop, score, landmarks, others FROM crops WHERE detector = ? AND photo IN ({})"
+        for photo, crop, score, landmarks, others in self._select(query, (detector,), photos):
             marks = None if landmarks is None else np.frombuffer(landmarks, "<f4").reshape(5, 2)
-            found[photo] = CachedCrop(None if crop is None else _decode(crop), score, marks)
+            found[photo] = CachedCrop(None if crop is None else _decode(crop), score, marks, others)
         return found
+
+    def others(self, photos: Iterable[str], detector: str) -> dict[str, int]:
+        """How many faces beside the main one are in those of these photos that have several."""
+        query = "SELECT photo, others FROM crops WHERE detector = ? AND others > 0 AND photo IN ({})"
+        return dict(self._select(query, (detector,), photos))
 
     def without_face(self, photos: Iterable[str], detector: str) -> set[str]:
         """Those of these photos in which this detector is known to find no face."""
@@ -136,10 +143,11 @@ class FaceCache:
                 None if found.crop is None else _encode(found.crop),
                 found.score,
                 None if found.landmarks is None else found.landmarks.astype("<f4").tobytes(),
+                found.others,
             )
             for photo, found in crops
         ]
-        self._insert("INSERT OR REPLACE INTO crops VALUES (?, ?, ?, ?, ?)", rows)
+        self._insert("INSERT OR REPLACE INTO crops VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def add_embeddings(self, detector: str, embedder: str, vectors: Sequence[tuple[str, FloatArray]]) -> None:
         """Remember embeddings, in one transaction."""

@@ -35,12 +35,14 @@ class EmbeddedPhoto:
         sha256: Of its bytes, empty if unreadable.
         embedding: (D,) float32 of unit length, or None.
         error: Why the photo could not be read, or None. Neither error nor embedding: no face was found.
+        others: How many faces the photo has beside the main one.
     """
 
     path: Path
     sha256: str
     embedding: FloatArray | None
     error: FacewiseError | None = None
+    others: int = 0
 
 
 def embed_photos(
@@ -77,8 +79,11 @@ def embed_photos(
     progress(len(photos) - len(run.missing))
     run.from_crops(progress)
     run.from_photos(progress, processes=processes)
+    others = cache.others(paths, run.detector)
     return [
-        EmbeddedPhoto(path, digest, run.vectors.get(digest), error or run.errors.get(digest))
+        EmbeddedPhoto(
+            path, digest, run.vectors.get(digest), error or run.errors.get(digest), others.get(digest, 0)
+        )
         for path, (digest, error) in zip(photos, hashed, strict=True)
     ]
 
@@ -137,7 +142,7 @@ class _CachedRun:
 def _cached_crop(found: PhotoFaces) -> CachedCrop:
     if not found.faces or found.crops is None:
         return CachedCrop(None, 0.0, None)
-    return CachedCrop(found.crops[0], found.faces[0].score, found.faces[0].landmarks)
+    return CachedCrop(found.crops[0], found.faces[0].score, found.faces[0].landmarks, found.others)
 
 
 def _blocks(items: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -146,7 +151,7 @@ def _blocks(items: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def _embedded(path: Path, found: PhotoFaces) -> EmbeddedPhoto:
     embedding = found.faces[0].embedding if found.faces else None
-    return EmbeddedPhoto(path, found.sha256, embedding, found.error)
+    return EmbeddedPhoto(path, found.sha256, embedding, found.error, found.others)
 
 
 def _hash(path: Path) -> tuple[str, FacewiseError | None]:

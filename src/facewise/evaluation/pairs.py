@@ -32,6 +32,7 @@ class ScoredPairs:
         without_face: Photos in which no face was found; their pairs are scored `NO_FACE_SIMILARITY`.
         unreadable: Photos that could not be read, likewise, with the reason.
         affected: How many pairs those photos are in.
+        several: Photos with more than one face, of which the main one was compared, and how many they have.
         data_hash: sha256 (hex) over the pairs and their photos' content.
     """
 
@@ -42,6 +43,7 @@ class ScoredPairs:
     unreadable: tuple[tuple[str, str], ...]
     affected: int
     data_hash: str
+    several: tuple[tuple[str, int], ...] = ()
 
     @property
     def same(self) -> NDArray[np.bool_]:
@@ -55,6 +57,7 @@ class ScoredPairs:
             "without_face": list(self.without_face),
             "unreadable": [{"photo": photo, "error": error} for photo, error in self.unreadable],
             "pairs_scored_as_different_for_want_of_a_face": self.affected,
+            "main_of_several": [{"photo": photo, "faces": faces} for photo, faces in self.several],
             "data_hash": self.data_hash,
         }
 
@@ -138,6 +141,7 @@ def scored_pairs(pairs: Sequence[Pair], embedded: Mapping[str, EmbeddedPhoto]) -
         unreadable=tuple((p, str(e.error)) for p, e in embedded.items() if e.error is not None),
         affected=sum(embedded[p.a].embedding is None or embedded[p.b].embedding is None for p in pairs),
         data_hash=_data_hash(pairs, embedded),
+        several=tuple((p, e.others + 1) for p, e in embedded.items() if e.others),
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from facewise.gallery.folder import all_photos, people_in
-from facewise.gallery.identification import embedding_of
+from facewise.gallery.identification import embedding_of, named_twice
 from facewise.gallery.names import clean_groups, clean_name
 from facewise.gallery.photos import Keep, check_keep, pick
 from facewise.gallery.reader import FaceReader, FoundFaces
@@ -298,7 +298,8 @@ class Gallery(VectorGallery):
             top=top,
             groups=groups,
         )
+        twice = named_twice([one.name for one in who])
         return [
-            Match(face, i.name, i.similarity, i.decided, i.threshold, i.fmr, i.candidates, i.fpir)
-            for face, i in zip(found.faces, who, strict=True)
+            Match(face, i.name, i.similarity, i.decided, i.threshold, i.fmr, i.candidates, i.fpir, again)
+            for face, i, again in zip(found.faces, who, twice, strict=True)
         ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from facewise.errors import FaceNotFoundError
 from facewise.gallery.results import Identification
 from facewise.types import Candidate, Decision, Face, FloatArray
@@ -15,6 +17,11 @@ def identification(candidates: tuple[Candidate, ...], decision: Decision | None)
     known = bool(candidates) and similarity >= decision.threshold
     name = candidates[0].name if known else None
     return Identification(name, similarity, True, decision.threshold, decision.fmr, candidates, decision.fpir)
+
+
+def named_twice(names: Sequence[str | None]) -> list[bool]:
+    """Of the faces of one photo: whether another was given the same name."""
+    return [name is not None and names.count(name) > 1 for name in names]
 
 
 def embedding_of(face: Face) -> FloatArray:

@@ -4,6 +4,7 @@ from facewise.models.calibration import DEFAULT_FMR, Calibration, Threshold
 from facewise.models.decisions import (
     DEFAULT_FPIR,
     NO_CALIBRATION,
+    best_pair_rate,
     choose_decision,
     fmr_for,
     fpir_of,
@@ -33,6 +34,7 @@ __all__ = [
     "ScoreMap",
     "Threshold",
     "TrainedOn",
+    "best_pair_rate",
     "choose_decision",
     "default_name",
     "default_path",

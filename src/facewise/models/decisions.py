@@ -114,6 +114,40 @@ def search_decision(
     return None if rate is None else _with_fpir(calibration.decision(rate), comparisons)
 
 
+def best_pair_rate(calibration: Calibration | None, pairs: int, *, fmr: float | None = None) -> float | None:
+    """The FMR of one comparison at which the most alike of several pairs is judged at `fmr` all in all.
+
+    The best of n pairs of strangers is a match in at most n times as many cases as one pair (Boole's
+    inequality, whatever depends on what), so the nearest measured rate at or below `fmr` / n is taken.
+
+    Args:
+        calibration: Of the model in use, or None.
+        pairs: How many were compared, 1 or more.
+        fmr: Asked for; None asks for `DEFAULT_FMR`, or where no measured rate is strict enough, for the
+            strictest there is.
+
+    Returns:
+        What to ask `choose_decision` for: `fmr` itself where there is no more than one pair, or nothing was
+        measured.
+
+    Raises:
+        SettingError: The calibration reaches no rate as low.
+    """
+    if pairs <= 1 or calibration is None or not calibration.rates():
+        return fmr
+    needed = (DEFAULT_FMR if fmr is None else fmr) / pairs
+    rate = _stricter(calibration, needed)
+    if rate is not None:
+        return rate
+    if fmr is None:
+        return calibration.rates()[-1] if calibration.rates()[-1] <= DEFAULT_FMR else None
+    raise SettingError(
+        f"FMR {fmr:g} for the best of {pairs} pairs of faces needs a threshold at FMR {needed:.2g}, but the "
+        f"calibration of this model goes down to {calibration.rates()[-1]:g} only: allow more, give a "
+        "threshold, or compare the main faces."
+    )
+
+
 def fmr_for(fpir: float, comparisons: int) -> float:
     """The FMR of one comparison at which `comparisons` independent ones have this FPIR."""
     return -math.expm1(math.log1p(-fpir) / max(1, comparisons))

@@ -75,6 +75,8 @@ def verified(result: Verification) -> dict[str, Any]:
         "prior": result.prior,
         "note": result.note,
         "faces": [face(one) for one in result.faces],
+        "found": list(result.found),
+        "comparisons": result.comparisons,
     }
 
 
@@ -85,8 +87,8 @@ def decision(rule: Decision | None) -> dict[str, Any] | None:
     return {"threshold": rule.threshold, "fmr": rule.fmr, "fpir": rule.fpir, "source": rule.source}
 
 
-def identified(found: Face, who: Identification) -> dict[str, Any]:
-    """A face, and who it is."""
+def identified(found: Face, who: Identification, twice: bool) -> dict[str, Any]:
+    """A face, who it is, and whether another face of the photo is said to be them too."""
     return {
         **face(found),
         "person": person_of(who),
@@ -94,6 +96,7 @@ def identified(found: Face, who: Identification) -> dict[str, Any]:
         "similarity": who.similarity,
         "decided": who.decided,
         "candidates": [_candidate(one) for one in who.candidates],
+        "twice": twice,
     }
 
 

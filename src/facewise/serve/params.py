@@ -48,6 +48,9 @@ class VerifyParams(Params):
         default=None, gt=0, lt=1, allow_inf_nan=False,
         description="Share of such pairs that are of one person, for the probability.",
     )  # fmt: skip
+    face: Literal["main", "best"] = Field(
+        default="main", description="The main face of each photo, or the most alike of all pairs of faces."
+    )
 
 
 class IdentifyParams(Params):

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 from fastapi import APIRouter, Response
 
-from facewise.errors import FaceNotFoundError, SettingError
+from facewise.errors import SettingError
 from facewise.gallery.cluster import cluster as cluster_faces
-from facewise.gallery.identification import embedding_of
+from facewise.gallery.identification import embedding_of, named_twice
 from facewise.models import choose_decision, no_decision
 from facewise.models.calibration import Calibration
 from facewise.pipeline import PhotoFaces
-from facewise.recognizer import compare_faces
+from facewise.recognizer import compare_photos, no_face
 from facewise.serve import answers, params, schemas
 from facewise.serve.admission import Ticket
 from facewise.serve.jobs import Found
@@ -81,32 +81,28 @@ async def _embed(call: Call) -> Response:
 
 
 async def _verify(call: Call) -> Response:
-    """Compares the main faces of two photos."""
+    """Compares the main faces of two photos, or all faces of one with all of the other."""
     asked = call.params
     calibration = call.service.loaded.pipeline.embedder.calibration
     choose_decision(calibration, fmr=asked.fmr, threshold=asked.threshold)  # before any work is done
 
-    async def both(ticket: Ticket) -> tuple[Face, Face]:
-        a, b = await asyncio.gather(
-            _main(call, ticket, call.photo("a"), "a"), _main(call, ticket, call.photo("b"), "b")
-        )
+    async def both(ticket: Ticket) -> tuple[PhotoFaces, PhotoFaces]:
+        a, b = await asyncio.gather(_with_face(call, ticket, "a"), _with_face(call, ticket, "b"))
         return a, b
 
     async with call.enter() as ticket:
-        faces = await call.within(ticket, both(ticket))
-    result = compare_faces(faces, calibration, fmr=asked.fmr, threshold=asked.threshold, prior=asked.prior)
+        photos = await call.within(ticket, both(ticket))
+    result = compare_photos(*photos, calibration, fmr=asked.fmr, threshold=asked.threshold, prior=asked.prior)
     result = replace(result, note=result.note.replace("--threshold", "a threshold"))
-    await call.record(photos=2, faces=2)
+    await call.record(photos=2, faces=sum(len(photo.faces) for photo in photos))
     return answers.answer(answers.verified(result))
 
 
-async def _main(call: Call, ticket: Ticket, upload: Upload, field: str) -> Face:
-    found = await _faces(call, ticket, upload, main_only=True)
+async def _with_face(call: Call, ticket: Ticket, field: str) -> PhotoFaces:
+    found = await _faces(call, ticket, call.photo(field), main_only=call.params.face == "main")
     if not found.faces:
-        raise FaceNotFoundError(
-            f"No face was found in the photo {field}; try a sharper, larger or more frontal one."
-        )
-    return found.faces[0]
+        raise no_face(f"the photo {field}")
+    return found
 
 
 async def _identify(call: Call) -> Response:
@@ -127,7 +123,8 @@ async def _identify(call: Call) -> Response:
         work = engine.search(call.photo("photo"), asked, ticket, note)
         found, searched, who = await call.within(ticket, work)
     call.service.metrics.faces(len(found.faces))
-    faces = [answers.identified(face, one) for face, one in zip(found.faces, who, strict=True)]
+    twice = named_twice([one.name for one in who])
+    faces = [answers.identified(*one) for one in zip(found.faces, who, twice, strict=True)]
     rule = searched.decision
     return answers.answer({
         "width": found.size[1],

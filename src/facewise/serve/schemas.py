@@ -70,7 +70,9 @@ class VerifyOut(Answer):
     probability: float | None
     prior: float | None
     note: str
-    faces: list[FaceOut] = Field(min_length=2, max_length=2)
+    faces: list[FaceOut] = Field(min_length=2, max_length=2, description="Those compared.")
+    found: list[int] = Field(min_length=2, max_length=2, description="How many faces each photo has.")
+    comparisons: int = Field(description="Pairs of faces of which this is the most alike one.")
 
 
 class DecisionOut(Answer):
@@ -105,6 +107,7 @@ class IdentifiedFaceOut(FaceOut):
     similarity: float
     decided: bool
     candidates: list[CandidateOut]
+    twice: bool = Field(description="Whether another face of the photo was given this name.")
 
 
 class IdentifyOut(Answer):

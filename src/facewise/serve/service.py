@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -211,8 +212,13 @@ def _pipeline(settings: ServiceSettings, gallery: Gallery, *, given: bool) -> Pi
     flip = settings.flip if settings.flip is not None or bound is None else bound.flip
     return Pipeline.load(
         settings.detector, settings.model, flip=flip, provider=settings.provider, threads=settings.workers,
-        settings=DetectorSettings(max_faces=settings.limits.max_faces), variant=settings.variant,
+        settings=_looking(settings), variant=settings.variant,
     )  # fmt: skip
+
+
+def _looking(settings: ServiceSettings) -> DetectorSettings:
+    usual = DetectorSettings(max_faces=settings.limits.max_faces)
+    return usual if settings.max_size is None else replace(usual, max_size=settings.max_size)
 
 
 def detector_file(pipeline: Pipeline) -> Any:

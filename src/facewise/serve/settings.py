@@ -75,6 +75,7 @@ class ServiceSettings:
             faster, and a fault in a decoder ends the photo and not the service; some memory more for each.
         batch: Crops of several requests that are embedded in one call of the network.
         detector: Name or path of the detector; None is the default one.
+        max_size: Photos are looked at scaled down to this longer side; None is the usual one.
         model: Name or path of the embedder; None is the default one.
         flip: Average with the mirrored crop; None does as the gallery was made, or the model calibrated.
         provider: Where the networks run; see `facewise.network.PROVIDERS`.
@@ -100,6 +101,7 @@ class ServiceSettings:
     processes: bool = True
     batch: int = 4
     detector: str | None = None
+    max_size: int | None = None
     model: str | None = None
     flip: bool | None = None
     provider: str = "auto"

@@ -180,6 +180,7 @@ function faceCard(photo, answer, face, index, again) {
         { class: "face-name" },
         h("p", { class: "hint" }, `Face ${index + 1}`),
         h("h3", {}, title),
+        face.twice && h("p", { class: "hint" }, "Another face here was given this name: one of them is wrong."),
         !known && face.decided && h("p", { class: "hint" }, "Not alike enough to anybody enrolled."),
       ),
     ),

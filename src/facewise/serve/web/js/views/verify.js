@@ -2,7 +2,7 @@
 
 import { call, formOf } from "../api.js";
 import { button, field, h } from "../dom.js";
-import { percent, rate, similarity } from "../format.js";
+import { percent, plural, rate, similarity } from "../format.js";
 import { alarm, busy, say, stopped } from "../notices.js";
 import { Photo, markedPhoto, meter } from "../photo.js";
 import { photoInput } from "../photo-input.js";
@@ -122,6 +122,8 @@ function headline(answer) {
 const sentence = (answer) =>
   `${headline(answer)}: similarity ${similarity(answer.similarity)}${answer.threshold === null ? "" : `, threshold ${similarity(answer.threshold)}`}.`;
 
+const taken = (answer) => (answer.comparisons > 1 ? "that of the most alike pair" : "the main one was compared and");
+
 function verdictOf(answer) {
   const tone = answer.same === null ? "" : answer.same ? "known" : "unknown";
   const fact = (term, value) => h("div", {}, h("dt", {}, term), h("dd", {}, value));
@@ -148,6 +150,15 @@ function verdictOf(answer) {
         { class: "hint" },
         `The probability takes for granted that ${percent(answer.prior)} of the pairs asked about are one person.`,
       ),
+    ...answer.found.map(
+      (found, index) =>
+        found > 1 &&
+        h(
+          "p",
+          { class: "hint" },
+          `The ${index ? "second" : "first"} photo has ${plural(found, "face")}: ${taken(answer)} is marked.`,
+        ),
+    ),
     answer.note &&
       h("p", { class: "hint" }, answer.threshold === null ? answer.note : `Measured on: ${answer.note}.`),
   );
