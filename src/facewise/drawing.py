@@ -16,6 +16,7 @@ import PIL.ImageDraw
 import PIL.ImageFont
 
 from facewise.errors import SettingError
+from facewise.filenames import unshowable
 from facewise.files import atomic_write
 from facewise.types import Face, Image
 
@@ -214,7 +215,7 @@ def _fit(text: str, font: _Font, width: int) -> str:
 
 def _font_for(text: str, size: int) -> tuple[_Font, str]:
     """A font that has every character of the text; where none has, `?` stands for those that are missing."""
-    text = "".join(c if c.isprintable() else "?" for c in text)
+    text = "".join("?" if unshowable(c) else " " if c.isspace() else c for c in text)
     best, lacks = "", _lacking("", text)
     for name in _FALLBACKS if lacks else ():
         missing = _lacking(name, text)

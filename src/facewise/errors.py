@@ -21,6 +21,10 @@ class PhotoTooLargeError(ImageError):
     """A photo has more bytes or pixels than are taken."""
 
 
+class FileNameError(FacewiseError):
+    """A file cannot have the name it was given: too long, or with characters its file system refuses."""
+
+
 class FaceNotFoundError(FacewiseError):
     """A photo was read, but the face that was asked for is not in it."""
 

@@ -1,14 +1,30 @@
-"""Writing a file so that it is there whole or not at all."""
+"""Writing a file so that it is there whole or not at all.
+
+A user's results have the permissions that the umask gives any new file. What holds people's templates, or a
+key, is for its owner alone whatever the umask.
+"""
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import json
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from facewise.errors import FacewiseError
+from facewise.errors import FacewiseError, FileNameError
+from facewise.filenames import shown
+
+NAME_REFUSED = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}
+"""What systems say of a name that is too long, not in their encoding, or has a character of their own."""
+
+_LONGEST_SUFFIX = 16
+"""Bytes; what follows the last dot of a longer one is no format but part of a name."""
 
 
 @contextmanager
@@ -23,29 +39,57 @@ def atomic_write(path: str | os.PathLike[str], *, private: bool = False) -> Iter
         The temporary path to write to.
 
     Raises:
+        FileNameError: The file system has no room for the name, or does not take its characters.
         FacewiseError: The folder or file cannot be written, or the disk is full.
     """
     target = Path(path)
     temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix is kept: writers such as OpenCV and NumPy choose or append a format by it.
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = _new_file(target, private)
         yield temporary
         _sync(temporary)
-        if not private:  # mkstemp made it so
-            temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
         temporary = None
         _sync(target.parent)
     except OSError as error:
-        raise FacewiseError(f"Cannot write {target}: {error.strerror or error}.") from error
+        kind = FileNameError if error.errno in NAME_REFUSED else FacewiseError
+        raise kind(f"Cannot write {shown(str(target))}: {error.strerror or error}.") from error
     finally:
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink()
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write text as UTF-8, atomically; bytes of a file name in it that are none are escaped.
+
+    Raises:
+        FacewiseError: The file cannot be written.
+    """
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def json_text(data: Any, *, indent: int | None = 2) -> str:
+    """JSON with its letters as they are; all escaped where some are no text, as in names that are not UTF-8.
+
+    Raises:
+        ValueError: A number is infinite or none, which JSON cannot say.
+    """
+    text = json.dumps(data, indent=indent, allow_nan=False, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(data, indent=indent, allow_nan=False)
+    return text
+
+
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Removes what a killed process left half-written of a file: it may hold people's templates."""
+    target = Path(path)
+    for leftover in target.parent.glob(f"{_prefix(target)}*"):
+        with suppress(OSError):
+            leftover.unlink()
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
@@ -56,6 +100,31 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """
     with atomic_write(path) as temporary:
         temporary.write_bytes(data)
+
+
+@contextmanager
+def text_path(path: Path) -> Iterator[str]:
+    """The absolute path of a file as text that is UTF-8, for libraries that end the process over any other.
+
+    Args:
+        path: The file, which is there. To be opened within the block, to read or to write.
+    """
+    plain = str(path.absolute())
+    if plain.isascii() or _is_utf8(plain):
+        yield plain
+        return
+    with tempfile.TemporaryDirectory(prefix="facewise-") as folder:
+        link = Path(folder) / f"link{path.suffix if path.suffix.isascii() else ''}"
+        link.symlink_to(plain)
+        yield str(link)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @contextmanager
@@ -96,7 +165,20 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _umask() -> int:
-    current = os.umask(0o077)
-    os.umask(current)
-    return current
+def _new_file(target: Path, private: bool) -> Path:
+    """An empty file that will become `target`."""
+    # The suffix is kept: writers such as OpenCV and NumPy choose or append a format by it.
+    suffix = target.suffix if len(os.fsencode(target.suffix)) <= _LONGEST_SUFFIX else ""
+    while True:
+        path = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}{suffix}")
+        with suppress(FileExistsError):
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
+            os.close(handle)
+            if private:
+                path.chmod(0o600)
+            return path
+
+
+def _prefix(target: Path) -> str:
+    """What the temporary files of a target begin with: short, as the target's name may fill all the room."""
+    return f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]}-"

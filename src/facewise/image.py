@@ -36,6 +36,7 @@ import PIL
 import PIL.Image
 
 from facewise.errors import ImageError, PhotoTooLargeError
+from facewise.filenames import shown
 from facewise.types import Image
 
 ImageSource: TypeAlias = (
@@ -116,7 +117,7 @@ def is_one_photo(source: object) -> TypeGuard[ImageSource]:
 
 
 def source_name(source: object) -> str:
-    """What to call a source in a sentence: its path (escaped if unprintable), `image bytes` or `array`.
+    """What to call a source in a sentence: its path (see `filenames.shown`), `image bytes` or `array`.
 
     A file object and a PIL image are called by the file they were opened from. Anything else has a name as
     well, so that what is no photo can be told of.
@@ -137,7 +138,7 @@ def source_name(source: object) -> str:
     name = os.fsdecode(path)
     if len(name) > _LONGEST_NAME:  # no path, but perhaps a photo in base64
         name = f"{name[:40]}…"
-    return name if name.isprintable() and name else repr(name)
+    return shown(name)
 
 
 def load(source: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | None) -> bytes:

@@ -81,7 +81,9 @@ def search_photos(
         name = source_name(entry)
         path = Path(local_path(entry, name))
         # A missing file is listed as well: reading it tells so, and the others are not lost for it.
-        for file in sorted(_files(path, recursive)) if path.is_dir() else [path]:
+        # os.path, as Path.is_dir raises for a name that is too long.
+        is_folder = os.path.isdir(path)  # noqa: PTH112
+        for file in sorted(_files(path, recursive)) if is_folder else [path]:
             key, ending = os.path.abspath(file), file.suffix.lower()  # noqa: PTH100 - Path.resolve follows links
             if ending in suffixes or file is path:
                 found.setdefault(key, file)

@@ -274,9 +274,9 @@ def _check(card: ClassifierCard) -> None:
         raise ModelError("it must name two people or more, each once.")
     if card.features not in ("unit", "raw") or not 1 <= card.embedding_size <= 65536:
         raise ModelError("what embeddings it takes makes no sense.")
-    texts = (*card.people, card.model, "" if card.unknown is None else card.unknown.source)
+    texts = (card.model, "" if card.unknown is None else card.unknown.source)
     if any(unicodedata.category(c) == "Cc" for text in texts for c in text):
-        raise ModelError("a name in it holds control characters.")
+        raise ModelError("a text in it holds control characters.")
     rule = card.unknown
     if rule is not None and (rule.by not in (SIMILARITY, PROBABILITY) or not math.isfinite(rule.threshold)):
         raise ModelError("its rule for strangers makes no sense.")

@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 from facewise._version import __version__
 from facewise.cli import STOPPED
 from facewise.cli.options import JSON_WANTED
-from facewise.cli.output import print_json
+from facewise.cli.output import print_json, tell
 from facewise.errors import FacewiseError
 
 _COMMANDS = {
@@ -127,7 +127,7 @@ class _Facewise(_HonestGroup):
 def _fail(ctx: Any, sentence: str) -> NoReturn:
     """Tells the sentence, to a machine that asked for JSON as JSON too, and ends with code 3."""
     sentence = " ".join(sentence.split())
-    print(f"facewise: {sentence}", file=sys.stderr)  # noqa: T201
+    tell(f"facewise: {sentence}")
     try:
         if ctx.meta.get(JSON_WANTED):
             print_json({"error": sentence})

@@ -12,6 +12,7 @@ import typer
 
 from facewise.cli.options import Json, Threads
 from facewise.cli.output import print_json, progress_bar, say, table, tell
+from facewise.filenames import escaped
 
 if TYPE_CHECKING:
     from facewise.demo.blocks import Section
@@ -177,7 +178,7 @@ class _Countdown:
     def say(self, text: str) -> None:
         """A line above it."""
         self._told = time.monotonic()
-        self._console.print(text, markup=False)
+        self._console.print(escaped(text), markup=False)
 
     def stop(self) -> None:
         """Takes it away."""

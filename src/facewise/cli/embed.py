@@ -314,7 +314,7 @@ def _enrol(out: Path, gallery: str, key_file: Path | None, json: bool) -> None:
         for enrollment in into_gallery(plan, opened):
             added += enrollment.added
             known += len(enrollment.duplicates)
-            people |= {enrollment.name} - {""}
+            people |= {enrollment.name} if enrollment.added or enrollment.duplicates else set()
             for rejection in enrollment.rejected:
                 bad.add(rejection.source, f"{rejection.source}: {rejection.reason}")
             done()

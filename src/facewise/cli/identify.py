@@ -48,7 +48,7 @@ from facewise.cli.output import (
     usage_error,
     with_progress,
 )
-from facewise.cli.photos import FileNames
+from facewise.cli.photos import FileNames, costs_one_photo
 
 if TYPE_CHECKING:
     from facewise.gallery import Gallery
@@ -137,12 +137,13 @@ def identify(
                 continue
             results.append((path, photo.source, matches))
             if draw is not None:
-                _draw(draw / f"{names.of(path)}.jpg", path, matches)
+                with costs_one_photo(path, bad):
+                    _draw(draw / names.of(path, ".jpg"), path, matches)
         if videos or camera is not None:
             with ctrl_c_asks() as stop:
                 watched = identify_videos(
                     opened, videos, options, bad, stop,
-                    lambda path: None if draw is None else draw / f"{names.of(path)}.mp4",
+                    lambda path: None if draw is None else draw / names.of(path, ".mp4"),
                 )  # fmt: skip
                 stopped = stop()
     if csv is not None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
 import typer
 
 from facewise.errors import FacewiseError
+from facewise.filenames import escaped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,7 +60,7 @@ def tell(text: str) -> None:
 
 
 def _line(stream: TextIO, text: str) -> None:
-    stream.write(text + "\n")
+    stream.write(escaped(text) + "\n")
     stream.flush()
 
 
@@ -71,7 +72,7 @@ def table(
     Args:
         title: Over it, may be empty.
         columns: Headings.
-        rows: Cells, shown by `str`.
+        rows: Cells, shown by `str`; what would break the terminal is escaped.
         right: Indices of columns set flush right.
     """
     from rich.console import Console
@@ -82,7 +83,7 @@ def table(
     for i, name in enumerate(columns):
         grid.add_column(escape(name), justify="right" if i in right else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*(escape(str(cell)) for cell in row))
+        grid.add_row(*(escape(escaped(str(cell))) for cell in row))
     console = Console(highlight=False)
     if not (console.is_terminal or "COLUMNS" in os.environ):
         console.width = _UNFOLDED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,8 +70,9 @@ def detect(
         results.append((path, photo))
         if draw is not None:
             labels = [f"{face.score:.2f}" for face in photo.faces]
-            picture = draw_faces(read_image(path), photo.faces, labels, [BLUE] * len(labels))
-            save_image(draw / f"{names.of(path)}.jpg", picture)
+            with costs_one_photo(path, bad):
+                picture = draw_faces(read_image(path), photo.faces, labels, [BLUE] * len(labels))
+                save_image(draw / names.of(path, ".jpg"), picture)
     if json:
         told = [_photo_dict(*result) for result in results]
         print_json({"photos": told, "providers": pipeline.providers, **bad.told})
@@ -126,10 +128,11 @@ def align(
             continue
         if photo.others:
             several.append(photo.source)
-        files = names.several(path, len(photo.faces))
-        for name, face, crop in zip(files, photo.faces, photo.crops, strict=True):
-            save_image(out / f"{name}.png", crop)
-            crops.append({"photo": str(path), "crop": str(out / f"{name}.png"), **face_dict(face)})
+        files = names.several(path, len(photo.faces), ".png")
+        with costs_one_photo(path, bad):
+            for name, face, crop in zip(files, photo.faces, photo.crops, strict=True):
+                save_image(out / name, crop)
+                crops.append({"photo": str(path), "crop": str(out / name), **face_dict(face)})
     if json:
         print_json(
             {
@@ -178,30 +181,41 @@ def read_photos(
             yield path, photo
 
 
+@contextmanager
+def costs_one_photo(path: Path, bad: BadItems) -> Iterator[None]:
+    """Within the block a name that cannot be had, or a photo that is gone, costs the photo, not the run."""
+    from facewise.errors import FileNameError, ImageError
+    from facewise.image import source_name
+
+    try:
+        yield
+    except ImageError as error:
+        bad.add(str(path), error)
+    except FileNameError as error:
+        bad.add(str(path), f"{error} Rename {source_name(path)}.")
+
+
 class FileNames:
     """File names for results: the photo's stem, numbered where another result already has it."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
-    def of(self, photo: Path) -> str:
-        """The name of a photo's one result, without an ending."""
-        return self.several(photo, 1)[0]
+    def of(self, photo: Path, ending: str) -> str:
+        """The name of a photo's one result."""
+        return self.several(photo, 1, ending)[0]
 
-    def several(self, photo: Path, results: int) -> list[str]:
-        """The names of a photo's results: `stem_0`, `stem_1`, … if there are several."""
-        for stem in _numbered(photo.stem):
-            names = [stem] if results == 1 else [f"{stem}_{i}" for i in range(results)]
-            # Some file systems do not tell capitals from small letters.
-            if self._taken.isdisjoint(name.casefold() for name in names):
+    def several(self, photo: Path, results: int, ending: str) -> list[str]:
+        """The names of a photo's results: `stem_0`, `stem_1`, … before the ending if there are several."""
+        from facewise.filenames import file_name, same_file
+
+        marks = [""] if results == 1 else [f"_{i}" for i in range(results)]
+        for number in itertools.chain([""], (f"-{i}" for i in itertools.count(2))):
+            taken = {same_file(file_name(photo.stem, number + mark)) for mark in marks}
+            if self._taken.isdisjoint(taken):
                 break
-        self._taken.update(name.casefold() for name in names)
-        return names
-
-
-def _numbered(stem: str) -> Iterator[str]:
-    yield stem
-    yield from (f"{stem}-{i}" for i in itertools.count(2))
+        self._taken |= taken
+        return [file_name(photo.stem, number + mark + ending) for mark in marks]
 
 
 def _photo_dict(path: Path, photo: PhotoFaces) -> dict[str, Any]:

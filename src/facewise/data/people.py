@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from facewise.data.lfw import people_of, read_pairs
 from facewise.errors import DatasetError
+from facewise.filenames import escaped
+
+_ESCAPE = re.compile(r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|[tnr])")
+"""What `people_lines` writes for a character that would break a line."""
 
 
 def read_people(path: str | os.PathLike[str]) -> set[str]:
@@ -31,7 +37,13 @@ def read_people(path: str | os.PathLike[str]) -> set[str]:
         raise DatasetError(f"The file of people {path} is empty.")
     if sum(map(_is_pair, lines)) >= max(1, len(lines) - 1):
         return people_of(read_pairs(path))
-    return set(lines)
+    return {_ESCAPE.sub(lambda found: found[0].encode().decode("unicode_escape"), line) for line in lines}
+
+
+def people_lines(names: Iterable[str]) -> bytes:
+    """The content of a file that names people; what would break a line of it is escaped as in Python."""
+    lines = (escaped(name).replace("\n", "\\n") + "\n" for name in names)
+    return "".join(lines).encode()
 
 
 def _is_pair(line: str) -> bool:

@@ -25,7 +25,8 @@ from facewise.data.prepared import (
 )
 from facewise.data.source import Source
 from facewise.errors import DatasetError, FacewiseError, SettingError
-from facewise.files import one_at_a_time
+from facewise.filenames import file_name, same_file
+from facewise.files import NAME_REFUSED, one_at_a_time
 from facewise.geometry import Cut
 from facewise.image import source_name
 from facewise.pipeline import PhotoFaces, Pipeline, Steps
@@ -199,7 +200,14 @@ class _Run:
         if not found.faces or found.crops is None:
             return PreparedPhoto(key, person, "no face", sha256=found.sha256)
         main, data = found.faces[0], _encode(found.crops[0], self.making.format)
-        _write(self.folder / self.files[key], data)
+        try:
+            _write(self.folder / self.files[key], data)
+        except OSError as problem:
+            # One photo's name, or the person's, must not cost all the others.
+            if problem.errno not in NAME_REFUSED:
+                raise
+            told = f"Cannot write the crop of {source_name(key)}: {problem.strerror}; rename the photo."
+            return PreparedPhoto(key, person, "unreadable", error=told)
         return PreparedPhoto(
             key,
             person,
@@ -221,16 +229,16 @@ def _file_names(source: Source, taken: dict[str, str], ending: str) -> dict[str,
         taken: The files of those that have one.
         ending: Of the files.
     """
-    # Some file systems do not tell capitals from small letters.
-    used = {file.casefold() for file in taken.values()}
+    used = {same_file(file) for file in taken.values()}
     files = dict(taken)
     for key, label in zip(source.keys, source.labels, strict=True):
         if files.get(key):
             continue
-        stem = f"{_safe(source.names[label])}/{_safe(Path(key).stem)}"
-        candidates = itertools.chain([stem], (f"{stem}-{i}" for i in itertools.count(2)))
-        files[key] = next(f"{c}.{ending}" for c in candidates if f"{c}.{ending}".casefold() not in used)
-        used.add(files[key].casefold())
+        person, stem = file_name(_safe(source.names[label]), ""), _safe(Path(key).stem)
+        numbers = itertools.chain([""], (f"-{i}" for i in itertools.count(2)))
+        candidates = (f"{person}/{file_name(stem, f'{number}.{ending}')}" for number in numbers)
+        files[key] = next(file for file in candidates if same_file(file) not in used)
+        used.add(same_file(files[key]))
     return files
 
 
@@ -252,6 +260,6 @@ def _encode(crop: Image, ending: str) -> bytes:
 def _write(path: Path, data: bytes) -> None:
     """Whole or not at all; not synced, as the manifest tells a crop that a power cut took."""
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(".part")  # one at a time, and short: the photo's name may fill all the room
     temporary.write_bytes(data)
     temporary.replace(path)

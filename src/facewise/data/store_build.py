@@ -103,7 +103,7 @@ def identity(source: Source) -> str | None:
     if path is None:
         return None
     for row in rows:
-        people.update(_stamp(Path(path(int(row)))).encode())
+        people.update(os.fsencode(_stamp(Path(path(int(row))))))
     return people.hexdigest()
 
 

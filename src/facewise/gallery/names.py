@@ -7,14 +7,10 @@ import unicodedata
 from collections.abc import Iterable
 
 from facewise.errors import GalleryError, UnknownPersonError
+from facewise.filenames import unshowable
 
 MAX_NAME = 200
 """Longest name, in characters."""
-
-# Control characters, lone surrogates (not encodable) and line breaks break a table or a file. The
-# bidirectional overrides reorder what is shown around them; the joiners of Persian names (Cf too) are fine.
-_REFUSED = {"Cc", "Cs", "Zl", "Zp"}
-_OVERRIDES = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def clean_name(name: str) -> str:
@@ -30,7 +26,7 @@ def clean_name(name: str) -> str:
         raise GalleryError(
             f"A person's name has at most {MAX_NAME} characters, and {clean[:20]!r}… has {len(clean)}."
         )
-    if any(unicodedata.category(c) in _REFUSED or c in _OVERRIDES for c in clean):
+    if any(map(unshowable, clean)):
         raise GalleryError(f"A person's name cannot hold control characters, and {clean!a} does.")
     return clean
 

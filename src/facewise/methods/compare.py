@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from facewise.data.source import Source
 from facewise.errors import FacewiseError, SettingError
-from facewise.files import one_at_a_time, write_bytes
+from facewise.files import json_text, one_at_a_time, write_text
 from facewise.methods.assemble import Outcomes, assemble
 from facewise.methods.names import DEFAULT, SHOTS, photos_a_person
 from facewise.methods.pictures import draw_confusion, draw_shots
@@ -179,16 +178,12 @@ def _line(task: Task, found: Outcomes, seconds: float) -> str:
 
 def _write(found: MethodsComparison) -> None:
     folder = found.folder
-    write_bytes(folder / "methods.json", _json(found.to_dict()))
-    write_bytes(folder / "methods.md", found.markdown().encode())
-    write_bytes(folder / "confusions.json", _json(found.confusions_dict()))
+    write_text(folder / "methods.json", json_text(found.to_dict()))
+    write_text(folder / "methods.md", found.markdown())
+    write_text(folder / "confusions.json", json_text(found.confusions_dict()))
     draw_shots(found, folder / "shots.png")
     for method, matrix in found.confusions.items():
         draw_confusion(method, matrix, found, folder / f"confusion-{method}.png")
-
-
-def _json(data: Mapping[str, Any]) -> bytes:
-    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False).encode()
 
 
 def failed_sentence(failure: Failure) -> str:

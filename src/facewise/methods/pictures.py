@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from facewise.filenames import escaped
 from facewise.files import atomic_write
 from facewise.methods.names import FULL, photos_a_person
 from facewise.methods.result import MethodsComparison
@@ -141,8 +142,9 @@ def draw_confusion(method: str, matrix: Counts, found: MethodsComparison, out: P
 
 
 def _short(name: str) -> str:
-    name = name.replace("_", " ")
-    return name if len(name) <= 22 else name[:21] + "…"
+    name = escaped(name.replace("_", " ").replace("\n", " "))
+    shortened = name if len(name) <= 22 else name[:21] + "…"
+    return shortened.replace("$", r"\$")  # what is between two is mathematics to Matplotlib
 
 
 def _figure(inches: tuple[float, float]) -> Any:

@@ -159,7 +159,7 @@ class Result:
 def write_result(path: Path, result: Result, identity: str) -> None:
     """Write it, atomically, as JSON."""
     data = {"identity": identity, **asdict(result)}
-    write_bytes(path, json.dumps(data, ensure_ascii=False).encode())
+    write_bytes(path, json.dumps(data).encode())
 
 
 def read_result(path: Path) -> tuple[Result, str] | None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from facewise.files import atomic_write
+from facewise.files import atomic_write, remove_leftovers
 from facewise.pipeline import PhotoFaces
 from facewise.sharding.plan import Plan
 from facewise.sharding.rows import FaceRow, face_arrays, quality_array
@@ -121,12 +120,10 @@ def part_rows(plan: Plan, facts: PartFacts) -> Any:
     return np.load(plan.folder / facts.file, allow_pickle=False)
 
 
-def remove_leftovers(plan: Plan, part: int) -> None:
-    """Removes what a killed process left half-written of a part: it may hold people's templates."""
-    stem = _rows_file(plan, part).stem
-    for leftover in plan.folder.glob(f".{stem}-*"):
-        with suppress(OSError):
-            leftover.unlink()
+def remove_part_leftovers(plan: Plan, part: int) -> None:
+    """Removes what a killed process left half-written of a part."""
+    remove_leftovers(_rows_file(plan, part))
+    remove_leftovers(_facts_file(plan, part))
 
 
 def _as_json(plan: Plan, facts: PartFacts) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from facewise.files import one_at_a_time
 from facewise.photos import search_photos
 from facewise.pipeline import PhotoFaces, Pipeline, Steps
 from facewise.sharding.manifest import Manifest, write_manifest_if_done
-from facewise.sharding.parts import PartFacts, read_part, remove_leftovers, write_part
+from facewise.sharding.parts import PartFacts, read_part, remove_part_leftovers, write_part
 from facewise.sharding.plan import Plan, list_source, listed, make_plan, settings_of
 from facewise.sharding.ranks import check_shard
 
@@ -123,7 +123,7 @@ def _look(plan: Plan, parts: Iterable[int]) -> tuple[list[PartFacts], list[int]]
     for part in parts:
         facts = read_part(plan, part)
         if facts is None:
-            remove_leftovers(plan, part)
+            remove_part_leftovers(plan, part)
             missing.append(part)
         else:
             there.append(facts)

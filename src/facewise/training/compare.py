@@ -10,7 +10,7 @@ from typing import Any
 
 from facewise.data.source import Source
 from facewise.errors import FacewiseError, SettingError
-from facewise.files import one_at_a_time, write_bytes
+from facewise.files import one_at_a_time, write_bytes, write_text
 from facewise.pipeline import Pipeline
 from facewise.training.compare_measure import cautions, differences_of, measure
 from facewise.training.compare_plan import RECIPE, Job, methods_of, plan
@@ -174,10 +174,8 @@ def _duration(seconds: float) -> str:
 
 def _write(found: Comparison, embedding_map: MapMethod) -> None:
     folder = found.folder
-    write_bytes(
-        folder / "comparison.json", json.dumps(found.to_dict(), indent=2, ensure_ascii=False).encode()
-    )
-    write_bytes(folder / "comparison.md", found.markdown().encode())
+    write_bytes(folder / "comparison.json", json.dumps(found.to_dict(), indent=2).encode())
+    write_text(folder / "comparison.md", found.markdown())
     done = [run for run in found.runs if run.error is None]
     if not done:
         return

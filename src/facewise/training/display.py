@@ -17,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from facewise.filenames import escaped
+
 
 class Display(Protocol):
     """Told of what happens; shows it or not."""
@@ -90,7 +92,7 @@ class Bar(Quiet):
 
     def say(self, text: str) -> None:
         """See `Display`."""
-        self.console.print(escape(text))
+        self.console.print(escape(escaped(text)))
 
     def __enter__(self) -> Self:
         self._progress.start()

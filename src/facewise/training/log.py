@@ -87,6 +87,7 @@ def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
 def _tensorboard(folder: Path, resume_step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  optional
-    except ImportError:
+
+        return SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step or None)
+    except (ImportError, UnicodeEncodeError):  # it writes to no folder whose name is not UTF-8
         return None
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step or None)

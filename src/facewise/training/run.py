@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from facewise.data.batches import Batches
+from facewise.data.people import people_lines
 from facewise.data.samplers import Sampler, shard
 from facewise.data.seen import PEOPLE, PHOTOS, read_seen, seen_photos, trained_on, write_seen
 from facewise.data.source import Source
@@ -258,7 +259,7 @@ def _trainer(
         )
         write_bytes(folder / CONFIG, config.dump().encode())
         write_bytes(folder / ENVIRONMENT, json.dumps(facts, indent=2).encode())
-        write_bytes(folder / PEOPLE, "".join(f"{name}\n" for name in parts.train.names).encode())
+        write_bytes(folder / PEOPLE, people_lines(parts.train.names))
         if origin is not None:
             origin.write(folder)
         if config.data.record_photos:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, Self
 import cv2
 
 from facewise.errors import ImageError, SettingError
+from facewise.files import text_path
 from facewise.image import file_errors, local_path, source_name
 from facewise.types import Image
 from facewise.video.content import looks_like_video
@@ -143,7 +144,8 @@ class VideoFile(_Capture):
         full = checked_path(path, name)
         # The decoders' complaints about damage are told as one sentence instead; a user may want them all.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        capture = cv2.VideoCapture(str(full), cv2.CAP_FFMPEG)
+        with text_path(Path(full)) as text:
+            capture = cv2.VideoCapture(text, cv2.CAP_FFMPEG)
         if not capture.isOpened():
             raise ImageError(
                 f"{name} cannot be read as a video: it is damaged, cut short, without pictures or of a "

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from facewise.errors import FacewiseError, SettingError
-from facewise.files import atomic_write
+from facewise.files import atomic_write, text_path
 from facewise.types import Image
 
 _CODECS = {
@@ -151,7 +151,8 @@ def video_out(path: str | os.PathLike[str], fps: float) -> Iterator[VideoOut]:
 
 
 def _whole(path: Path, frames: int) -> bool:
-    capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
+    with text_path(path) as text:
+        capture = cv2.VideoCapture(text, cv2.CAP_FFMPEG)
     try:
         told = capture.get(cv2.CAP_PROP_FRAME_COUNT)
         return bool(capture.isOpened() and capture.grab() and told >= 0.98 * frames - 2)
@@ -160,13 +161,9 @@ def _whole(path: Path, frames: int) -> bool:
 
 
 def _open(path: Path, codec: str, fps: float, size: tuple[int, int]) -> Any:
-    return cv2.VideoWriter(
-        str(path.absolute()),
-        cv2.CAP_FFMPEG,
-        cv2.VideoWriter_fourcc(*codec),  # type: ignore[attr-defined]
-        fps,
-        size,
-    )
+    fourcc = cv2.VideoWriter_fourcc(*codec)  # type: ignore[attr-defined]
+    with text_path(path) as text:
+        return cv2.VideoWriter(text, cv2.CAP_FFMPEG, fourcc, fps, size)
 
 
 @contextmanager

@@ -115,7 +115,7 @@ def _begin(folder: Path, identity: Mapping[str, object]) -> None:
 def _hash(jobs: list[_Job], detector: OnnxDetector, held_out: float, seed: int) -> str:
     words = [str(_FORMAT), detector.fingerprint, repr(SCALES), repr(held_out), str(seed)]
     words += [job.key for job in jobs]
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()
+    return hashlib.sha256(os.fsencode("\n".join(words))).hexdigest()
 
 
 def _photo(job: _Job, detector: OnnxDetector, *, held_out: float, seed: int) -> LabelledPhoto | str:
