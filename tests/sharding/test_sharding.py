@@ -12,6 +12,7 @@ import PIL.Image
 import pytest
 
 from facewise.errors import DatasetError, FacewiseError, GalleryError, SettingError
+from facewise.files import atomic_write
 from facewise.gallery import Gallery
 from facewise.pipeline import Pipeline
 from facewise.sharding import check_run, embed_shard, into_gallery, launched_as, merge, read_plan
@@ -142,7 +143,8 @@ def test_what_a_killed_process_left_is_removed(tmp_path, photos, tiny_pipeline):
     folder = tmp_path / "out"
     embed_shard(folder, [photos], pipeline=tiny_pipeline, part_size=3)
     (folder / "part-000002.json").unlink()
-    leftover = folder / ".part-000002-x1y2z3.npz"
+    killed = atomic_write(folder / "part-000002.npz", private=True)  # never left, as by a process that was
+    leftover = killed.__enter__()
     leftover.write_bytes(b"half a template")
     embed_shard(folder, pipeline=tiny_pipeline)
     assert not leftover.exists()
