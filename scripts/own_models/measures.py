@@ -105,7 +105,7 @@ def _summary(result: LfwResult) -> dict[str, Any]:
         "accuracy": kfold.mean,
         "standard_error": kfold.standard_error,
         "auc": result.metrics.auc,
-        "without_face": len(result.without_face),
+        "without_face": len(result.scored.without_face),
         **{f"tar@fmr={p.fmr_target:g}": p.tar for p in result.metrics.operating_points},
         "intervals": {name: [i.low, i.high] for name, i in intervals.items()},
     }

@@ -35,11 +35,11 @@ def by_sex(result: LfwResult, labels: Path) -> list[dict[str, Any]]:
     kfold = result.metrics.kfold
     assert kfold is not None  # View 2 has folds
     threshold_of = dict(zip(kfold.folds, kfold.thresholds, strict=True))
-    fold = np.array([pair.fold for pair in result.pairs])
-    accepted = result.similarities >= np.array([threshold_of[f] for f in fold])
-    same = np.array([pair.same for pair in result.pairs])
+    fold = np.array([pair.fold for pair in result.scored.pairs])
+    accepted = result.scored.similarities >= np.array([threshold_of[f] for f in fold])
+    same = np.array([pair.same for pair in result.scored.pairs])
     of = np.array(
-        [sex.get(p.a, "") if sex.get(p.a) == sex.get(p.b) else "" for p in result.pairs], dtype=object
+        [sex.get(p.a, "") if sex.get(p.a) == sex.get(p.b) else "" for p in result.scored.pairs], dtype=object
     )
     rows = []
     for name in ("female", "male"):
@@ -112,12 +112,16 @@ def detected(listing: Path, utkface: Path, reference: Detector, detector: Detect
 
 def failures(result: LfwResult, count: int = 12) -> dict[str, list[dict[str, Any]]]:
     """The pairs that an LFW result gets most wrong, the worst first."""
-    same = np.array([pair.same for pair in result.pairs])
-    order = np.argsort(result.similarities, kind="stable")
+    same = np.array([pair.same for pair in result.scored.pairs])
+    order = np.argsort(result.scored.similarities, kind="stable")
     worst = {"one person": order[same[order]][:count], "two people": order[~same[order]][::-1][:count]}
     return {
         kind: [
-            {"a": result.pairs[i].a, "b": result.pairs[i].b, "similarity": float(result.similarities[i])}
+            {
+                "a": result.scored.pairs[i].a,
+                "b": result.scored.pairs[i].b,
+                "similarity": float(result.scored.similarities[i]),
+            }
             for i in chosen
         ]
         for kind, chosen in worst.items()

@@ -165,6 +165,9 @@ def test_bad_photos_are_named_and_the_good_ones_done(facewise, drawn, model, pla
     root = Path(shutil.copytree(drawn / "images", place / "people"))
     (root / "Person_A" / "broken.jpg").write_bytes(b"no photo")
     done = facewise("calibrate", model, "--on", root, code=3)
+    assert "so nothing is measured" in done.err
+    assert read_model(model).card.calibration is None
+    done = facewise("calibrate", model, "--on", root, "--unreadable", 0.2, code=3)
     assert "broken.jpg" in done.err
     assert read_model(model).card.calibration.rates() == [0.1]
 

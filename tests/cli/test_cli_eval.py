@@ -91,8 +91,11 @@ def test_without_people(facewise, lfw):
 def test_a_photo_that_cannot_be_read_and_one_without_a_face(facewise, lfw, photo):
     (lfw / "images/Person_A/Person_A_0001.jpg").write_text("no photo")
     shutil.copy(photo("empty.png"), lfw / "images/Person_D/Person_D_0001.jpg")
-    done = facewise("eval", "lfw", lfw, "--view", 1, "--no-cache", code=3)
-    assert "1 photos without a face, 1 unreadable" in done.out
+    words = ("eval", "lfw", lfw, "--view", 1, "--no-cache")
+    assert "so nothing is measured" in facewise(*words, code=3).err
+    done = facewise(*words, "--unreadable", 0.5, code=3)
+    assert "1 photo without a face: " in done.out
+    assert "1 photo unreadable: " in done.out
     assert "Person_D/Person_D_0001.jpg" in done.out
     assert [line for line in done.complaints if "Person_A_0001.jpg" in line]
 

@@ -105,12 +105,13 @@ def test_photos_of_no_use(ijb, drawn_ijb, place) -> None:
     root = Path(shutil.copytree(drawn_ijb, place / "ijb"))
     (root / "IJBC" / "loose_crop" / "5.jpg").unlink()
     (root / "IJBC" / "loose_crop" / "9.jpg").write_text("no photo")
-    done = ijb(root, code=3)
+    assert "so nothing is measured" in ijb(root, code=3).err
+    done = ijb(root, "--unreadable", 0.5, code=3)
     assert "TAR at FMR" in done.out
     assert [line for line in done.complaints if "5.jpg" in line]
     assert [line for line in done.complaints if "9.jpg" in line]
     assert "2 bad photos, named above; the good ones are done" in done.err
-    shown = ijb(root, "--json", code=3).json["models"][0]["unreadable"]
+    shown = ijb(root, "--json", "--unreadable", 0.5, code=3).json["models"][0]["unreadable"]
     assert {entry["photo"] for entry in shown} == {"5.jpg", "9.jpg"}
 
 

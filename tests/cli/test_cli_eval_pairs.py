@@ -166,18 +166,26 @@ def test_bad_photos_are_named_and_the_rest_is_done(evaluate, lfw, photo):
     (lfw / "images/Person_A/Person_A_0001.jpg").write_text("no photo")
     (lfw / "images/Person_B/Person_B_0002.jpg").unlink()
     words = ("pairs", "pairs.csv", "--root", lfw / "images", "--no-cache")
+    refused = evaluate(*words, code=3)
+    assert "2 of 18 photos of pairs.csv cannot be read" in refused.err
+    assert "accuracy" not in refused.out
+    words += ("--unreadable", 0.3)
     done = evaluate(*words, code=3)
-    assert "0 photos without a face, 2 unreadable" in done.out
+    assert "2 photos unreadable: " in done.out
+    assert "without a face" not in done.out
     assert "accuracy" in done.out
     for name in ("Person_A_0001.jpg", "Person_B_0002.jpg"):
         assert sum(name in line for line in done.err.splitlines()) == 1
     told = evaluate(*words, "--json", code=3).json
     assert len(told["models"][0]["unreadable"]) == 2
-    assert told["models"][0]["pairs_scored_as_different_for_want_of_a_face"] > 2
+    assert told["models"][0]["pairs_scored_as_different_for_want_of_a_face"] == 0
+    assert told["models"][0]["pairs_left_out_as_unreadable"] > 2
+    assert told["models"][0]["pairs"] == 24 - told["models"][0]["pairs_left_out_as_unreadable"]
     shutil.copy(photo("empty.png"), lfw / "images/Person_A/Person_A_0001.jpg")
     shutil.copy(lfw / "images/Person_B/Person_B_0001.jpg", lfw / "images/Person_B/Person_B_0002.jpg")
     done = evaluate(*words, code=3)
-    assert "1 photo without a face, 0 unreadable" in done.out
+    assert "1 photo without a face: " in done.out
+    assert "FMR of the pairs with two faces: " in done.out
     assert "Person_A/Person_A_0001.jpg" in done.out
 
 
@@ -307,8 +315,10 @@ def test_nobody_with_too_few_photos(evaluate, lfw):
 
 def test_a_folder_with_a_bad_photo(evaluate, lfw):
     (lfw / "images/Person_A/Person_A_0001.jpg").write_text("no photo")
-    done = evaluate("folder", lfw / "images", "--no-cache", code=3)
-    assert "1 unreadable" in done.out
+    words = ("folder", lfw / "images", "--no-cache")
+    assert "1 of 23 photos" in evaluate(*words, code=3).err
+    done = evaluate(*words, "--unreadable", 0.1, code=3)
+    assert "1 photo unreadable: left out" in done.out
     assert "Person_A_0001.jpg" in done.err
 
 

@@ -129,11 +129,14 @@ def test_images_that_cannot_be_read_cost_their_pairs_and_are_named(
 ) -> None:
     images, same = contents()
     images[7], images[20] = b"no image", bytes(cv2.imencode(".png", np.zeros((112, 96, 3), np.uint8))[1])
-    result = evaluate_bin(written(tmp_path / "x.bin", images, same), embedder).pairs.scored
+    data = written(tmp_path / "x.bin", images, same)
+    with pytest.raises(DatasetError, match=r"2 of 34 photos of .*x\.bin"):
+        evaluate_bin(data, embedder)
+    result = evaluate_bin(data, embedder, most_unreadable=0.1).pairs.scored
     assert sorted(image for image, _ in result.unreadable) == ["image 20", "image 7"]
     assert all("of " in error and "x.bin" in error for _, error in result.unreadable)
-    assert np.flatnonzero(result.similarities == -1).tolist() == [3, 10]
-    assert result.affected == 2
+    assert result.places.tolist() == [i for i in range(len(same)) if i not in (3, 10)]
+    assert (result.left_out, result.affected) == (2, 0)
 
 
 def test_files_without_enough(tmp_path: Path, embedder: Embedder) -> None:

@@ -6,6 +6,7 @@ import csv
 import importlib
 import itertools
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -267,7 +268,9 @@ def test_photos_without_a_face_are_left_out_and_named(drawn, tiny_pipeline, tmp_
     shutil.copytree(root / "Person_A", root / "Person_Z")
     for i, photo in enumerate(sorted((root / "Person_Z").iterdir())):
         photo.write_bytes(b"no photo") if i else shutil.copy(_grey(tmp_path), photo)
-    found = calibrate_model(open_calibration_data(root), tiny_pipeline)
+    with pytest.raises(DatasetError, match=r"2 of \d+ photos of people cannot be read"):
+        calibrate_model(open_calibration_data(root), tiny_pipeline)
+    found = calibrate_model(open_calibration_data(root), tiny_pipeline, most_unreadable=0.2)
     assert [Path(photo).parent.name for photo in found.without_face] == ["Person_Z"]
     assert len(found.unreadable) == 2
     assert found.calibration.thresholds == whole.calibration.thresholds
@@ -295,13 +298,12 @@ def test_missing_data(tmp_path):
 
 def test_an_evaluation_saves_probabilities_as_well(drawn, tiny_pipeline):
     result = evaluate_lfw(load_lfw(drawn), tiny_pipeline)
-    same = np.array([pair.same for pair in result.pairs])
-    about = {"dataset": "LFW", "protocol": "p", "data_hash": "00"}
-    found = measured_calibration(result.metrics, tiny_pipeline, **about, scored=(result.similarities, same))
+    about = {"dataset": "LFW", "protocol": "p"}
+    found = measured_calibration(result.metrics, tiny_pipeline, result.scored, **about)
     assert found.score_map.slope > 0
     assert found.thresholds == result.calibration(tiny_pipeline).thresholds
+    pairs = tuple(replace(pair, same=not pair.same) for pair in result.scored.pairs)
     swapped = measured_calibration(
-        result.metrics, tiny_pipeline, **about, scored=(result.similarities, ~same)
+        result.metrics, tiny_pipeline, replace(result.scored, pairs=pairs), **about
     )
     assert swapped.score_map is None
-    assert measured_calibration(result.metrics, tiny_pipeline, **about).score_map is None

@@ -194,3 +194,19 @@ def test_the_figure_insightface_prints(seed: int) -> None:
     got = accuracy_as_insightface((a * b).sum(axis=1), same, bin_folds(200))
     assert got == pytest.approx(np.mean(accuracies), abs=1e-12)
     assert 0.6 < got < 1
+
+
+@pytest.mark.parametrize("crossed", [True, False])
+def test_scores_that_all_tie_give_no_accuracy(crossed: bool) -> None:
+    """Nor where only those outside of a fold do: by the majority there, all could come out right."""
+    pairs, people = random_pairs(0, 12, 40) if crossed else clustered_pairs(0)
+    folds = make_folds(pairs, people)
+    assert folds is not None
+    assert folds.crossed == crossed
+    same = np.array([pair.same for pair in pairs])
+    tied = np.full(len(pairs), -1.0)
+    assert folded_accuracy(tied, same, folds) is None
+    touched = (folds.first == 0) | (folds.second == 0)
+    tied[touched] = similarities_of(pairs)[0][touched]
+    assert folded_accuracy(tied, same, folds) is None
+    assert folded_accuracy(similarities_of(pairs)[0], same, folds) is not None

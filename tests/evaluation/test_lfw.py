@@ -86,12 +86,12 @@ def naive_similarities(lfw: Lfw, vectors: dict[str, np.ndarray | None]) -> np.nd
 def test_similarities_are_those_of_the_pairs(lfw: Lfw, tiny_pipeline: Pipeline, by_hand: dict) -> None:
     result = evaluate_lfw(lfw, tiny_pipeline)
     expected = naive_similarities(lfw, by_hand)
-    np.testing.assert_allclose(result.similarities, expected, atol=1e-5)
+    np.testing.assert_allclose(result.scored.similarities, expected, atol=1e-5)
     # The drawn LFW must tell pairs apart, or a mix-up would go unnoticed.
     assert len(set(np.round(expected, 3))) > 20
-    assert result.photos == len({p for pair in lfw.pairs for p in (pair.a, pair.b)}) == 18
-    assert (result.without_face, result.unreadable, result.affected) == ((), (), 0)
-    assert result.pairs == lfw.pairs
+    assert result.scored.photos == len({p for pair in lfw.pairs for p in (pair.a, pair.b)}) == 18
+    assert (result.scored.without_face, result.scored.unreadable, result.scored.affected) == ((), (), 0)
+    assert result.scored.pairs == lfw.pairs
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_mixed_up_pairs_would_be_noticed(
     scrambled = replace(lfw, pairs=tuple(mixed(pair) if i == 7 else pair for i, pair in enumerate(lfw.pairs)))
     result = evaluate_lfw(scrambled, tiny_pipeline)
     expected = naive_similarities(lfw, by_hand)
-    assert np.flatnonzero(np.abs(result.similarities - expected) > 1e-3).tolist() == [7]
+    assert np.flatnonzero(np.abs(result.scored.similarities - expected) > 1e-3).tolist() == [7]
 
 
 def test_swapped_embeddings_would_be_noticed(lfw: Lfw, by_hand: dict) -> None:
@@ -127,11 +127,12 @@ def test_accuracy_is_by_thresholds_of_the_other_fold(lfw: Lfw, tiny_pipeline: Pi
     for i in (0, 1):
         train, test = fold != i, fold == i
         best = max(
-            ((result.similarities[train] >= t) == same[train]).mean() for t in [*result.similarities, 2]
+            ((result.scored.similarities[train] >= t) == same[train]).mean()
+            for t in [*result.scored.similarities, 2]
         )
         threshold = kfold.thresholds[i]
-        assert ((result.similarities[train] >= threshold) == same[train]).mean() == best
-        assert kfold.accuracies[i] == ((result.similarities[test] >= threshold) == same[test]).mean()
+        assert ((result.scored.similarities[train] >= threshold) == same[train]).mean() == best
+        assert kfold.accuracies[i] == ((result.scored.similarities[test] >= threshold) == same[test]).mean()
     assert kfold.mean == pytest.approx(np.mean(kfold.accuracies))
     assert result.metrics.genuine == result.metrics.impostors == 12
 
@@ -149,10 +150,10 @@ def test_the_cache_changes_no_number(
     with FaceCache(tmp_path / "faces.cache") as cache:
         third = evaluate_lfw(lfw, tiny_pipeline, cache=cache)
         assert counted() == (0, 0)
-    np.testing.assert_allclose(first.similarities, plain.similarities, atol=1e-6)
-    np.testing.assert_array_equal(second.similarities, first.similarities)
-    np.testing.assert_array_equal(third.similarities, first.similarities)
-    assert plain.data_hash == first.data_hash == third.data_hash
+    np.testing.assert_allclose(first.scored.similarities, plain.scored.similarities, atol=1e-6)
+    np.testing.assert_array_equal(second.scored.similarities, first.scored.similarities)
+    np.testing.assert_array_equal(third.scored.similarities, first.scored.similarities)
+    assert plain.scored.data_hash == first.scored.data_hash == third.scored.data_hash
     assert json.dumps(third.to_dict(), allow_nan=False)
 
 
@@ -164,9 +165,9 @@ def test_folds(lfw: Lfw, tiny_pipeline: Pipeline, counted: Callable[[], tuple[in
     assert counted() == (0, 0)
     three = tuple(replace(pair, fold=pair.fold + 2 * (i % 2)) for i, pair in enumerate(lfw.pairs))
     part = evaluate_lfw(replace(lfw, pairs=three), tiny_pipeline, folds=[0, 3])
-    assert part.pairs == tuple(pair for pair in three if pair.fold in (0, 3))
+    assert part.scored.pairs == tuple(pair for pair in three if pair.fold in (0, 3))
     assert "2 folds" in part.protocol
-    assert len(part.similarities) == len(part.pairs)
+    assert len(part.scored.similarities) == len(part.scored.pairs)
 
 
 @pytest.mark.parametrize("cached", [False, True])
@@ -174,36 +175,50 @@ def test_photos_without_a_face_cost_their_pairs_and_are_named(
     damaged: Path, tiny_pipeline: Pipeline, tmp_path: Path, root: Path, cached: bool
 ) -> None:
     lfw, whole = load_lfw(damaged), evaluate_lfw(load_lfw(root), tiny_pipeline)
-    bad = {mini_lfw.photo("Person_A", 1), mini_lfw.photo("Person_E", 3)}
-    hit = [i for i, pair in enumerate(lfw.pairs) if bad & {pair.a, pair.b}]
+    faceless, broken = mini_lfw.photo("Person_A", 1), mini_lfw.photo("Person_E", 3)
+    read = [i for i, pair in enumerate(lfw.pairs) if broken not in (pair.a, pair.b)]
+    hit = np.array([faceless in (lfw.pairs[i].a, lfw.pairs[i].b) for i in read])
     cache = FaceCache(tmp_path / "faces.cache") if cached else None
     for _ in range(2):
-        result = evaluate_lfw(lfw, tiny_pipeline, cache=cache)
-        assert len(result.similarities) == len(lfw.pairs) == 24
-        assert (result.similarities[hit] == -1.0).all()
-        rest = [i for i in range(24) if i not in hit]
-        np.testing.assert_allclose(result.similarities[rest], whole.similarities[rest], atol=1e-5)
-        assert result.without_face == (mini_lfw.photo("Person_A", 1),)
-        ((name, reason),) = result.unreadable
+        result = evaluate_lfw(lfw, tiny_pipeline, cache=cache, most_unreadable=0.5)
+        assert result.scored.places.tolist() == read
+        assert result.scored.left_out == 24 - len(read) > 1
+        assert result.metrics.pairs == len(read)
+        assert (result.scored.similarities[hit] == -1.0).all()
+        np.testing.assert_allclose(
+            result.scored.similarities[~hit], whole.scored.similarities[read][~hit], atol=1e-5
+        )
+        assert result.scored.without_face == (mini_lfw.photo("Person_A", 1),)
+        ((name, reason),) = result.scored.unreadable
         assert name == mini_lfw.photo("Person_E", 3)
         assert "Cannot read" in reason
-        assert result.affected == len(hit) > 2
+        assert result.scored.affected == hit.sum() > 1
         said = result.to_dict()
         assert said["without_face"] == [mini_lfw.photo("Person_A", 1)]
         assert said["unreadable"][0]["photo"] == name
-        assert said["pairs_scored_as_different_for_want_of_a_face"] == len(hit)
-        assert result.data_hash != whole.data_hash
+        assert said["pairs_scored_as_different_for_want_of_a_face"] == hit.sum()
+        assert said["pairs_left_out_as_unreadable"] == result.scored.left_out
+        same, scores = result.scored.same, result.scored.similarities
+        for point in result.metrics.operating_points:
+            faced = scores[~same & ~hit]
+            assert said["fmr_of_two_faces"][f"{point.fmr_target:g}"] == (faced >= point.threshold).mean()
+        # What is saved was set on pairs with two faces, so that no threshold is the laxer for the others.
+        saved = result.calibration(tiny_pipeline)
+        assert saved.genuine + saved.impostors == (~hit).sum()
+        assert result.scored.data_hash != whole.scored.data_hash
 
 
 def test_a_photo_gone_after_the_list_was_made(damaged: Path, tiny_pipeline: Pipeline, tmp_path: Path) -> None:
     lfw = load_lfw(damaged)
     (damaged / "images" / mini_lfw.photo("Person_B", 2)).unlink()
     for cache in (None, FaceCache(tmp_path / "faces.cache")):
-        result = evaluate_lfw(lfw, tiny_pipeline, cache=cache)
-        assert [name for name, _ in result.unreadable] == [
+        result = evaluate_lfw(lfw, tiny_pipeline, cache=cache, most_unreadable=0.5)
+        assert [name for name, _ in result.scored.unreadable] == [
             mini_lfw.photo("Person_B", 2),
             mini_lfw.photo("Person_E", 3),
         ]
+        with pytest.raises(DatasetError, match=r"2 of 18 photos of .*, so nothing is measured: Cannot read"):
+            evaluate_lfw(lfw, tiny_pipeline, cache=cache)
 
 
 def test_what_another_setting_reuses(
@@ -255,10 +270,10 @@ def test_what_another_setting_reuses(
                     "embed",
                     lambda x, c=counts, e=embed, **o: (c.__setitem__(1, c[1] + len(x)), e(x, **o))[1],
                 )
-                seen[name] = evaluate_lfw(lfw, pipeline, cache=cache).similarities
+                seen[name] = evaluate_lfw(lfw, pipeline, cache=cache).scored.similarities
             assert tuple(counts) == expected, name
             np.testing.assert_allclose(
-                seen[name], evaluate_lfw(lfw, pipeline).similarities, atol=1e-5, err_msg=name
+                seen[name], evaluate_lfw(lfw, pipeline).scored.similarities, atol=1e-5, err_msg=name
             )
     np.testing.assert_array_equal(seen["first again"], seen["first"])
     assert np.abs(seen["another embedder"] - seen["first"]).max() > 0.01
@@ -271,9 +286,22 @@ def test_the_same_photo_under_two_names(damaged: Path, tiny_pipeline: Pipeline, 
     lfw = load_lfw(damaged)
     with FaceCache(tmp_path / "faces.cache") as cache:
         told: list[int] = []
-        cached = evaluate_lfw(lfw, tiny_pipeline, cache=cache, progress=told.append)
+        cached = evaluate_lfw(lfw, tiny_pipeline, cache=cache, progress=told.append, most_unreadable=0.5)
         assert sum(told) == 18
-    np.testing.assert_allclose(cached.similarities, evaluate_lfw(lfw, tiny_pipeline).similarities, atol=1e-6)
+    plain = evaluate_lfw(lfw, tiny_pipeline, most_unreadable=0.5)
+    np.testing.assert_allclose(cached.scored.similarities, plain.scored.similarities, atol=1e-6)
+
+
+def test_two_bad_photos_with_one_content_are_told_by_their_own_names(
+    damaged: Path, tiny_pipeline: Pipeline, tmp_path: Path
+) -> None:
+    images = damaged / "images"
+    shutil.copy(images / mini_lfw.photo("Person_E", 3), images / mini_lfw.photo("Person_B", 2))
+    with FaceCache(tmp_path / "faces.cache") as cache:
+        result = evaluate_lfw(load_lfw(damaged), tiny_pipeline, cache=cache, most_unreadable=0.5)
+    assert len(result.scored.unreadable) == 2
+    for photo, reason in result.scored.unreadable:
+        assert photo in reason
 
 
 @pytest.mark.parametrize("cached", [False, True])
@@ -283,8 +311,10 @@ def test_progress_counts_every_photo_once(
     cache = FaceCache(tmp_path / "faces.cache") if cached else None
     for _ in range(2):
         told: list[int] = []
-        result = evaluate_lfw(load_lfw(damaged), tiny_pipeline, cache=cache, progress=told.append)
-        assert sum(told) == result.photos
+        result = evaluate_lfw(
+            load_lfw(damaged), tiny_pipeline, cache=cache, progress=told.append, most_unreadable=0.5
+        )
+        assert sum(told) == result.scored.photos
 
 
 def test_the_data_hash(lfw: Lfw, root: Path, tiny_pipeline: Pipeline) -> None:
@@ -292,14 +322,14 @@ def test_the_data_hash(lfw: Lfw, root: Path, tiny_pipeline: Pipeline) -> None:
     for pair in lfw.pairs:
         hashes = [hashlib.sha256((root / "images" / p).read_bytes()).hexdigest() for p in (pair.a, pair.b)]
         digest.update(f"{hashes[0]} {hashes[1]} {pair.same} {pair.fold}\n".encode())
-    assert evaluate_lfw(lfw, tiny_pipeline).data_hash == digest.hexdigest()
+    assert evaluate_lfw(lfw, tiny_pipeline).scored.data_hash == digest.hexdigest()
 
 
 def test_the_intervals_resample_people(lfw: Lfw, tiny_pipeline: Pipeline) -> None:
     """As `identity_intervals` has them, the people told by the folders of the photos."""
     result = evaluate_lfw(lfw, tiny_pipeline)
     expected = identity_intervals(
-        result.similarities,
+        result.scored.similarities,
         [pair.same for pair in lfw.pairs],
         [pair.a.split("/")[0] for pair in lfw.pairs],
         [pair.b.split("/")[0] for pair in lfw.pairs],
@@ -320,15 +350,15 @@ def test_the_calibration_holds_what_the_negatives_support(
     (point,) = calibration.thresholds
     assert point.fmr == 0.1
     same = np.array([pair.same for pair in lfw.pairs])
-    matches = result.similarities >= point.threshold
+    matches = result.scored.similarities >= point.threshold
     assert point.measured_fmr == matches[~same].mean() <= 0.1
     assert point.fnmr == pytest.approx((~matches[same]).mean())
     assert 0 <= point.fnmr_interval[0] <= point.fnmr <= point.fnmr_interval[1] <= 1
     # No lower threshold keeps the rate.
-    lower = result.similarities[~same & ~matches].max()
-    assert (result.similarities[~same] >= lower).mean() > 0.1
+    lower = result.scored.similarities[~same & ~matches].max()
+    assert (result.scored.similarities[~same] >= lower).mean() > 0.1
     assert (calibration.genuine, calibration.impostors, calibration.flip) == (12, 12, False)
-    assert calibration.data_hash == result.data_hash
+    assert calibration.data_hash == result.scored.data_hash
     assert calibration.detector_fingerprint == tiny_pipeline.detector.fingerprint
     model = read_model(tiny_embedder_file)
     saved = save_calibration(write_model(tmp_path / "m.onnx", model.network, model.card), calibration)
@@ -353,8 +383,8 @@ def test_people_left_out(lfw: Lfw, tiny_pipeline: Pipeline, counted: Callable[[]
     part = evaluate_lfw(lfw, tiny_pipeline, without={"Person_B", "Loner_G", "A Stranger"})
     assert counted() == (15, 15)  # the photos of the person left out are not looked at
     left = left_without(lfw, "Person_B")
-    assert part.pairs == tuple(lfw.pairs[i] for i in left)
-    np.testing.assert_allclose(part.similarities, whole.similarities[left], atol=1e-6)
+    assert part.scored.pairs == tuple(lfw.pairs[i] for i in left)
+    np.testing.assert_allclose(part.scored.similarities, whole.scored.similarities[left], atol=1e-6)
     assert part.left_out is not None
     assert (part.left_out.named, part.left_out.people) == (3, ("Person_B",))
     assert part.left_out.pairs == 24 - len(left) == 6
@@ -363,13 +393,13 @@ def test_people_left_out(lfw: Lfw, tiny_pipeline: Pipeline, counted: Callable[[]
     assert part.protocol in part.calibration(tiny_pipeline).protocol
     said = json.loads(json.dumps(part.to_dict(), allow_nan=False))
     assert said["left_out"] == {"people_named": 3, "people": ["Person_B"], "pairs": 6}
-    assert part.data_hash != whole.data_hash
+    assert part.scored.data_hash != whole.scored.data_hash
     assert (whole.left_out, whole.to_dict()["left_out"]) == (None, None)
 
 
 def test_nobody_of_those_left_out_is_there(lfw: Lfw, tiny_pipeline: Pipeline) -> None:
     result = evaluate_lfw(lfw, tiny_pipeline, without={"A Stranger"})
-    assert result.pairs == lfw.pairs
+    assert result.scored.pairs == lfw.pairs
     assert result.left_out is not None
     assert "0 left out for 0 of the 1 people named" in result.protocol
 
@@ -380,17 +410,17 @@ def test_balanced_accuracy_by_fold(lfw: Lfw, tiny_pipeline: Pipeline, even: bool
         noisy = [replace(p, same=p.same ^ (i % 3 == 0)) for i, p in enumerate(lfw.pairs)]
         lfw = replace(lfw, pairs=tuple(p for i, p in enumerate(noisy) if not p.same or i % 4 == 0))
     result = evaluate_lfw(lfw, tiny_pipeline)
-    same = np.array([pair.same for pair in result.pairs])
-    fold = np.array([pair.fold for pair in result.pairs])
+    same = np.array([pair.same for pair in result.scored.pairs])
+    fold = np.array([pair.fold for pair in result.scored.pairs])
 
     def balanced(part: np.ndarray, threshold: float) -> float:
-        matched = result.similarities[part] >= threshold
+        matched = result.scored.similarities[part] >= threshold
         return float(np.mean(matched[same[part]]) + np.mean(~matched[~same[part]])) / 2
 
     found = result.balanced
     assert found is not None
     for i in (0, 1):
-        best = max(balanced(fold != i, t) for t in [*result.similarities, 2])
+        best = max(balanced(fold != i, t) for t in [*result.scored.similarities, 2])
         assert balanced(fold != i, found.thresholds[i]) == pytest.approx(best)
         assert found.accuracies[i] == pytest.approx(balanced(fold == i, found.thresholds[i]))
     assert (
@@ -482,33 +512,38 @@ def test_one_shot_is_the_naive_loop(
 
 
 def test_one_shot_with_photos_of_no_use(damaged: Path, tiny_pipeline: Pipeline) -> None:
-    """A gallery photo without a face: nobody is like its person. A broken probe: missed. None dropped."""
-    lfw = load_lfw(damaged)
+    """A gallery photo without a face: nobody is like its person. A broken photo: as if it were not there."""
+    lfw, broken = load_lfw(damaged), mini_lfw.photo("Person_E", 3)
+    readable = {
+        name: tuple(photo for photo in photos if photo != broken) for name, photos in lfw.people.items()
+    }
     vectors = {
-        photo: None
-        if photo == mini_lfw.photo("Person_E", 3)
-        else mini_lfw_embedding(tiny_pipeline, damaged / "images" / photo)
-        for photos in lfw.people.values()
+        photo: mini_lfw_embedding(tiny_pipeline, damaged / "images" / photo)
+        for photos in readable.values()
         for photo in photos
     }
-    rank1, dir_, mated, strangers = naive_one_shot(lfw, vectors)
-    result = one_shot(lfw, tiny_pipeline)
-    assert (result.metrics.mated, result.metrics.strangers) == (mated, strangers) == (12, 5)
-    assert result.metrics.rank1 == rank1 <= 9 / 12
+    rank1, dir_, mated, strangers = naive_one_shot(replace(lfw, people=readable), vectors)
+    result = one_shot(lfw, tiny_pipeline, most_unreadable=0.5)
+    assert (result.metrics.mated, result.metrics.strangers) == (mated, strangers) == (11, 5)
+    assert result.metrics.rank1 == rank1 <= 9 / 11
     assert result.metrics.open_set[0].dir == dir_
     assert result.without_face == (mini_lfw.photo("Person_A", 1),)
-    assert [name for name, _ in result.unreadable] == [mini_lfw.photo("Person_E", 3)]
+    assert [name for name, _ in result.unreadable] == [broken]
+    with pytest.raises(DatasetError, match="1 of 23 photos"):
+        one_shot(lfw, tiny_pipeline)
 
 
 def test_a_probe_without_a_face_is_never_found(damaged: Path, tiny_pipeline: Pipeline) -> None:
     """Not even where the only other person of the gallery has no face either."""
     lfw = load_lfw(damaged)
     broken = (mini_lfw.photo("Person_E", 1), mini_lfw.photo("Person_E", 3))
+    shutil.copy(damaged / "images" / mini_lfw.photo("Person_A", 1), damaged / "images" / broken[1])
     result = one_shot(
         replace(lfw, people={"Person_A": lfw.people["Person_A"], "Person_E": broken}), tiny_pipeline
     )
     assert (result.metrics.gallery, result.metrics.mated) == (2, 3)
     assert result.metrics.rank1 == 0
+    assert result.faceless_probes == (1, 0)
 
 
 def mini_lfw_embedding(pipeline: Pipeline, path: Path) -> np.ndarray | None:

@@ -179,7 +179,12 @@ def test_photos_without_a_face_cost_their_pairs_and_are_named(
         for _ in range(2):
             told: list[int] = []
             result = evaluate_view1(
-                train, test, tiny_pipeline, cache=kept if cached else None, progress=told.append
+                train,
+                test,
+                tiny_pipeline,
+                cache=kept if cached else None,
+                progress=told.append,
+                most_unreadable=0.5,
             )
             assert sum(told) == 18
             assert (result.train.without_face, result.train.unreadable) == ((faceless,), ())
@@ -187,10 +192,12 @@ def test_photos_without_a_face_cost_their_pairs_and_are_named(
             ((name, reason),) = result.test.unreadable
             assert name == broken
             assert "Cannot read" in reason
-            for part, bad in ((result.train, faceless), (result.test, broken)):
-                hit = [i for i, pair in enumerate(part.pairs) if bad in (pair.a, pair.b)]
-                assert part.affected == len(hit) > 1
-                assert (np.flatnonzero(part.similarities == -1.0) == hit).all()
+            hit = [i for i, pair in enumerate(train.pairs) if faceless in (pair.a, pair.b)]
+            assert result.train.affected == len(hit) > 1
+            assert (np.flatnonzero(result.train.similarities == -1.0) == hit).all()
+            read = tuple(pair for pair in test.pairs if broken not in (pair.a, pair.b))
+            assert result.test.pairs == read
+            assert result.test.left_out == len(test.pairs) - len(read) > 1
             said = result.to_dict()
             assert said["unreadable"] == [{"photo": broken, "error": reason}]
             assert said["train"]["without_face"] == [faceless]

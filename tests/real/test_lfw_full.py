@@ -42,9 +42,9 @@ def test_view_2(pipeline: Pipeline, lfw: Lfw, cache: FaceCache) -> None:
     assert result.metrics.pairs == 6000
     assert kfold.mean >= 0.993
     assert tar[1e-3] >= 0.98
-    assert (result.without_face, result.unreadable, result.affected) == ((), (), 0)
+    assert (result.scored.without_face, result.scored.unreadable, result.scored.affected) == ((), (), 0)
     again = evaluate_lfw(lfw, pipeline, cache=cache)
-    np.testing.assert_array_equal(again.similarities, result.similarities)
+    np.testing.assert_array_equal(again.similarities, result.scored.similarities)
 
 
 def test_one_shot_identification(pipeline: Pipeline, lfw: Lfw, cache: FaceCache) -> None:

@@ -47,11 +47,11 @@ def test_pairs_as_a_csv(
     assert result.folded is not None
     assert result.folded.kfold is not None
     assert view_2.metrics.kfold is not None
-    np.testing.assert_array_equal(result.scored.similarities, view_2.similarities)
+    np.testing.assert_array_equal(result.scored.similarities, view_2.scored.similarities)
     assert result.folded.kfold.to_dict() == view_2.metrics.kfold.to_dict()
     assert result.metrics.operating_points == view_2.metrics.operating_points
     assert (result.metrics.eer, result.metrics.auc) == (view_2.metrics.eer, view_2.metrics.auc)
-    assert result.scored.data_hash == view_2.data_hash
+    assert result.scored.data_hash == view_2.scored.data_hash
     assert result.who.resampled == "people, with all their pairs"
     women, men = result.groups[0].rates.rows
     assert (women.group, men.group) == ("female", "male")
@@ -76,7 +76,7 @@ def test_pairs_as_a_verification_file(
     folded = result.pairs.folded
     assert folded is not None
     assert view_2.metrics.kfold is not None
-    np.testing.assert_allclose(result.pairs.scored.similarities, view_2.similarities, atol=1e-5)
+    np.testing.assert_allclose(result.pairs.scored.similarities, view_2.scored.similarities, atol=1e-5)
     assert folded.accuracy == pytest.approx(view_2.metrics.kfold.mean, abs=2 / 6000)
     assert result.insightface_accuracy == pytest.approx(folded.accuracy, abs=2e-3)
 

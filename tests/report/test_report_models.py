@@ -210,7 +210,9 @@ def test_the_smallest_data_and_photos_that_cannot_be_read_make_a_page_too(tmp_pa
     assert "too few" in check_page(out.read_text("utf-8")).text
     (people / "Person_1" / "broken.png").write_bytes(b"no photo")
     PIL.Image.new("RGB", (50, 20)).save(people / "Person_1" / "wide.png")
-    run(tiny_embedder_file, "--on", people, "--aligned", "--out", out)
+    words = (tiny_embedder_file, "--on", people, "--aligned", "--out", out)
+    run(*words, code=3)
+    run(*words, "--unreadable", 0.8)
     page = check_page(out.read_text("utf-8"))
     assert "2: Person_1/broken.png" in page.text
     assert page.of("img")

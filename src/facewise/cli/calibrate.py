@@ -21,6 +21,7 @@ from facewise.cli.options import (
     MaxSize,
     Provider,
     Threads,
+    Unreadable,
     Variant,
     given_path,
     load_pipeline,
@@ -90,6 +91,7 @@ def calibrate(
     provider: Provider = "auto",
     threads: Threads = None,
     variant: Variant = "auto",
+    unreadable: Unreadable = 0.01,
     json: Json = False,
 ) -> None:
     """Set thresholds at FMR 0.1 to 1e-6 and fit probabilities, on people the model has not seen."""
@@ -126,7 +128,9 @@ def calibrate(
         if wants_out(leaked):
             data, left_out = without_leaks(data, leaked)
         with progress_bar(f"Calibrating on {data.name}", len(data.photos)) as done:
-            result = calibrate_model(data, pipeline, cache=kept, progress=done, processes=True)
+            result = calibrate_model(
+                data, pipeline, cache=kept, progress=done, processes=True, most_unreadable=unreadable
+            )
     saved = None if dry_run else _save(pipeline.embedder.model, result, out)
     if json:
         about = {"leakage": leaked.to_dict(0, left_out), **_about(pipeline, started)}

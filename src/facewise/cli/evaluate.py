@@ -14,6 +14,7 @@ from facewise.cli.evaluate_folder import folder
 from facewise.cli.evaluate_ijb import ijb
 from facewise.cli.evaluate_leaks import OnLeaks, TrainedOnRuns, leak_check, policy_of, say_leaks
 from facewise.cli.evaluate_lfw_leaks import lfw_leaks
+from facewise.cli.evaluate_models import tell_unreadable
 from facewise.cli.evaluate_pairs import pairs as pair_file
 from facewise.cli.evaluate_tables import print_one_shot, print_view_1, print_view_2
 from facewise.cli.options import (
@@ -24,10 +25,11 @@ from facewise.cli.options import (
     Model,
     Provider,
     Threads,
+    Unreadable,
     Variant,
     load_pipeline,
 )
-from facewise.cli.output import print_json, progress_bar, say, tell
+from facewise.cli.output import print_json, progress_bar, say
 
 if TYPE_CHECKING:
     from facewise.evaluation import Lfw, LfwResult, OneShotResult
@@ -99,6 +101,7 @@ def lfw(
     provider: Provider = "auto",
     threads: Threads = None,
     variant: Variant = "auto",
+    unreadable: Unreadable = 0.01,
     json: Json = False,
 ) -> None:
     """LFW View 2 or 1: accuracy at a threshold from other pairs, TAR at FMR, EER, AUC, with 95% intervals."""
@@ -125,15 +128,23 @@ def lfw(
         )
 
     if first:
-        unreadable = _view_1(root, pairs, threshold_from, without, load, on_leaks, cache=cache, json=json)
-    else:
-        unreadable = _view_2(
-            root, pairs, without, load, on_leaks, cache=cache, one_shot=one_shot, save=save, json=json
+        bad = _view_1(
+            root, pairs, threshold_from, without, load, on_leaks, unreadable, cache=cache, json=json
         )
-    for photo, error in unreadable.items():
-        tell(f"facewise: {photo}: {error}")
-    if unreadable:
-        raise typer.Exit(3)
+    else:
+        bad = _view_2(
+            root,
+            pairs,
+            without,
+            load,
+            on_leaks,
+            unreadable,
+            cache=cache,
+            one_shot=one_shot,
+            save=save,
+            json=json,
+        )
+    tell_unreadable(bad.items())
 
 
 def _is_view_1(view: int | None, pairs: Path | None, threshold_from: Path | None) -> bool:
@@ -152,6 +163,7 @@ def _view_2(
     without: set[str],
     load: Callable[[], Pipeline],
     on_leaks: tuple[str, list[Path] | None],
+    most_unreadable: float,
     *,
     cache: bool,
     one_shot: bool,
@@ -173,10 +185,25 @@ def _view_2(
         leaked = lfw_leaks(check, [data], without, kept, everybody=one_shot, json=json)
         (data,) = leaked.parts
         with progress_bar("LFW View 2", _photos(data, without)) as done:
-            result = evaluate_lfw(data, pipeline, without=without, cache=kept, progress=done, processes=True)
+            result = evaluate_lfw(
+                data,
+                pipeline,
+                without=without,
+                cache=kept,
+                progress=done,
+                processes=True,
+                most_unreadable=most_unreadable,
+            )
         if one_shot:
             with progress_bar("LFW one-shot", sum(map(len, data.people.values()))) as done:
-                identification = run_one_shot(data, pipeline, cache=kept, progress=done, processes=True)
+                identification = run_one_shot(
+                    data,
+                    pipeline,
+                    cache=kept,
+                    progress=done,
+                    processes=True,
+                    most_unreadable=most_unreadable,
+                )
     seconds = time.perf_counter() - started
     saved = save_calibration(pipeline.embedder.model, result.calibration(pipeline)) if save else None
     if json:
@@ -189,7 +216,7 @@ def _view_2(
             print_one_shot(identification)
         if saved is not None:
             say(f"Thresholds saved in {saved.path}.")
-    return dict(result.unreadable) | dict(identification.unreadable if identification else ())
+    return dict(result.scored.unreadable) | dict(identification.unreadable if identification else ())
 
 
 def _view_1(
@@ -199,6 +226,7 @@ def _view_1(
     without: set[str],
     load: Callable[[], Pipeline],
     on_leaks: tuple[str, list[Path] | None],
+    most_unreadable: float,
     *,
     cache: bool,
     json: bool,
@@ -228,6 +256,7 @@ def _view_1(
                 cache=kept,
                 progress=done,
                 processes=True,
+                most_unreadable=most_unreadable,
             )
     seconds = time.perf_counter() - started
     if json:

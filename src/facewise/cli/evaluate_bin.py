@@ -28,7 +28,7 @@ from facewise.cli.evaluate_models import (
     models_line,
 )
 from facewise.cli.evaluate_pair_tables import print_bins, print_differences
-from facewise.cli.options import Flip, Json, Provider, Threads, Variant
+from facewise.cli.options import Flip, Json, Provider, Threads, Unreadable, Variant
 from facewise.cli.output import BadItems, print_json, progress_bar, say
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def bin_files(
     provider: Provider = "auto",
     threads: Threads = None,
     variant: Variant = "auto",
+    unreadable: Unreadable = 0.01,
     json: Json = False,
 ) -> None:
     """InsightFace's verification files, read without running them: one table for all files and models."""
@@ -82,7 +83,7 @@ def bin_files(
     with faces_kept(keep=cache, models=1 + check.wanted) as kept:
         for file in files:
             try:
-                one = _measure(file, embedders, check, kept)
+                one = _measure(file, embedders, check, kept, unreadable)
             except FacewiseError as error:
                 bad.add(str(file), error)
                 if isinstance(error, LeakageError):
@@ -107,7 +108,9 @@ def bin_files(
     bad.finish(len(measured))
 
 
-def _measure(file: Path, embedders: list[Embedder], check: LeakCheck, cache: FaceCache | None) -> _Measured:
+def _measure(
+    file: Path, embedders: list[Embedder], check: LeakCheck, cache: FaceCache | None, unreadable: float
+) -> _Measured:
     from facewise.data.bin import read_bin
     from facewise.evaluation.bin_file import evaluate_bin, images_of_bin, without_images
     from facewise.evaluation.pair_protocol import differences
@@ -119,7 +122,10 @@ def _measure(file: Path, embedders: list[Embedder], check: LeakCheck, cache: Fac
     if wants_out(leaks):
         data, left_out = without_images(data, leaks)
     with progress_bar(file.name, len(embedders) * len(data.contents)) as done:
-        results = [evaluate_bin(data, embedder, cache=cache, progress=done) for embedder in embedders]
+        results = [
+            evaluate_bin(data, embedder, cache=cache, progress=done, most_unreadable=unreadable)
+            for embedder in embedders
+        ]
     compared = differences([result.pairs for result in results], check.names)
     return _Measured(file, results, compared, leaks, left_out)
 

@@ -28,7 +28,7 @@ from facewise.cli.evaluate_models import (
     models_line,
     tell_unreadable,
 )
-from facewise.cli.options import Detector, Flip, Json, MaxSize, Provider, Threads, Variant
+from facewise.cli.options import Detector, Flip, Json, MaxSize, Provider, Threads, Unreadable, Variant
 from facewise.cli.output import count, print_json, progress_bar, say, tell
 
 
@@ -56,6 +56,7 @@ def folder(
     provider: Provider = "auto",
     threads: Threads = None,
     variant: Variant = "auto",
+    unreadable: Unreadable = 0.01,
     json: Json = False,
 ) -> None:
     """A folder per person: all pairs, and who is who from a few photos each, with and without strangers."""
@@ -101,6 +102,7 @@ def folder(
                     cache=kept,
                     progress=done,
                     processes=True,
+                    most_unreadable=unreadable,
                 )
                 results.append(result)
     if json:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from facewise.cli.evaluate_pair_tables import print_missing, tar_name
-from facewise.cli.evaluate_tables import interval_text
+from facewise.cli.evaluate_pair_tables import tar_name
+from facewise.cli.evaluate_tables import interval_text, named
 from facewise.cli.output import count, say, table
 
 if TYPE_CHECKING:
@@ -47,7 +47,25 @@ def print_folder(results: Sequence[FolderResult], names: Sequence[str]) -> None:
             at = result.verification.metrics.operating_points[-1].fmr_target
             told = ", ".join(f"{p.name} ({p.missed} of {p.pairs} pairs)" for p in hardest)
             say(f"Missed most by {name} at FMR {at:g}: {told}.")
-    print_missing(results[0].without_face, results[0].unreadable)
+    _print_missing(results[0])
+
+
+def _print_missing(result: FolderResult) -> None:
+    """What became of photos of no use."""
+    if result.unreadable:
+        say(f"{count(len(result.unreadable), 'photo')} unreadable: left out.")
+    if not result.without_face:
+        return
+    pairs = result.verification
+    genuine, impostors = pairs.two_faces
+    wrongly, rightly = pairs.metrics.genuine - genuine, pairs.metrics.impostors - impostors
+    say(
+        f"{count(len(result.without_face), 'photo')} without a face: their pairs count as different people, "
+        f"{wrongly} of them wrongly and {rightly} rightly: {named(result.without_face)}."
+    )
+    rates = [f"{rate:.3g} at the threshold of FMR {at}" for at, rate in pairs.fmr_of_two_faces().items()]
+    if rates:
+        say(f"FMR of the pairs with two faces: {', '.join(rates)}.")
 
 
 def _print_shots(results: Sequence[FolderResult], names: Sequence[str]) -> None:

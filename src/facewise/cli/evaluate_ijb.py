@@ -13,7 +13,7 @@ import typer
 from facewise.cli.evaluate_leaks import OnLeaks, TrainedOnRuns, find_leaks, leak_check, policy_of, say_leaks
 from facewise.cli.evaluate_models import Models, about_model, about_run, load_models
 from facewise.cli.evaluate_tables import interval_text
-from facewise.cli.options import Flip, Json, Provider, Threads, Variant, given_path
+from facewise.cli.options import Flip, Json, Provider, Threads, Unreadable, Variant, given_path
 from facewise.cli.output import BadItems, count, print_json, progress_bar, say, table, tell
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def ijb(
     provider: Provider = "auto",
     threads: Threads = None,
     variant: Variant = "auto",
+    unreadable: Unreadable = 0.01,
     json: Json = False,
 ) -> None:
     """IJB-B or IJB-C: TAR at FMR 1e-6 to 1e-1, EER and AUC of template pairs; ranks, DIR at FPIR of 1:N."""
@@ -91,6 +92,7 @@ def ijb(
             cache=kept,
             threads=threads or available_threads(),
             progress=done,
+            most_unreadable=unreadable,
         )
     if json:
         about = [about_model(one, name) for one, name in zip(models, names, strict=True)]
@@ -132,10 +134,10 @@ def _print(names: Sequence[str], results: Sequence[IjbResult], seconds: float) -
         say(f"{name}, {_mode(result.mode)}")
     say(f"1:1, {metrics.genuine:,} same and {metrics.impostors:,} different pairs of templates")
     _print_rates(names, [_verification_rows(result) for result in results])
-    if first.verification.affected:
+    if first.verification.left_out:
         say(
             f"{count(first.embedded.empty, 'template')} without a usable photo: "
-            f"{count(first.verification.affected, 'pair')} of them count as different people."
+            f"{count(first.verification.left_out, 'pair')} of them left out."
         )
     if first.identification is not None:
         _print_identification(names, results)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from facewise.cli.evaluate_tables import interval_text, threshold_free
+from facewise.cli.evaluate_tables import interval_text, print_missing, threshold_free
 from facewise.cli.output import count, say, table
 
 if TYPE_CHECKING:
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from facewise.metrics import Interval, OperatingPoint
 
 _DECIDED = {"balanced_accuracy": "balanced accuracy", "f1": "F1", "fmr": "FMR", "fnmr": "FNMR"}
-
-MOST_NAMED = 20
-"""Photos named in a line; JSON names all."""
 
 
 def print_pairs(results: Sequence[PairsResult], names: Sequence[str]) -> None:
@@ -33,13 +30,16 @@ def print_pairs(results: Sequence[PairsResult], names: Sequence[str]) -> None:
             _print_decided(result.decided, title)
         for rates in result.groups:
             _print_groups(rates, title)
-    print_missing(results[0].scored.without_face, results[0].scored.unreadable, results[0].scored.affected)
+    print_missing(results[0].scored, results[0].metrics)
 
 
 def _print_one(result: PairsResult) -> None:
     folded, inside, rows = result.folded, result.metrics.intervals, []
     if folded is None:
-        say("No accuracy: there are too few people or photos to choose a threshold on others.")
+        say(
+            "No accuracy: there are too few people or photos to choose a threshold on others, or all pairs "
+            "to choose it on are equally alike."
+        )
     else:
         value = f"{folded.accuracy:.4f}"
         if folded.kfold is not None:
@@ -97,6 +97,8 @@ def _print_decided(decided: Decided, title: str) -> None:
         f"{report.tp} of {report.tp + report.fn} same pairs and {report.tn} of {report.tn + report.fp} "
         "different pairs right. The intervals of accuracy, FMR and FNMR resample as above, the others pairs."
     )
+    if decided.fmr_of_two_faces not in (None, inside["fmr"].estimate):
+        say(f"FMR of the pairs with two faces: {decided.fmr_of_two_faces:.4f}.")
 
 
 def _print_groups(rates: RatesBy, title: str) -> None:
@@ -129,17 +131,18 @@ def print_bins(rows: Sequence[tuple[str, BinResult]]) -> None:
     cells = []
     for name, result in rows:
         metrics, inside, folded = result.pairs.metrics, result.pairs.metrics.intervals, result.pairs.folded
-        kfold = metrics.kfold
-        if folded is None or kfold is None:
-            raise RuntimeError("the protocol has folds")
+        kfold, accuracy, interval = metrics.kfold, "none: all alike", ""
+        if folded is not None and kfold is not None:
+            accuracy = f"{folded.accuracy:.4f} ± {kfold.standard_error:.4f}"
+            interval = interval_text(inside["accuracy"])
         last = metrics.operating_points[-1]
         cells.append(
             (
                 result.title,
                 name,
                 metrics.pairs,
-                f"{folded.accuracy:.4f} ± {kfold.standard_error:.4f}",
-                interval_text(inside["accuracy"]),
+                accuracy,
+                interval,
                 f"{result.insightface_accuracy:.4f}",
                 f"{_with(last.tar, inside[f'tar@fmr={last.fmr_target!r}'])} at {last.fmr_target:g}",
                 f"{metrics.eer:.4f}",
@@ -172,22 +175,6 @@ def print_differences(compared: Sequence[Difference], title: str = "") -> None:
     columns = ("model", "figure", compared[0].first, "its own", "difference", "95% interval", "p")
     table("", columns, rows, right=range(2, 7))
     say(f"They resample {compared[0].resampled}; p is of no difference, for one figure alone.")
-
-
-def print_missing(
-    faceless: Sequence[str], unreadable: Sequence[tuple[str, str]], affected: int | None = None
-) -> None:
-    """What became of photos of no use."""
-    if not faceless and not unreadable:
-        return
-    told = ", ".join(faceless[:MOST_NAMED])
-    if len(faceless) > MOST_NAMED:
-        told += f" and {len(faceless) - MOST_NAMED} more (--json names all)"
-    pairs = "their pairs" if affected is None else f"their {count(affected, 'pair')}"
-    say(
-        f"{count(len(faceless), 'photo')} without a face, {len(unreadable)} unreadable: {pairs} count as "
-        f"different people{': ' + told if told else ''}."
-    )
 
 
 def tar_name(point: OperatingPoint) -> str:

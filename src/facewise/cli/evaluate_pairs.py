@@ -29,7 +29,7 @@ from facewise.cli.evaluate_models import (
     tell_unreadable,
 )
 from facewise.cli.evaluate_pair_tables import print_differences, print_pairs
-from facewise.cli.options import Detector, Flip, Json, MaxSize, Provider, Threads, Variant
+from facewise.cli.options import Detector, Flip, Json, MaxSize, Provider, Threads, Unreadable, Variant
 from facewise.cli.output import count, print_json, progress_bar, say, tell
 from facewise.cli.photos import tell_several
 
@@ -80,6 +80,7 @@ def pairs(
     provider: Provider = "auto",
     threads: Threads = None,
     variant: Variant = "auto",
+    unreadable: Unreadable = 0.01,
     json: Json = False,
 ) -> None:
     """Any pairs: accuracy at a threshold from other folds, TAR at FMR, EER, AUC, decisions, groups."""
@@ -125,6 +126,7 @@ def pairs(
                     cache=kept,
                     progress=done,
                     processes=True,
+                    most_unreadable=unreadable,
                 )
                 results.append(result)
     compared = differences(results, names)
@@ -193,6 +195,7 @@ def _groups(found: PairFile, groups: Path | None, by: str | None, bands: str) ->
 
 def _save(found: PairFile, models: list[Model], results: list[PairsResult]) -> list[str]:
     """The model files written to."""
+    from facewise.evaluation.pair_run import measure_file
     from facewise.evaluation.thresholds import measured_calibration
     from facewise.models import save_calibration
     from facewise.pipeline import Pipeline
@@ -200,13 +203,16 @@ def _save(found: PairFile, models: list[Model], results: list[PairsResult]) -> l
     paths = []
     for one, result in zip(models, results, strict=True):
         if isinstance(one, Pipeline):
+            scored, metrics = result.scored, result.metrics
+            if scored.affected:  # a threshold is for faces that were found
+                scored = scored.with_two_faces()
+                metrics = measure_file(found, scored, threshold=None).metrics
             calibration = measured_calibration(
-                result.metrics,
+                metrics,
                 one,
+                scored,
                 dataset=Path(found.name).stem,
-                protocol=f"{len(found.pairs)} pairs",
-                data_hash=result.scored.data_hash,
-                scored=(result.scored.similarities, result.scored.same),
+                protocol=f"{len(scored.pairs)} pairs",
             )
             paths.append(str(save_calibration(one.embedder.model, calibration).path))
     return paths

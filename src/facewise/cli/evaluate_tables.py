@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from facewise.cli.output import say, table
+from facewise.cli.output import count, say, table
 
 if TYPE_CHECKING:
     from facewise.evaluation import LfwResult, OneShotResult, ScoredPairs, View1Result
     from facewise.metrics import Interval, KFold, VerificationResult
     from facewise.pipeline import Pipeline
+
+MOST_NAMED = 20
+"""Photos named in a line; JSON names all."""
 
 
 def print_view_2(result: LfwResult, pipeline: Pipeline, seconds: float) -> None:
@@ -18,7 +22,7 @@ def print_view_2(result: LfwResult, pipeline: Pipeline, seconds: float) -> None:
     fold, balanced = metrics.kfold, result.balanced
     if fold is None:
         raise RuntimeError("the protocol has folds")
-    say(f"LFW {result.protocol}, {result.photos} photos, {seconds:.1f} s")
+    say(f"LFW {result.protocol}, {result.scored.photos} photos, {seconds:.1f} s")
     say(models_text(pipeline))
     inside = metrics.intervals
     folds = f"{len(fold.accuracies)} folds"
@@ -35,7 +39,8 @@ def print_view_2(result: LfwResult, pipeline: Pipeline, seconds: float) -> None:
     table("", ("metric", "value", "95% interval", "threshold"), rows, right=(1, 2, 3))
     say("accuracy by fold: " + " ".join(f"{a:.4f}" for a in fold.accuracies))
     say(f"The intervals resample {result.resampled}.")
-    _print_missing(result)
+    _say_faces(result.scored)
+    print_missing(result.scored, result.metrics)
 
 
 def print_view_1(result: View1Result, pipeline: Pipeline, seconds: float) -> None:
@@ -72,7 +77,9 @@ def print_view_1(result: View1Result, pipeline: Pipeline, seconds: float) -> Non
         f"different pairs right. The intervals resample {result.resampled}; those of balanced accuracy, "
         "precision, recall and F1 resample pairs."
     )
-    _print_missing(train, test)
+    _say_faces(train, test)
+    for part, metrics in ((train, None), (test, result.metrics)):
+        print_missing(part, metrics)
 
 
 def threshold_free(metrics: VerificationResult) -> list[tuple[str, str, str, str]]:
@@ -87,17 +94,39 @@ def threshold_free(metrics: VerificationResult) -> list[tuple[str, str, str, str
     return rows
 
 
-def _print_missing(*parts: LfwResult | ScoredPairs) -> None:
-    faceless = [photo for part in parts for photo in part.without_face]
-    unreadable = sum(len(part.unreadable) for part in parts)
-    if not faceless and not unreadable:
+def _say_faces(*parts: ScoredPairs) -> None:
+    if not any(part.affected or part.unreadable for part in parts):
         say("A face was found in every photo.")
+
+
+def print_missing(scored: ScoredPairs, metrics: VerificationResult | None = None) -> None:
+    """What became of photos of no use, and which FMR that leaves where it made the measured one lower."""
+    if scored.unreadable:
+        bad = count(len(scored.unreadable), "photo")
+        say(f"{bad} unreadable: {count(scored.left_out, 'pair')} left out.")
+    if not scored.affected:
         return
-    affected = " + ".join(str(part.affected) for part in parts)
+    faceless, same = scored.without_face, scored.same[~scored.two_faces]
     say(
-        f"{len(faceless)} photos without a face, {unreadable} unreadable: their {affected} pairs count as "
-        f"different people: {', '.join(faceless)}"
+        f"{count(len(faceless), 'photo')} without a face: {count(scored.affected, 'pair')} count as "
+        f"different people, {int(same.sum())} wrongly and {int((~same).sum())} rightly: {named(faceless)}."
     )
+    if metrics is None or same.all():
+        return
+    rates = [
+        f"{rate:.3g} at the threshold of FMR {point.fmr_target:g}"
+        for point in metrics.operating_points
+        if (rate := scored.fmr_of_two_faces(point.threshold)) is not None
+    ]
+    if rates:
+        say(f"FMR of the pairs with two faces: {', '.join(rates)}.")
+
+
+def named(photos: Sequence[str]) -> str:
+    """The first photos by name."""
+    told = ", ".join(photos[:MOST_NAMED])
+    more = len(photos) - MOST_NAMED
+    return f"{told} and {more} more (--json names all)" if more > 0 else told
 
 
 def models_text(pipeline: Pipeline) -> str:
@@ -124,6 +153,12 @@ def print_one_shot(result: OneShotResult) -> None:
         (f"DIR at FPIR {p.fpir_target:g}", f"{p.dir:.4f}", f"{p.threshold:.4f}") for p in metrics.open_set
     ]
     table("", ("metric", "value", "threshold"), rows, right=(1, 2))
+    known, strangers = result.faceless_probes
+    if known or strangers:
+        say(
+            f"{count(known + strangers, 'probe')} without a face: {known} count as missed, {strangers} of "
+            "strangers as rightly given no name."
+        )
 
 
 def interval_text(interval: Interval) -> str:

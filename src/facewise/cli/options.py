@@ -87,6 +87,17 @@ Fpir = Annotated[
         "(default: FMR 0.001, stricter where that would name more than a tenth of them)",
     ),
 ]
+Unreadable = Annotated[
+    float,
+    typer.Option(
+        "--unreadable",
+        min=0.0,
+        max=1.0,
+        metavar="SHARE",
+        help="Measure nothing where more than this share of the photos or pairs cannot be read; fewer are "
+        "left out and named.",
+    ),
+]
 GalleryPath = Annotated[
     str, typer.Option("--gallery", metavar="GALLERY", help="The gallery: a file, or its URI (milvus://…).")
 ]

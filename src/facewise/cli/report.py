@@ -15,6 +15,7 @@ from facewise.cli.options import (
     MaxSize,
     Provider,
     Threads,
+    Unreadable,
     Variant,
     given_path,
     need_training,
@@ -72,6 +73,7 @@ def report(
     provider: Provider = "auto",
     threads: Threads = None,
     variant: Variant = "auto",
+    unreadable: Unreadable = 0.01,
     json: Json = False,
 ) -> None:
     """One HTML file, readable without a network: how good, how sure, where it fails, on what data.
@@ -93,7 +95,7 @@ def report(
         written = _models(
             what, on, target, root, groups, by, photos=photos, aligned=aligned, cache=cache,
             detector=detector, max_size=max_size, flip=flip, provider=provider, threads=threads,
-            variant=variant,
+            variant=variant, unreadable=unreadable,
         )  # fmt: skip
     if json:
         print_json(written.to_dict())
@@ -137,6 +139,7 @@ def _models(
     provider: str,
     threads: int | None,
     variant: str,
+    unreadable: float,
 ) -> Written:
     from facewise.evaluation.side_by_side import faces_kept, model_names
     from facewise.report.dataset import open_dataset
@@ -157,7 +160,7 @@ def _models(
         assert kept is not None  # noqa: S101  there is one for two models or more
         return report_models(
             data, models, model_names(models), out, kept, groups=parts, photos=photos, progress=done,
-            processes=True,
+            processes=True, most_unreadable=unreadable,
         )  # fmt: skip
 
 

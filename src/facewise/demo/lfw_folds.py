@@ -33,16 +33,16 @@ def measure_folds(lfw: Lfw, pipeline: Pipeline, plan: Plan, teller: Teller) -> t
     metrics = result.metrics
     if metrics.kfold is None:
         raise RuntimeError("the protocol has folds")
-    inside = metrics.intervals
+    inside, scored = metrics.intervals, result.scored
     rows = [("accuracy", f"{metrics.kfold.mean:.4f}", inside["accuracy"])]
     rows += [
         (f"TAR at FMR {point.fmr_target:g}", f"{point.tar:.4f}", inside[f"tar@fmr={point.fmr_target!r}"])
         for point in metrics.operating_points
     ]
     told = (
-        f"{len(plan.folds)} of View 2's 10 folds: {len(result.pairs)} pairs of {result.photos} photos; the "
+        f"{len(plan.folds)} of View 2's 10 folds: {len(scored.pairs)} pairs of {scored.photos} photos; the "
         "threshold of each fold is chosen on the others. `facewise eval lfw` measures all ten. In "
-        f"{len(result.without_face)} photos no face was found: their pairs count as of two people."
+        f"{len(scored.without_face)} photos no face was found: their pairs count as of two people."
     )
     section = Section(
         f"{pipeline.detector.name} and {pipeline.embedder.name}, the default models.",
@@ -57,5 +57,5 @@ def measure_folds(lfw: Lfw, pipeline: Pipeline, plan: Plan, teller: Teller) -> t
         result.to_dict(),
     )
     section.short = f"LFW View 2, {len(plan.folds)} folds: accuracy {metrics.kfold.mean:.4f}."
-    section.blocks += [f"{photo}: {reason}" for photo, reason in result.unreadable[:5]]
+    section.blocks += [f"{photo}: {reason}" for photo, reason in scored.unreadable[:5]]
     return section, result.calibration(pipeline)

@@ -51,6 +51,7 @@ class AllPairsResult:
             with a hundred photos weighs as much as 4,950 people with two.
         people: How many have two photos or more.
         hardest: Who is missed most often at the lowest rate, the worst first.
+        two_faces: How many pairs of one person and of two have two faces.
     """
 
     metrics: ScoreCountsResult
@@ -58,11 +59,24 @@ class AllPairsResult:
     tar_by_person: tuple[float, ...]
     people: int
     hardest: tuple[HardPerson, ...]
+    two_faces: tuple[int, int]
+
+    def fmr_of_two_faces(self) -> dict[str, float]:
+        """FMR over the pairs with two faces at each threshold, by the rate it was set for.
+
+        See `ScoredPairs.fmr_of_two_faces`.
+        """
+        if not self.two_faces[1]:
+            return {}
+        share = self.metrics.impostors / self.two_faces[1]
+        return {f"{point.fmr_target:g}": point.fmr * share for point in self.metrics.operating_points}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python for JSON."""
         return {
             **self.metrics.to_dict(),
+            "pairs_of_two_faces": dict(zip(("genuine", "impostors"), self.two_faces, strict=True)),
+            "fmr_of_two_faces": self.fmr_of_two_faces(),
             "tar_by_person": list(self.tar_by_person),
             "people_with_genuine_pairs": self.people,
             "intervals": {name: asdict(interval) for name, interval in self.intervals.items()},
@@ -93,8 +107,8 @@ def all_pairs(
     counts = ScoreCounts()
     for genuine, impostors in _blocks(vectors, faceless, labels):
         counts.update(genuine, impostors)
-    total = len(labels) * (len(labels) - 1) // 2 - int((photos * (photos - 1) // 2).sum())
-    metrics = counts.compute(supported_fmrs(total))
+    faced = np.bincount(labels[~faceless], minlength=len(names))
+    metrics = counts.compute(supported_fmrs(_impostors(photos)))
     several = np.flatnonzero(photos > 1)
     seen = _by_person(vectors, faceless, labels, several, metrics, counts.impostors_below())
     hits, pairs = seen[:, 1:-1], seen[:, 0]
@@ -105,8 +119,20 @@ def all_pairs(
         intervals=_intervals(seen, metrics) if len(several) > 1 else {},
         tar_by_person=tuple((hits / pairs[:, np.newaxis]).mean(axis=0).tolist()),
         people=len(several),
+        two_faces=(_genuine(faced), _impostors(faced)),
         hardest=tuple(HardPerson(names[several[i]], int(pairs[i]), int(missed[i])) for i in worst),
     )
+
+
+def _genuine(photos: NDArray[np.int64]) -> int:
+    """Pairs of one person, by the number of photos of each."""
+    return int((photos * (photos - 1) // 2).sum())
+
+
+def _impostors(photos: NDArray[np.int64]) -> int:
+    """Pairs of two people."""
+    total = int(photos.sum())
+    return total * (total - 1) // 2 - _genuine(photos)
 
 
 def _blocks(

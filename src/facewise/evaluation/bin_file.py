@@ -24,7 +24,7 @@ from facewise.evaluation.embedded import Progress
 from facewise.evaluation.folds import FOLDS, accuracy_as_insightface, given_folds
 from facewise.evaluation.leak_check import Leaks, LeftOutFor
 from facewise.evaluation.pair_protocol import PairsResult, measure_pairs
-from facewise.evaluation.pairs import scored_pairs
+from facewise.evaluation.pairs import MOST_UNREADABLE, scored_pairs
 
 _TITLES = {
     "lfw": "LFW",
@@ -116,6 +116,7 @@ def evaluate_bin(
     *,
     cache: FaceCache | None = None,
     progress: Progress = lambda _: None,
+    most_unreadable: float = MOST_UNREADABLE,
 ) -> BinResult:
     """Measure one model on a verification file; its crops are embedded as they are.
 
@@ -124,9 +125,10 @@ def evaluate_bin(
         embedder: Its flip setting is used; InsightFace always flips.
         cache: See `embed_crops`.
         progress: Told as images are done; there are two a pair.
+        most_unreadable: Share of the images or pairs that may be unreadable and left out.
 
     Raises:
-        DatasetError: The file's pairs leave one kind out.
+        DatasetError: The file's pairs leave one kind out, or too many images cannot be read.
         SettingError: The model cuts faces by their box, and these are 5-point crops.
     """
     if embedder.cut.alignment != "5-point":
@@ -143,7 +145,9 @@ def evaluate_bin(
         Pair(keys[2 * i], keys[2 * i + 1], bool(same), int(fold))
         for i, (same, fold) in enumerate(zip(data.same, folds, strict=True))
     ]
-    scored = scored_pairs(pairs, {f"image {i}": one for i, one in zip(unique, done, strict=True)})
+    embedded = {f"image {i}": one for i, one in zip(unique, done, strict=True)}
+    scored = scored_pairs(pairs, embedded, name=data.name, most_unreadable=most_unreadable)
+    folds = folds[scored.places]
     how = f"{len(np.unique(folds))} in the file's order"
     return BinResult(
         title=bin_title(data.name),

@@ -9,6 +9,7 @@ from facewise.evaluation.cache import FaceCache
 from facewise.evaluation.calibrate import Calibrated, calibrate
 from facewise.evaluation.calibration_data import CalibrationData
 from facewise.evaluation.embedded import Progress, embed_photos
+from facewise.evaluation.pairs import MOST_UNREADABLE, check_readable
 from facewise.models import Calibration
 from facewise.pipeline import Pipeline
 
@@ -56,6 +57,7 @@ def calibrate_model(
     cache: FaceCache | None = None,
     progress: Progress = lambda _: None,
     processes: bool = False,
+    most_unreadable: float = MOST_UNREADABLE,
 ) -> ModelCalibration:
     """Set thresholds and fit probabilities for one embedder with one detector.
 
@@ -68,11 +70,14 @@ def calibrate_model(
         cache: See `embed_photos`.
         progress: Told as photos are done; there are `len(data.photos)`.
         processes: See `Pipeline.read_many`.
+        most_unreadable: Share of the photos that may be unreadable and left out.
 
     Raises:
-        DatasetError: The data cannot support a single threshold.
+        DatasetError: The data cannot support a single threshold, or too many photos cannot be read.
     """
     embedded = embed_photos(pipeline, data.photos, cache=cache, progress=progress, processes=processes)
+    unreadable = tuple((str(e.path), str(e.error)) for e in embedded if e.error is not None)
+    check_readable(data.name, unreadable, {"photos": (len(unreadable), len(embedded))}, most_unreadable)
     compared, resampled = data.compared(embedded)
     measured = calibrate(compared)
     calibration = Calibration(
@@ -95,5 +100,5 @@ def calibrate_model(
         resampled=resampled,
         photos=len(embedded),
         without_face=tuple(str(e.path) for e in embedded if e.embedding is None and e.error is None),
-        unreadable=tuple((str(e.path), str(e.error)) for e in embedded if e.error is not None),
+        unreadable=unreadable,
     )

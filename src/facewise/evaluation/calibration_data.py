@@ -21,7 +21,7 @@ from facewise.evaluation.comparisons import AllPairs, Comparisons, ListedPairs
 from facewise.evaluation.embedded import EmbeddedPhoto
 from facewise.evaluation.pair_file import read_pair_file
 from facewise.evaluation.pair_intervals import PEOPLE, who_is_in
-from facewise.evaluation.pairs import photos_of, scored_pairs
+from facewise.evaluation.pairs import data_hash_of, pair_similarities, photos_of
 
 PHOTOS = 10
 """Photos a person whose pairs are all compared, at most, unless another number is asked for."""
@@ -145,13 +145,11 @@ class PairsOfPhotos:
         pairs = [self.pairs[place] for place in good]
         people = None if self.people is None else [self.people[place] for place in good]
         who = who_is_in(pairs, people)
-        photos = {photo: by_key[photo] for photo in photos_of(pairs)}
-        similarities = scored_pairs(pairs, photos).similarities
-        return ListedPairs(similarities, who.first, who.second), who.resampled
+        return ListedPairs(pair_similarities(pairs, by_key), who.first, who.second), who.resampled
 
     def content_hash(self, embedded: Sequence[EmbeddedPhoto]) -> str:
         """See `CalibrationData`; the same as an evaluation on these pairs has."""
-        return scored_pairs(self.pairs, self._by_key(embedded)).data_hash
+        return data_hash_of(self.pairs, self._by_key(embedded))
 
     def _by_key(self, embedded: Sequence[EmbeddedPhoto]) -> Mapping[str, EmbeddedPhoto]:
         return dict(zip(self.keys, embedded, strict=True))

@@ -88,9 +88,21 @@ def embed_crops(
                 cache.add_embeddings(ALIGNED, key, new)
         progress(len(block))
     return [
-        _entry(name, digest, vectors.get(digest), error or errors.get(digest))
-        for name, (digest, error) in zip(names, hashed, strict=True)
+        _entry(
+            name, digest, vectors.get(digest), error or _own_error(errors.get(digest), crop, name, embedder)
+        )
+        for crop, name, (digest, error) in zip(crops, names, hashed, strict=True)
     ]
+
+
+def _own_error(
+    error: FacewiseError | None, crop: Path | bytes, name: str, embedder: Embedder
+) -> FacewiseError | None:
+    """The error of a crop by its own name, where one of the same content was read."""
+    if error is None:
+        return None
+    (found,) = _read([(crop, name)], embedder)
+    return found if isinstance(found, FacewiseError) else error
 
 
 def _entry(name: str, digest: str, vector: FloatArray | None, error: FacewiseError | None) -> EmbeddedPhoto:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -80,12 +80,27 @@ def embed_photos(
     run.from_crops(progress)
     run.from_photos(progress, processes=processes)
     others = cache.others(paths, run.detector)
-    return [
+    done = [
         EmbeddedPhoto(
             path, digest, run.vectors.get(digest), error or run.errors.get(digest), others.get(digest, 0)
         )
         for path, (digest, error) in zip(photos, hashed, strict=True)
     ]
+    return _told_by_name(pipeline, done, paths)
+
+
+def _told_by_name(
+    pipeline: Pipeline, done: Sequence[EmbeddedPhoto], read: Mapping[str, Path]
+) -> list[EmbeddedPhoto]:
+    """Of several bad photos with one content only one was read; the others are, to be told by their names."""
+    others = [
+        i
+        for i, one in enumerate(done)
+        if one.error is not None and read.get(one.sha256, one.path) != one.path
+    ]
+    again = pipeline.read_many([done[i].path for i in others], Steps(align=False, embed=False))
+    named = {i: found.error or done[i].error for i, found in zip(others, again, strict=True)}
+    return [replace(one, error=named.get(i, one.error)) for i, one in enumerate(done)]
 
 
 class _CachedRun:

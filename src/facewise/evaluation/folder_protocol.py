@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from facewise.data.source import FileSource
+from facewise.errors import DatasetError
 from facewise.evaluation.all_pairs import AllPairsResult, all_pairs
 from facewise.evaluation.cache import FaceCache
 from facewise.evaluation.crops import embed_any
 from facewise.evaluation.embedded import EmbeddedPhoto, Progress
 from facewise.evaluation.identification import stacked
+from facewise.evaluation.pairs import MOST_UNREADABLE, check_readable
 from facewise.evaluation.shots import ShotsResult, identify_by_shots
 from facewise.evaluation.side_by_side import Model, embedder_of
 
@@ -28,7 +32,7 @@ class FolderResult:
         identification: One a number of shots.
         without_face: Photos in which no face was found: their pairs are scored the least alike, a probe of
             them is missed, and nobody is like a gallery photo of them.
-        unreadable: Photos that could not be read, likewise, with the reason.
+        unreadable: Photos that could not be read, with the reason; it is as if they were not there.
         data_hash: sha256 (hex) over the people and their photos' content.
     """
 
@@ -63,6 +67,7 @@ def evaluate_folder(
     cache: FaceCache | None = None,
     progress: Progress = lambda _: None,
     processes: bool = False,
+    most_unreadable: float = MOST_UNREADABLE,
 ) -> FolderResult:
     """Measure one model on the photos of people.
 
@@ -75,26 +80,33 @@ def evaluate_folder(
         cache: See `embed_photos`.
         progress: Told as photos are done.
         processes: See `Pipeline.read_many`.
+        most_unreadable: Share of the photos that may be unreadable and left out.
 
     Raises:
-        DatasetError: There are too few people or photos.
+        DatasetError: There are too few people or photos, too many cannot be read, or there is no face.
         SettingError: Shots, strangers or repeats out of range.
     """
     paths = [people.path(i) for i in range(len(people.keys))]
     done = embed_any(model, paths, cache=cache, progress=progress, processes=processes)
-    vectors, faceless = stacked(done, embedder_of(model).embedding_size)
     named = list(zip(people.keys, done, strict=True))
+    unreadable = tuple((key, str(e.error)) for key, e in named if e.error is not None)
+    check_readable(people.name, unreadable, {"photos": (len(unreadable), len(done))}, most_unreadable)
+    read = [i for i, e in enumerate(done) if e.error is None]
+    labels = np.asarray(people.labels)[read]
+    vectors, faceless = stacked([done[i] for i in read], embedder_of(model).embedding_size)
+    if faceless.all():
+        raise DatasetError(f"In no photo of {people.name} was a face found, so nothing is measured.")
     return FolderResult(
         photos=len(done),
         people=len(people.names),
-        verification=all_pairs(vectors, faceless, people.labels, people.names),
+        verification=all_pairs(vectors, faceless, labels, people.names),
         identification=identify_by_shots(
-            vectors, faceless, people.labels, shots, strangers=strangers, repeats=repeats
+            vectors, faceless, labels, shots, strangers=strangers, repeats=repeats
         )
         if shots
         else (),
         without_face=tuple(key for key, e in named if e.embedding is None and e.error is None),
-        unreadable=tuple((key, str(e.error)) for key, e in named if e.error is not None),
+        unreadable=unreadable,
         data_hash=_data_hash(people, done),
     )
 

@@ -125,7 +125,11 @@ def make_folds(
 
 
 def folded_accuracy(similarities: Floats, same: Bools, folds: Folds) -> FoldedAccuracy | None:
-    """Accuracy over folds; None where pairs cross folds and one kind of them is not left to choose on.
+    """Accuracy over folds; None where the pairs outside of a fold leave no choice of a threshold.
+
+    That is so where they are all equally alike: a threshold could but say "the same" of all or of none, and
+    which of them is right more often says how many pairs of each kind there are, and nothing of the model. It
+    is so as well where pairs cross folds and one kind of them is not left to choose on.
 
     Args:
         similarities: (P,).
@@ -135,6 +139,8 @@ def folded_accuracy(similarities: Floats, same: Bools, folds: Folds) -> FoldedAc
     Raises:
         DatasetError: Folds that do not part anybody, and one kind of pair without one of them.
     """
+    if any(len(np.unique(similarities[rest])) < 2 for _, rest in _blocks(folds)):
+        return None
     if not folds.crossed:
         kfold = kfold_accuracy(similarities, same, folds.first)
         at = kfold.thresholds[np.searchsorted(kfold.folds, folds.first)]

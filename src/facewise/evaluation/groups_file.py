@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -69,6 +69,10 @@ class PairGroups:
     labels: tuple[str, ...]
     across: int
     unknown: int
+
+    def only(self, places: Sequence[int]) -> PairGroups:
+        """Those of the pairs at these places; what was said of the others stays counted."""
+        return replace(self, labels=tuple(self.labels[i] for i in places))
 
 
 def read_groups(

@@ -6,8 +6,8 @@ nobody; whoever is in a gallery counts for its ranks and its DIR, everybody else
 galleries' figures are averaged. Templates are pooled as published by InsightFace, see
 `facewise.evaluation.templates`.
 
-A photo that cannot be used is left out of its template; a template without a usable photo is alike to nobody
-(`NO_FACE_SIMILARITY`), never left out.
+A photo that cannot be used is left out of its template. Pairs and probes of a template without a usable photo
+are left out; in a gallery such a template is alike to nobody (`NO_FACE_SIMILARITY`).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from facewise.data.ijb import Ijb
 from facewise.embedding import Embedder
-from facewise.errors import DatasetError
 from facewise.evaluation.cache import FaceCache
 from facewise.evaluation.embedded import Progress
 from facewise.evaluation.ijb_protocols import identify_templates, verify_templates
 from facewise.evaluation.ijb_results import IjbResult, IjbTemplates
 from facewise.evaluation.landmarked import embed_landmarked
+from facewise.evaluation.pairs import MOST_UNREADABLE, check_readable
 from facewise.evaluation.templates import Templates, pool_templates
 from facewise.types import FloatArray
 
@@ -60,6 +60,7 @@ def evaluate_ijb(
     cache: FaceCache | None = None,
     threads: int = 1,
     progress: Progress = lambda _: None,
+    most_unreadable: float = MOST_UNREADABLE,
 ) -> list[IjbResult]:
     """Run the protocols for several models, all of them embedding each photo as it is read.
 
@@ -70,16 +71,23 @@ def evaluate_ijb(
         cache: Where features are looked up and kept, or None.
         threads: Photos worked on side by side.
         progress: Told as photos are done; there are `len(data.faces)`.
+        most_unreadable: Share of the photos that may be of no use and left out.
 
     Returns:
         One result an embedder.
 
     Raises:
-        DatasetError: No photo can be used, or there is only one kind of pair.
+        DatasetError: Too many photos cannot be used, or there is only one kind of pair.
         ModelError: A network fails.
     """
     made = embed_templates(
-        data, embedders, weighting=weighting, cache=cache, threads=threads, progress=progress
+        data,
+        embedders,
+        weighting=weighting,
+        cache=cache,
+        threads=threads,
+        progress=progress,
+        most_unreadable=most_unreadable,
     )
     return [_result(data, embedder, weighting, done) for embedder, done in zip(embedders, made, strict=True)]
 
@@ -105,6 +113,7 @@ def embed_templates(
     cache: FaceCache | None = None,
     threads: int = 1,
     progress: Progress = lambda _: None,
+    most_unreadable: float = MOST_UNREADABLE,
 ) -> list[IjbTemplates]:
     """Embed every photo and pool the templates, in blocks of whole templates.
 
@@ -132,12 +141,11 @@ def embed_templates(
                 )
             )
         progress(len(rows))
-    if len(unreadable) == len(faces):
-        reason = next(iter(unreadable.values()))
-        raise DatasetError(f"None of the {len(faces)} photos under {data.crops} can be used: {reason}")
+    named = tuple((faces.names[i], unreadable[i]) for i in sorted(unreadable))
+    counts = {"photos": (len(named), len(faces))}
+    check_readable(data.subset, named, counts, most_unreadable)
     for array in (faces.templates, faces.media, faces.landmarks, faces.scores, faces.template_ids):
         digest.update(array.tobytes())
-    named = tuple((faces.names[i], unreadable[i]) for i in sorted(unreadable))
     return [IjbTemplates(_joined(part), digest.hexdigest(), named) for part in parts]
 
 

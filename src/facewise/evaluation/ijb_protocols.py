@@ -41,20 +41,24 @@ def verify_templates(
         SettingError: A rate or the level is out of range.
         DatasetError: Only one kind of pair, or a pair names a template there is not.
     """
-    similarities = pair_similarities(templates, pairs.first, pairs.second)
-    ranked = SortedPairs.of(similarities, pairs.same)
+    there = templates.there
+    good = there[pairs.first] & there[pairs.second]
+    first, second, same = pairs.first, pairs.second, pairs.same
+    if not good.all():
+        first, second, same = first[good], second[good], same[good]
+    similarities = pair_similarities(templates, first, second)
+    ranked = SortedPairs.of(similarities, same)
     metrics = verify_sorted(ranked, fmrs)
     intervals = {}
     for point in metrics.operating_points:
         for name, rate, of in (("tar", point.tar, point.genuine), ("fmr", point.fmr, point.impostors)):
             intervals[f"{name}@fmr={point.fmr_target!r}"] = binomial_interval(round(rate * of), of, level)
-    there = templates.there
     return IjbVerification(
         metrics=replace(metrics, intervals=intervals),
         similarities=similarities,
-        same=pairs.same,
+        same=same,
         curve=np.column_stack([_CURVE, ranked.tar_at_fmrs(_CURVE)]),
-        affected=int(np.count_nonzero(~(there[pairs.first] & there[pairs.second]))),
+        left_out=int(np.count_nonzero(~good)),
     )
 
 
@@ -95,15 +99,16 @@ def _search(templates: Templates, gallery: Enrolled, probes: Enrolled, level: fl
     people, begins = np.unique(gallery.subjects[order], return_index=True)
     members = gallery.templates[order]
     columns, absent = templates.features[members].T, ~templates.there[members]
-    place = np.searchsorted(people, probes.subjects).clip(max=len(people) - 1)
-    truth = np.where(people[place] == probes.subjects, place, -1)
+    there = templates.there[probes.templates]
+    searched, subjects = probes.templates[there], probes.subjects[there]
+    place = np.searchsorted(people, subjects).clip(max=len(people) - 1)
+    truth = np.where(people[place] == subjects, place, -1)
     seen = IdentificationAccumulator()
     step = max(1, _PROBES // len(members))
-    for start in range(0, len(probes.templates), step):
-        block = probes.templates[start : start + step]
+    for start in range(0, len(searched), step):
+        block = searched[start : start + step]
         scores = np.clip(templates.features[block] @ columns, -1.0, 1.0)
         scores[:, absent] = NO_FACE_SIMILARITY
-        scores[~templates.there[block]] = NO_FACE_SIMILARITY
         seen.update(np.maximum.reduceat(scores, begins, axis=1), truth[start : start + step])
     metrics = seen.compute(max_rank=20, fpirs=FPIRS)
     rates = {f"rank{k}": float(metrics.cmc[k - 1]) for k in RANKS}
@@ -112,4 +117,5 @@ def _search(templates: Templates, gallery: Enrolled, probes: Enrolled, level: fl
         name: binomial_interval(round(rate * metrics.mated), metrics.mated, level)
         for name, rate in rates.items()
     }
-    return GalleryIdentification(gallery.name, len(members), metrics, rates, intervals)
+    left_out = int(np.count_nonzero(~there))
+    return GalleryIdentification(gallery.name, len(members), metrics, rates, intervals, left_out)

@@ -41,17 +41,17 @@ class IjbVerification:
     Attributes:
         metrics: TAR at FMR, EER, AUC. Intervals are exact binomial ones, `tar@fmr=…` and `fmr@fmr=…`, of
             pairs taken for independent: as pairs share templates, the truth is less sure.
-        similarities: (P,) float32, one a pair, in the order of the list.
+        similarities: (P,) float32, one a pair that is not left out, in the order of the list.
         same: (P,) bool.
         curve: (F, 2) false match rates, ten a decade from 1e-6, and the true accept rates there.
-        affected: Pairs of a template without a usable photo, scored `NO_FACE_SIMILARITY`.
+        left_out: How many pairs are left out, as one of their templates has no usable photo.
     """
 
     metrics: VerificationResult
     similarities: FloatArray
     same: NDArray[np.bool_]
     curve: NDArray[np.float64]
-    affected: int
+    left_out: int
 
     def roc(self) -> Roc:
         """The whole ROC, a point a distinct score: three arrays of up to P numbers."""
@@ -62,7 +62,7 @@ class IjbVerification:
         return {
             **self.metrics.to_dict(),
             "roc": [{"fmr": fmr, "tar": tar} for fmr, tar in self.curve.tolist()],
-            "pairs_scored_as_different_for_want_of_a_face": self.affected,
+            "pairs_left_out_as_unreadable": self.left_out,
         }
 
 
@@ -76,6 +76,7 @@ class GalleryIdentification:
         metrics: Ranks of the probes whose person is in it, DIR at FPIR set on all others.
         rates: `rank1`, `rank5`, `rank10`, `dir@fpir=0.01`, `dir@fpir=0.1`; DIR where there are strangers.
         intervals: Exact binomial ones of these.
+        left_out: How many probes are left out, as they have no usable photo.
     """
 
     name: str
@@ -83,6 +84,7 @@ class GalleryIdentification:
     metrics: IdentificationResult
     rates: Mapping[str, float]
     intervals: Mapping[str, Interval]
+    left_out: int
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python for JSON."""
@@ -92,6 +94,7 @@ class GalleryIdentification:
             **self.metrics.to_dict(),
             "rates": dict(self.rates),
             "intervals": {name: asdict(interval) for name, interval in self.intervals.items()},
+            "probes_left_out_as_unreadable": self.left_out,
         }
 
 

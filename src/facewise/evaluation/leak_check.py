@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -126,13 +126,7 @@ class Leaks:
             DatasetError: Too few are left.
         """
         keep, gone = self.kept(file.pairs, file.people, file.name)
-        kept = replace(
-            file,
-            pairs=tuple(file.pairs[i] for i in keep),
-            people=None if file.people is None else tuple(file.people[i] for i in keep),
-            groups=None if file.groups is None else tuple(file.groups[i] for i in keep),
-        )
-        return kept, gone
+        return file.only(keep), gone
 
     def kept(
         self, pairs: Sequence[Pair], people: Sequence[tuple[str, str]] | None, what: str

@@ -13,21 +13,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facewise.data.lfw import Lfw, Pair
+from facewise.data.lfw import Lfw
 from facewise.errors import DatasetError
 from facewise.evaluation.cache import FaceCache
 from facewise.evaluation.embedded import Progress, embed_photos
 from facewise.evaluation.identification import identify_probes, stacked
 from facewise.evaluation.pair_intervals import Verified, pair_intervals, who_is_in
 from facewise.evaluation.pairs import (
+    MOST_UNREADABLE,
     LeftOut,
     ScoredPairs,
+    check_readable,
     people_of_pairs,
     photos_of,
     score_pairs,
     without_people,
 )
-from facewise.evaluation.thresholds import measured_calibration
+from facewise.evaluation.thresholds import fmrs_of_two_faces, measured_calibration
 from facewise.metrics import (
     IdentificationResult,
     KFold,
@@ -51,13 +53,7 @@ class LfwResult:
     Attributes:
         metrics: Accuracy by fold, TAR at FMR, EER, AUC, with intervals.
         resampled: What the intervals resample, for people.
-        similarities: (P,) float64, one a pair.
-        pairs: The pairs scored.
-        photos: How many different photos are in the pairs.
-        without_face: Photos in which no face was found; their pairs are scored `NO_FACE_SIMILARITY`.
-        unreadable: Photos that could not be read, likewise, with the reason.
-        affected: How many pairs those photos are in.
-        data_hash: sha256 (hex) over the pairs and their photos' content.
+        scored: The pairs and how alike they are found.
         balanced: Balanced accuracy by fold, its thresholds chosen to maximise it on the other folds; None
             where a fold has but one kind of pair, as may be when people are left out.
         left_out: What was left out for the sake of people named; None where nobody was.
@@ -65,13 +61,7 @@ class LfwResult:
 
     metrics: VerificationResult
     resampled: str
-    similarities: NDArray[np.float64]
-    pairs: tuple[Pair, ...]
-    photos: int
-    without_face: tuple[str, ...]
-    unreadable: tuple[tuple[str, str], ...]
-    affected: int
-    data_hash: str
+    scored: ScoredPairs
     balanced: KFold | None = None
     left_out: LeftOut | None = None
 
@@ -80,34 +70,31 @@ class LfwResult:
         return {
             "dataset": "LFW",
             "protocol": self.protocol,
-            "photos": self.photos,
-            "without_face": list(self.without_face),
-            "unreadable": [{"photo": photo, "error": error} for photo, error in self.unreadable],
-            "pairs_scored_as_different_for_want_of_a_face": self.affected,
-            "data_hash": self.data_hash,
+            **self.scored.to_dict(),
             "left_out": None if self.left_out is None else self.left_out.to_dict(),
             "balanced_kfold": None if self.balanced is None else self.balanced.to_dict(),
             **self.metrics.to_dict(),
+            "fmr_of_two_faces": fmrs_of_two_faces(self.scored, self.metrics),
             "intervals_resample": self.resampled,
         }
 
     @property
     def protocol(self) -> str:
         """What was run, for people."""
-        what = f"View 2, {len({pair.fold for pair in self.pairs})} folds, {len(self.pairs)} pairs"
+        pairs = self.scored.pairs
+        what = f"View 2, {len({pair.fold for pair in pairs})} folds, {len(pairs)} pairs"
         return what if self.left_out is None else f"{what} ({self.left_out})"
 
     def calibration(self, pipeline: Pipeline) -> Calibration:
-        """Thresholds for the embedder's model file; rates that the negatives cannot support are left out."""
-        same = np.array([pair.same for pair in self.pairs], np.bool_)
-        return measured_calibration(
-            self.metrics,
-            pipeline,
-            dataset="LFW",
-            protocol=self.protocol,
-            data_hash=self.data_hash,
-            scored=(self.similarities, same),
-        )
+        """Thresholds for the embedder's model file; rates that the negatives cannot support are left out.
+
+        They are those of the pairs with two faces: see `measured_calibration`.
+        """
+        metrics, scored = self.metrics, self.scored
+        if scored.affected:
+            scored = scored.with_two_faces()
+            metrics, _ = _measured(scored, np.array([pair.fold for pair in scored.pairs]))
+        return measured_calibration(metrics, pipeline, scored, dataset="LFW", protocol=self.protocol)
 
 
 def evaluate_lfw(
@@ -119,6 +106,7 @@ def evaluate_lfw(
     cache: FaceCache | None = None,
     progress: Progress = lambda _: None,
     processes: bool = False,
+    most_unreadable: float = MOST_UNREADABLE,
 ) -> LfwResult:
     """Run View 2: the threshold of each fold is chosen on the other folds.
 
@@ -130,9 +118,11 @@ def evaluate_lfw(
         cache: See `embed_photos`.
         progress: Told as photos are done; there are `len(photos_of(pairs))`.
         processes: See `Pipeline.read_many`.
+        most_unreadable: Share of the photos or pairs that may be unreadable and left out.
 
     Raises:
-        DatasetError: No pair or fewer than two folds are left, or only one kind of pair without a fold.
+        DatasetError: No pair or fewer than two folds are left, or only one kind of pair without a fold; or
+            too many photos cannot be read.
     """
     pairs = tuple(pair for pair in lfw.pairs if folds is None or pair.fold in folds)
     left_out = None
@@ -142,19 +132,21 @@ def evaluate_lfw(
         raise DatasetError(
             "Accuracy by the LFW protocol needs at least two folds; use the official pairs.txt."
         )
-    scored = score_pairs(lfw.images, pairs, pipeline, cache=cache, progress=progress, processes=processes)
-    same, fold = scored.same, np.array([pair.fold for pair in pairs])
+    scored = score_pairs(
+        lfw.images,
+        pairs,
+        pipeline,
+        cache=cache,
+        progress=progress,
+        processes=processes,
+        most_unreadable=most_unreadable,
+    )
+    same, fold = scored.same, np.array([pair.fold for pair in scored.pairs])
     metrics, resampled = _measured(scored, fold)
     return LfwResult(
         metrics=metrics,
         resampled=resampled,
-        similarities=scored.similarities,
-        pairs=pairs,
-        photos=scored.photos,
-        without_face=scored.without_face,
-        unreadable=scored.unreadable,
-        affected=scored.affected,
-        data_hash=scored.data_hash,
+        scored=scored,
         balanced=_balanced(scored.similarities, same, fold),
         left_out=left_out,
     )
@@ -184,13 +176,15 @@ class OneShotResult:
 
     Attributes:
         metrics: Rank-1, CMC, DIR at FPIR.
-        without_face: Photos in which no face was found: a probe of them counts as missed, a gallery photo of
-            them as a person nobody is alike.
-        unreadable: Photos that could not be read, likewise, with the reason.
+        without_face: Photos in which no face was found: a probe of them counts as missed, one of a stranger
+            as rightly given no name, a gallery photo of them as a person nobody is alike.
+        faceless_probes: How many probes have no face: of people in the gallery, and of strangers.
+        unreadable: Photos that could not be read, with the reason; it is as if they were not there.
     """
 
     metrics: IdentificationResult
     without_face: tuple[str, ...]
+    faceless_probes: tuple[int, int]
     unreadable: tuple[tuple[str, str], ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -199,6 +193,7 @@ class OneShotResult:
             "dataset": "LFW",
             "protocol": "one-shot identification",
             "without_face": list(self.without_face),
+            "probes_without_face": dict(zip(("mated", "strangers"), self.faceless_probes, strict=True)),
             "unreadable": [{"photo": photo, "error": error} for photo, error in self.unreadable],
             **self.metrics.to_dict(),
         }
@@ -211,6 +206,7 @@ def one_shot(
     cache: FaceCache | None = None,
     progress: Progress = lambda _: None,
     processes: bool = False,
+    most_unreadable: float = MOST_UNREADABLE,
 ) -> OneShotResult:
     """Gallery: the first photo of everybody with two or more. Probes: all other photos there are.
 
@@ -220,29 +216,41 @@ def one_shot(
         cache: See `embed_photos`.
         progress: Told as photos are done; all photos of LFW are.
         processes: See `Pipeline.read_many`.
+        most_unreadable: Share of the photos that may be unreadable and left out.
 
     Raises:
-        DatasetError: Nobody has two photos.
+        DatasetError: Nobody has two photos, or too many cannot be read.
     """
-    several = [name for name, person in lfw.people.items() if len(person) > 1]
-    if not several:
+    if all(len(person) < 2 for person in lfw.people.values()):
         raise DatasetError(f"Nobody under {lfw.images} has two photos, so there is nobody to identify.")
     photos = [photo for person in lfw.people.values() for photo in person]
     done = embed_photos(
         pipeline, [lfw.images / p for p in photos], cache=cache, progress=progress, processes=processes
     )
     embedded = dict(zip(photos, done, strict=True))
+    unreadable = tuple((p, str(e.error)) for p, e in embedded.items() if e.error is not None)
+    counts = {"photos": (len(unreadable), len(photos))}
+    check_readable(str(lfw.images), unreadable, counts, most_unreadable)
+    readable = {
+        name: [photo for photo in person if embedded[photo].error is None]
+        for name, person in lfw.people.items()
+    }
+    several = [name for name, person in readable.items() if len(person) > 1]
+    if not several:
+        raise DatasetError(f"Nobody under {lfw.images} has two readable photos to be identified by.")
     column = {name: i for i, name in enumerate(several)}
-    probes = [(photo, name) for name, person in lfw.people.items() for photo in person[name in column :]]
+    probes = [(photo, name) for name, person in readable.items() for photo in person[name in column :]]
     row = {photo: i for i, photo in enumerate(photos)}
     metrics = identify_probes(
         *stacked(done, pipeline.embedder.embedding_size),
-        [[row[lfw.people[name][0]]] for name in several],
+        [[row[readable[name][0]]] for name in several],
         [row[photo] for photo, _ in probes],
         [column.get(name, -1) for _, name in probes],
     )
+    faceless = [name in column for photo, name in probes if embedded[photo].embedding is None]
     return OneShotResult(
         metrics=metrics,
+        faceless_probes=(sum(faceless), len(faceless) - sum(faceless)),
         without_face=tuple(p for p, e in embedded.items() if e.embedding is None and e.error is None),
-        unreadable=tuple((p, str(e.error)) for p, e in embedded.items() if e.error is not None),
+        unreadable=unreadable,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from facewise.data.csvfile import columns_of, read_csv
@@ -43,6 +43,15 @@ class PairFile:
         if self.people is not None:
             return {person for two in self.people for person in two}
         return {photo for pair in self.pairs for photo in (pair.a, pair.b)}
+
+    def only(self, places: Sequence[int]) -> PairFile:
+        """The pairs at these places, with all that is known of them."""
+        return replace(
+            self,
+            pairs=tuple(self.pairs[i] for i in places),
+            people=None if self.people is None else tuple(self.people[i] for i in places),
+            groups=None if self.groups is None else tuple(self.groups[i] for i in places),
+        )
 
 
 def read_pair_file(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> PairFile:

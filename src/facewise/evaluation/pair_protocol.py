@@ -20,6 +20,7 @@ from facewise.evaluation.pair_intervals import (
     who_is_in,
 )
 from facewise.evaluation.pairs import ScoredPairs
+from facewise.evaluation.thresholds import fmrs_of_two_faces
 from facewise.evaluation.view1 import decided_intervals
 from facewise.metrics import BinaryReport, Interval, VerificationResult, binary_report, verify_metrics
 from facewise.metrics.decisions import balanced_accuracy
@@ -53,6 +54,7 @@ class Decided:
         chosen: The threshold.
         report: What came of it.
         balanced: Balanced accuracy.
+        fmr_of_two_faces: See `ScoredPairs.fmr_of_two_faces`.
         intervals: Of `BY_PEOPLE` as the result's others are; of balanced_accuracy, precision, recall and f1
             pairs are resampled, as if independent.
     """
@@ -60,6 +62,7 @@ class Decided:
     chosen: Chosen
     report: BinaryReport
     balanced: float
+    fmr_of_two_faces: float | None
     intervals: Mapping[str, Interval]
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,6 +73,7 @@ class Decided:
             **asdict(self.report),
             "balanced_accuracy": self.balanced,
             "fmr": self.intervals["fmr"].estimate,
+            "fmr_of_two_faces": self.fmr_of_two_faces,
             "fnmr": self.intervals["fnmr"].estimate,
             "intervals": {name: asdict(interval) for name, interval in self.intervals.items()},
             "intervals_resample_pairs_for": [name for name in self.intervals if name not in BY_PEOPLE],
@@ -130,6 +134,7 @@ class PairsResult:
         return {
             **(folded if self.folded is None else self.folded.to_dict()),
             **{key: value for key, value in self.metrics.to_dict().items() if key != "kfold"},
+            "fmr_of_two_faces": fmrs_of_two_faces(self.scored, self.metrics),
             "intervals_resample": self.who.resampled,
             **self.scored.to_dict(),
             "decided": None if self.decided is None else self.decided.to_dict(),
@@ -204,7 +209,16 @@ def differences(results: Sequence[PairsResult], names: Sequence[str]) -> list[Di
     Args:
         results: One a model, of the same pairs.
         names: Of the models.
+
+    Raises:
+        DatasetError: A photo could be read for one model and not for another, as where it changes meanwhile.
     """
+    for name, result in zip(names[1:], results[1:], strict=True):
+        if result.scored.pairs != results[0].scored.pairs:
+            raise DatasetError(
+                f"{names[0]} and {name} could not read the same photos, so they are not compared: measure "
+                "them one by one."
+            )
     first = (names[0], results[0].verified)
     return [
         pair_difference(first, (name, result.verified), results[0].who)
@@ -226,6 +240,7 @@ def _decide(scored: ScoredPairs, threshold: Chosen, intervals: Mapping[str, Inte
         chosen=threshold,
         report=binary_report(scored.similarities, scored.same, value),
         balanced=balanced_accuracy(scored.similarities, scored.same, value),
+        fmr_of_two_faces=scored.fmr_of_two_faces(value),
         intervals=by_pairs | by_people,
     )
 

@@ -13,7 +13,7 @@ from facewise.evaluation.folds import Folds, given_folds, make_folds
 from facewise.evaluation.groups_file import PairGroups
 from facewise.evaluation.pair_file import PairFile
 from facewise.evaluation.pair_protocol import Chosen, PairsResult, measure_pairs
-from facewise.evaluation.pairs import ScoredPairs, photos_of, scored_pairs
+from facewise.evaluation.pairs import MOST_UNREADABLE, ScoredPairs, photos_of, scored_pairs
 from facewise.evaluation.side_by_side import Model, embedder_of
 from facewise.metrics import accuracy, best_threshold
 
@@ -28,6 +28,7 @@ def evaluate_pair_file(
     cache: FaceCache | None = None,
     progress: Progress = lambda _: None,
     processes: bool = False,
+    most_unreadable: float = MOST_UNREADABLE,
 ) -> PairsResult:
     """Measure one model on a file of pairs.
 
@@ -41,22 +42,56 @@ def evaluate_pair_file(
         cache: See `embed_photos`.
         progress: Told as photos are done; there are `count_photos(file, threshold_from)`.
         processes: See `Pipeline.read_many`.
+        most_unreadable: Share of a file's photos or pairs that may be unreadable and left out.
 
     Raises:
-        DatasetError: The two files share somebody, or pairs of one kind are wanting.
+        DatasetError: The two files share somebody, pairs of one kind are wanting, or too many photos cannot
+            be read.
     """
     if threshold_from is not None:
         check_apart(file, threshold_from)
-    scored = _score(file, model, cache, progress, processes=processes)
+
+    def score(one: PairFile) -> ScoredPairs:
+        photos = photos_of(one.pairs)
+        paths = [one.root / photo for photo in photos]
+        done = embed_any(model, paths, cache=cache, progress=progress, processes=processes)
+        embedded = dict(zip(photos, done, strict=True))
+        return scored_pairs(one.pairs, embedded, name=one.name, most_unreadable=most_unreadable)
+
+    scored = score(file)
     chosen = None
     if threshold is not None:
         chosen = Chosen(threshold, "given by the user")
     elif threshold_from is not None:
-        learned = _score(threshold_from, model, cache, progress, processes=processes)
+        learned = score(threshold_from)
         chosen = _most_accurate(learned, threshold_from.name)
     else:
         chosen = _calibrated(model, scored)
-    return measure_pairs(scored, folds=folds_of(file), people=file.people, threshold=chosen, groups=groups)
+    return measure_file(file, scored, threshold=chosen, groups=groups)
+
+
+def measure_file(
+    file: PairFile, scored: ScoredPairs, *, threshold: Chosen | None, groups: Sequence[PairGroups] = ()
+) -> PairsResult:
+    """`measure_pairs` of those pairs of a file that could be scored.
+
+    Args:
+        file: All pairs.
+        scored: Those of them whose photos could be read.
+        threshold: From elsewhere, or None.
+        groups: Of all pairs.
+
+    Raises:
+        DatasetError: Pairs of one kind are wanting, or all are in one fold.
+    """
+    kept = file.only(scored.places.tolist())
+    return measure_pairs(
+        scored,
+        folds=folds_of(kept),
+        people=kept.people,
+        threshold=threshold,
+        groups=[one.only(scored.places.tolist()) for one in groups],
+    )
 
 
 def folds_of(file: PairFile) -> Folds | None:
@@ -113,15 +148,6 @@ def _shared(file: PairFile) -> str:
         shared |= {unit for unit in units if seen.setdefault(unit, pair.fold) != pair.fold}
     what = "people" if file.people is not None else "photos"
     return f"; {len(shared)} {what} are in several of them, which flatters" if shared else ""
-
-
-def _score(
-    file: PairFile, model: Model, cache: FaceCache | None, progress: Progress, *, processes: bool
-) -> ScoredPairs:
-    photos = photos_of(file.pairs)
-    paths = [file.root / photo for photo in photos]
-    done = embed_any(model, paths, cache=cache, progress=progress, processes=processes)
-    return scored_pairs(file.pairs, dict(zip(photos, done, strict=True)))
 
 
 def _most_accurate(learned: ScoredPairs, name: str) -> Chosen:

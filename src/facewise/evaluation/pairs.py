@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +20,62 @@ from facewise.pipeline import Pipeline
 NO_FACE_SIMILARITY = -1.0
 """What a pair is scored when one of its photos has no face: the least alike there is. Never dropped."""
 
+MOST_UNREADABLE = 0.01
+"""Share of the photos or pairs that may be unreadable and left out; with more, nothing is measured."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredPairs:
     """Pairs and how alike a pipeline finds them.
 
     Attributes:
-        pairs: The pairs.
+        pairs: Those whose photos could both be read.
+        places: (P,) where each of them stands among the pairs given.
         similarities: (P,) float64, one a pair.
-        photos: How many different photos are in the pairs.
+        two_faces: (P,) whether a face was found in both photos.
+        photos: How many different photos are in the pairs given.
         without_face: Photos in which no face was found; their pairs are scored `NO_FACE_SIMILARITY`.
-        unreadable: Photos that could not be read, likewise, with the reason.
-        affected: How many pairs those photos are in.
+        unreadable: Photos that could not be read, with the reason; their pairs are left out.
+        left_out: How many pairs these are.
         several: Photos with more than one face, of which the main one was compared, and how many they have.
-        data_hash: sha256 (hex) over the pairs and their photos' content.
+        data_hash: sha256 (hex) over the pairs given and their photos' content.
     """
 
     pairs: tuple[Pair, ...]
+    places: NDArray[np.int64]
     similarities: NDArray[np.float64]
+    two_faces: NDArray[np.bool_]
     photos: int
     without_face: tuple[str, ...]
     unreadable: tuple[tuple[str, str], ...]
-    affected: int
+    left_out: int
     data_hash: str
     several: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def affected(self) -> int:
+        """How many pairs are scored as different for want of a face."""
+        return int((~self.two_faces).sum())
+
+    def fmr_of_two_faces(self, threshold: float) -> float | None:
+        """Share of the different pairs with two faces that match; None where there is none.
+
+        A photo without a face matches nobody, which is to the credit of the whole system, but no merit of
+        the embedder's: FMR over all different pairs is the lower for it, this is not.
+        """
+        scores = self.similarities[self.two_faces & ~self.same]
+        return float((scores >= threshold).mean()) if len(scores) else None
+
+    def with_two_faces(self) -> ScoredPairs:
+        """The pairs in which two faces were found: what a threshold is for."""
+        keep = self.two_faces
+        return replace(
+            self,
+            pairs=tuple(pair for pair, kept in zip(self.pairs, keep, strict=True) if kept),
+            places=self.places[keep],
+            similarities=self.similarities[keep],
+            two_faces=keep[keep],
+        )
 
     @property
     def same(self) -> NDArray[np.bool_]:
@@ -56,7 +88,12 @@ class ScoredPairs:
             "photos": self.photos,
             "without_face": list(self.without_face),
             "unreadable": [{"photo": photo, "error": error} for photo, error in self.unreadable],
+            "pairs_left_out_as_unreadable": self.left_out,
             "pairs_scored_as_different_for_want_of_a_face": self.affected,
+            "pairs_of_two_faces": {
+                "genuine": int((self.two_faces & self.same).sum()),
+                "impostors": int((self.two_faces & ~self.same).sum()),
+            },
             "main_of_several": [{"photo": photo, "faces": faces} for photo, faces in self.several],
             "data_hash": self.data_hash,
         }
@@ -109,6 +146,7 @@ def score_pairs(
     cache: FaceCache | None = None,
     progress: Progress = lambda _: None,
     processes: bool = False,
+    most_unreadable: float = MOST_UNREADABLE,
 ) -> ScoredPairs:
     """Embed the photos of the pairs, and compare.
 
@@ -119,30 +157,84 @@ def score_pairs(
         cache: See `embed_photos`.
         progress: Told as photos are done; there are `len(photos_of(pairs))`.
         processes: See `Pipeline.read_many`.
+        most_unreadable: See `check_readable`.
+
+    Raises:
+        DatasetError: See `scored_pairs`.
     """
     photos = photos_of(pairs)
     paths = [images / photo for photo in photos]
     done = embed_photos(pipeline, paths, cache=cache, progress=progress, processes=processes)
-    return scored_pairs(pairs, dict(zip(photos, done, strict=True)))
+    embedded = dict(zip(photos, done, strict=True))
+    return scored_pairs(pairs, embedded, name=str(images), most_unreadable=most_unreadable)
 
 
-def scored_pairs(pairs: Sequence[Pair], embedded: Mapping[str, EmbeddedPhoto]) -> ScoredPairs:
-    """Compare photos that are embedded already.
+def scored_pairs(
+    pairs: Sequence[Pair],
+    embedded: Mapping[str, EmbeddedPhoto],
+    *,
+    name: str = "the pairs",
+    most_unreadable: float = MOST_UNREADABLE,
+) -> ScoredPairs:
+    """Compare photos that are embedded already; pairs with a photo that could not be read are left out.
 
     Args:
         pairs: At least one.
         embedded: Photo → its embedding, of all photos of the pairs and no other.
+        name: What to call the pairs in an error.
+        most_unreadable: See `check_readable`.
+
+    Raises:
+        DatasetError: Too many photos could not be read, or no pair has two faces.
     """
+    unreadable = tuple((p, str(e.error)) for p, e in embedded.items() if e.error is not None)
+    bad = {photo for photo, _ in unreadable}
+    places = [i for i, pair in enumerate(pairs) if pair.a not in bad and pair.b not in bad]
+    counts = {"photos": (len(bad), len(embedded)), "pairs": (len(pairs) - len(places), len(pairs))}
+    check_readable(name, unreadable, counts, most_unreadable)
+    kept = tuple(pairs[i] for i in places)
+    found = [embedded[p.a].embedding is not None and embedded[p.b].embedding is not None for p in kept]
+    if not any(found):
+        raise DatasetError(f"In no pair of {name} was a face found in both photos, so nothing is measured.")
     return ScoredPairs(
-        pairs=tuple(pairs),
-        similarities=pair_similarities(pairs, embedded),
+        pairs=kept,
+        places=np.array(places, np.int64),
+        similarities=pair_similarities(kept, embedded),
+        two_faces=np.array(found, np.bool_),
         photos=len(embedded),
         without_face=tuple(p for p, e in embedded.items() if e.embedding is None and e.error is None),
-        unreadable=tuple((p, str(e.error)) for p, e in embedded.items() if e.error is not None),
-        affected=sum(embedded[p.a].embedding is None or embedded[p.b].embedding is None for p in pairs),
-        data_hash=_data_hash(pairs, embedded),
+        unreadable=unreadable,
+        left_out=len(pairs) - len(kept),
+        data_hash=data_hash_of(pairs, embedded),
         several=tuple((p, e.others + 1) for p, e in embedded.items() if e.others),
     )
+
+
+def check_readable(
+    name: str,
+    unreadable: Sequence[tuple[str, str]],
+    counts: Mapping[str, tuple[int, int]],
+    most: float = MOST_UNREADABLE,
+) -> None:
+    """Passes where so few photos could not be read that what is measured on the others is worth telling.
+
+    Args:
+        name: What was to be measured on.
+        unreadable: Photos, and why each could not be read.
+        counts: Of photos, and pairs if there are any: how many cannot be used, and how many there are.
+        most: Share of each that may be left out, in [0, 1]. All may never.
+
+    Raises:
+        DatasetError: There are more; the first are named.
+    """
+    for what, (bad, total) in counts.items():
+        if bad and (bad > most * total or bad == total):
+            reasons = [reason.rstrip(".") for _, reason in unreadable[:3]]
+            more = f"; and {len(unreadable) - 3} more photos" if len(unreadable) > 3 else ""
+            raise DatasetError(
+                f"{bad} of {total} {what} of {name} cannot be read, where --unreadable allows {most:.3g} of "
+                f"them, so nothing is measured: {'; '.join(reasons)}{more}."
+            )
 
 
 def people_of_pairs(pairs: Sequence[Pair]) -> list[tuple[str, str]]:
@@ -165,7 +257,8 @@ def pair_similarities(pairs: Sequence[Pair], embedded: Mapping[str, EmbeddedPhot
     return scores
 
 
-def _data_hash(pairs: Sequence[Pair], embedded: Mapping[str, EmbeddedPhoto]) -> str:
+def data_hash_of(pairs: Sequence[Pair], embedded: Mapping[str, EmbeddedPhoto]) -> str:
+    """sha256 (hex) over pairs and their photos' content."""
     digest = hashlib.sha256()
     for pair in pairs:
         line = f"{embedded[pair.a].sha256} {embedded[pair.b].sha256} {pair.same} {pair.fold}\n"

@@ -7,31 +7,24 @@ from numpy.typing import NDArray
 
 from facewise.errors import DatasetError
 from facewise.evaluation.calibrate import fit_score_map
-from facewise.evaluation.pairs import NO_FACE_SIMILARITY
+from facewise.evaluation.pairs import ScoredPairs
 from facewise.metrics import VerificationResult
 from facewise.models import Calibration, ScoreMap, Threshold
 from facewise.pipeline import Pipeline
 
 
 def measured_calibration(
-    metrics: VerificationResult,
-    pipeline: Pipeline,
-    *,
-    dataset: str,
-    protocol: str,
-    data_hash: str,
-    scored: tuple[NDArray[np.float64], NDArray[np.bool_]] | None = None,
+    metrics: VerificationResult, pipeline: Pipeline, scored: ScoredPairs, *, dataset: str, protocol: str
 ) -> Calibration:
     """Thresholds for the embedder's model file; rates that the impostors cannot support are left out.
 
     Args:
-        metrics: With an interval of the TAR at each rate.
+        metrics: Of `scored`, with an interval of the TAR at each rate.
         pipeline: What was measured.
+        scored: Pairs with two faces: a threshold is for faces that were found, and one set on pairs that
+            match for want of a face would let more strangers pass than it says.
         dataset: Name of the data.
         protocol: What was run on it.
-        data_hash: sha256 (hex) over the pairs and their photos' content.
-        scored: (P,) similarities and (P,) whether the pairs are of one person, for probabilities; None stores
-            none.
     """
     points = []
     for point in metrics.operating_points:
@@ -46,27 +39,29 @@ def measured_calibration(
     return Calibration(
         dataset=dataset,
         protocol=protocol,
-        data_hash=data_hash,
+        data_hash=scored.data_hash,
         genuine=metrics.genuine,
         impostors=metrics.impostors,
         flip=pipeline.embedder.flip,
         detector=pipeline.detector.name,
         detector_fingerprint=pipeline.detector.fingerprint,
         thresholds=tuple(points),
-        score_map=None if scored is None else _score_map(*scored),
+        score_map=_score_map(scored.similarities, scored.same),
     )
 
 
-def _score_map(similarities: NDArray[np.float64], same: NDArray[np.bool_]) -> ScoreMap | None:
-    """Probabilities from pairs that a protocol lists; None where they give none.
+def fmrs_of_two_faces(scored: ScoredPairs, metrics: VerificationResult) -> dict[str, float | None]:
+    """FMR over the pairs with two faces at each threshold of `metrics`, by the rate it was set for."""
+    points = metrics.operating_points
+    return {f"{point.fmr_target:g}": scored.fmr_of_two_faces(point.threshold) for point in points}
 
-    Pairs that are scored the least alike for want of a face have no similarity, and are left out.
-    """
-    found = similarities != NO_FACE_SIMILARITY
-    genuine, impostors = same[found].astype(np.int64), (~same[found]).astype(np.int64)
+
+def _score_map(similarities: NDArray[np.float64], same: NDArray[np.bool_]) -> ScoreMap | None:
+    """Probabilities from pairs that a protocol lists; None where they give none."""
+    genuine, impostors = same.astype(np.int64), (~same).astype(np.int64)
     if not genuine.any() or not impostors.any():
         return None
     try:
-        return fit_score_map(similarities[found], genuine, impostors)
+        return fit_score_map(similarities, genuine, impostors)
     except DatasetError:  # the same person's photos are not the more alike: there is nothing to fit
         return None

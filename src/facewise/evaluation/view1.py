@@ -18,7 +18,15 @@ from facewise.errors import DatasetError
 from facewise.evaluation.cache import FaceCache
 from facewise.evaluation.embedded import Progress
 from facewise.evaluation.pair_intervals import Verified, pair_intervals, who_is_in
-from facewise.evaluation.pairs import LeftOut, ScoredPairs, people_of_pairs, score_pairs, without_people
+from facewise.evaluation.pairs import (
+    MOST_UNREADABLE,
+    LeftOut,
+    ScoredPairs,
+    people_of_pairs,
+    score_pairs,
+    without_people,
+)
+from facewise.evaluation.thresholds import fmrs_of_two_faces
 from facewise.metrics import (
     BinaryReport,
     Interval,
@@ -90,6 +98,7 @@ class View1Result:
             "intervals": {name: asdict(interval) for name, interval in self.intervals.items()},
             "intervals_resample": self.resampled,
             "intervals_resample_pairs_for": [name for name in _DECIDED if name != _BY_PEOPLE],
+            "fmr_of_two_faces": fmrs_of_two_faces(self.test, self.metrics),
             **{name: whole[name] for name in ("pairs", "genuine", "impostors")},
             **self.test.to_dict(),
             "left_out": None if self.left_out is None else self.left_out.to_dict(),
@@ -107,6 +116,7 @@ def evaluate_view1(
     cache: FaceCache | None = None,
     progress: Progress = lambda _: None,
     processes: bool = False,
+    most_unreadable: float = MOST_UNREADABLE,
 ) -> View1Result:
     """Choose the most accurate threshold on one file of pairs, and judge it on another.
 
@@ -119,18 +129,29 @@ def evaluate_view1(
         cache: See `embed_photos`.
         progress: Told as photos are done: those of the training part, then those of the test part.
         processes: See `Pipeline.read_many`.
+        most_unreadable: Share of a part's photos or pairs that may be unreadable and left out.
 
     Raises:
-        DatasetError: A person is in both parts, or a part lacks a kind of pair.
+        DatasetError: A person is in both parts, a part lacks a kind of pair, or too many of its photos cannot
+            be read.
     """
     judged, left_out = test.pairs, None
     if without:
         judged, left_out = without_people(judged, without)
     _check(train.pairs, judged)
     learned, seen = (
-        score_pairs(images, pairs, pipeline, cache=cache, progress=progress, processes=processes)
+        score_pairs(
+            images,
+            pairs,
+            pipeline,
+            cache=cache,
+            progress=progress,
+            processes=processes,
+            most_unreadable=most_unreadable,
+        )
         for images, pairs in ((train.images, train.pairs), (test.images, judged))
     )
+    _check(learned.pairs, seen.pairs)
     threshold = best_threshold(learned.similarities, learned.same)
     plain = verify_metrics(seen.similarities, seen.same, fmrs=FMRS, repeats=0)
     who = who_is_in(seen.pairs, people_of_pairs(seen.pairs))

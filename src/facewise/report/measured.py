@@ -15,9 +15,9 @@ from facewise.evaluation.crops import embed_any
 from facewise.evaluation.embedded import EmbeddedPhoto, Progress, detector_key
 from facewise.evaluation.groups_file import PairGroups
 from facewise.evaluation.pair_intervals import Difference
-from facewise.evaluation.pair_protocol import Chosen, PairsResult, differences, measure_pairs
-from facewise.evaluation.pair_run import folds_of
-from facewise.evaluation.pairs import photos_of, scored_pairs
+from facewise.evaluation.pair_protocol import Chosen, PairsResult, differences
+from facewise.evaluation.pair_run import measure_file
+from facewise.evaluation.pairs import MOST_UNREADABLE, photos_of, scored_pairs
 from facewise.evaluation.side_by_side import Model, embedder_of
 from facewise.image import read_image
 from facewise.report.dataset import DataSet
@@ -92,6 +92,7 @@ def measure(
     groups: Sequence[PairGroups] = (),
     progress: Progress = lambda _: None,
     processes: bool = False,
+    most_unreadable: float = MOST_UNREADABLE,
 ) -> Measurements:
     """Embed the photos and measure every model.
 
@@ -103,24 +104,20 @@ def measure(
         groups: Of the pairs.
         progress: Told as photos are done; there are as many as photos times models.
         processes: See `Pipeline.read_many`.
+        most_unreadable: Share of the photos or pairs that may be unreadable and left out.
 
     Raises:
-        DatasetError: Pairs of one kind are wanting.
+        DatasetError: Pairs of one kind are wanting, or too many photos cannot be read.
     """
-    photos, folds = photos_of(data.file.pairs), folds_of(data.file)
+    photos = photos_of(data.file.pairs)
     paths = [data.file.root / photo for photo in photos]
     done = []
     for name, model in zip(names, models, strict=True):
         found = embed_any(model, paths, cache=cache, progress=progress, processes=processes)
         embedded = dict(zip(photos, found, strict=True))
-        scored = scored_pairs(data.file.pairs, embedded)
-        result = measure_pairs(
-            scored,
-            folds=folds,
-            people=data.file.people,
-            threshold=stored_threshold(model, scored.data_hash),
-            groups=groups,
-        )
+        scored = scored_pairs(data.file.pairs, embedded, name=data.file.name, most_unreadable=most_unreadable)
+        stored = stored_threshold(model, scored.data_hash)
+        result = measure_file(data.file, scored, threshold=stored, groups=groups)
         done.append(Measured(name, model, result, embedded))
     compared = differences([one.result for one in done], list(names))
     return Measurements(data, tuple(done), tuple(compared), cache)

@@ -12,7 +12,7 @@ from facewise.evaluation.cache import FaceCache
 from facewise.evaluation.embedded import Progress
 from facewise.evaluation.groups_file import PairGroups, given_groups
 from facewise.evaluation.pair_run import folds_of
-from facewise.evaluation.pairs import photos_of
+from facewise.evaluation.pairs import MOST_UNREADABLE, photos_of
 from facewise.evaluation.side_by_side import Model
 from facewise.files import write_bytes
 from facewise.report.dataset import DataSet
@@ -73,6 +73,7 @@ def report_models(
     photos: bool = True,
     progress: Progress = lambda _: None,
     processes: bool = False,
+    most_unreadable: float = MOST_UNREADABLE,
 ) -> Written:
     """Measure models and write the report.
 
@@ -86,16 +87,25 @@ def report_models(
         photos: Whether to show photos.
         progress: Told as photos are done; there are `photos_to_do`.
         processes: See `Pipeline.read_many`.
+        most_unreadable: Share of the photos or pairs that may be unreadable and left out.
 
     Raises:
-        DatasetError: The data make no pairs of each kind.
+        DatasetError: The data make no pairs of each kind, or too many photos cannot be read.
         FacewiseError: The file cannot be written.
     """
     begun = time.perf_counter()
     own = [] if data.file.groups is None else [given_groups(data.file.groups)]
     measured = measure(
-        data, models, names, cache, groups=[*own, *groups], progress=progress, processes=processes
+        data,
+        models,
+        names,
+        cache,
+        groups=[*own, *groups],
+        progress=progress,
+        processes=processes,
+        most_unreadable=most_unreadable,
     )
+    kept = data.file.only(measured.models[0].result.scored.places.tolist())
     leaks = leaks_of(measured)
     maps = Maps(photos)
     results = [one.result for one in measured.models]
@@ -111,7 +121,7 @@ def report_models(
         differences_section(measured.differences),
         scores_section(names, results),
         probability_section(
-            names, results, [one.embedder.calibration for one in measured.models], folds_of(data.file)
+            names, results, [one.embedder.calibration for one in measured.models], folds_of(kept)
         ),
         hardest_section(names, results, data.people(), measured.crops, photos=photos),
         groups_section(names, results),

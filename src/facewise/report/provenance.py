@@ -87,6 +87,7 @@ def measured_section(measured: Measurements, leaks: Sequence[Html], seconds: flo
                 ("photos", f"{scored.photos:,}"),
                 ("without a face", _named(scored.without_face)),
                 ("unreadable", _named([f"{name} ({why})" for name, why in scored.unreadable])),
+                ("pairs left out as unreadable", f"{scored.left_out:,}"),
                 ("left out", " ".join(data.limits) or "nothing"),
                 ("detector", detector),
                 (

@@ -72,7 +72,17 @@ class RunData:
             for (a, b), same in zip(indices, held.pairs.same.tolist(), strict=True)
         )
         people = [(who[a], who[b]) for a, b in indices]
-        scored = ScoredPairs(pairs, held.scores, len(keys), (), (), 0, "")
+        scored = ScoredPairs(
+            pairs=pairs,
+            places=np.arange(len(pairs)),
+            similarities=held.scores,
+            two_faces=np.ones(len(pairs), np.bool_),
+            photos=len(keys),
+            without_face=(),
+            unreadable=(),
+            left_out=0,
+            data_hash="",
+        )
         return measure_pairs(scored, folds=make_folds(pairs, people), people=people)
 
 

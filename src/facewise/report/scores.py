@@ -42,9 +42,8 @@ def scores_section(names: Sequence[str], results: Sequence[PairsResult]) -> Sect
         if result.scored.affected:
             section.body.append(
                 note(
-                    f"{name}: {result.scored.affected:,} pairs have a photo without a face or that "
-                    f"could not be read; they count as the least alike ({NO_FACE_SIMILARITY:g}) and are not "
-                    "drawn."
+                    f"{name}: {result.scored.affected:,} pairs have a photo without a face; they count "
+                    f"as the least alike ({NO_FACE_SIMILARITY:g}) and are not drawn."
                 )
             )
     return section
