@@ -588,7 +588,9 @@ def test_what_is_no_photo_is_told_as_such() -> None:
         assert f"Cannot read a {type(source).__name__}: it is not a photo" in complaint(source)
 
 
-@pytest.mark.parametrize("path", ["https://a.b/c.jpg", Path("https://a.b/c.jpg"), "s3://a/b.jpg"])
+@pytest.mark.parametrize(
+    "path", ["https://a.b/c.jpg", Path("https://a.b/c.jpg"), Path("/d/https://a"), "s3://a"]
+)
 def test_a_url_is_told_as_one_with_either_number_of_slashes(path: str | Path) -> None:
     assert "it is a URL and only local paths are read; download the photo first" in complaint(path)
 

@@ -54,7 +54,8 @@ MAX_FILE_BYTES = 256 * 2**20
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-_SINGLE_SLASH_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+_BROKEN_URL = re.compile(r"(?:^[a-z][a-z0-9+.-]+|/(?:https?|ftp|file|s3|gs)):/", re.IGNORECASE)
+"""A URL as pathlib leaves it, which makes one slash of two, alone or behind the folder of a table."""
 _LONGEST_NAME = 4096
 _ORIENTATION_TAG, _BITS_PER_SAMPLE_TAG, _PHOTOMETRIC_TAG = 0x0112, 0x0102, 0x0106
 
@@ -226,7 +227,7 @@ def file_errors(name: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        if _SINGLE_SLASH_URL.match(name):  # pathlib makes one slash of two
+        if _BROKEN_URL.search(name):
             _fail(name, _IS_URL, "download the photo first", error)
         _fail(name, "there is no such file or folder", "check the path", error)
     except PermissionError as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facewise.errors import GalleryError, SettingError
+from facewise.textfile import decode_text
 
 if TYPE_CHECKING:  # loaded when a key is: who has none does not wait for it
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -136,9 +137,11 @@ def read_key_file(path: str | os.PathLike[str]) -> bytes:
     """
     try:
         with Path(path).open("rb") as file:
-            text = file.read(_MAX_FILE_BYTES).strip()
+            data = file.read(_MAX_FILE_BYTES)
     except OSError as error:
         raise SettingError(f"The key file {path} cannot be read: {error.strerror}.") from error
+    read = decode_text(data, f"the key file {path}", SettingError, odd_bytes=True)
+    text = read.strip().encode(errors="replace")
     try:
         key = base64.b64decode(text.removeprefix(_MARK), altchars=b"-_", validate=True)
     except ValueError:

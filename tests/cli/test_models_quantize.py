@@ -138,7 +138,7 @@ def test_without_faces_there_is_nothing_to_compare(facewise, models, photo):
         (["wide", "--out", "WIDE"], "is the model itself"),
         (["calibrated"], "no layer that int8 would make faster"),
         (["wide", "--photos", "people/P3"], "at least 16"),
-        (["wide", "--without-people", "none.txt"], "Cannot read the people"),
+        (["wide", "--without-people", "none.txt"], "There is no file of people none.txt"),
     ],
 )
 def test_one_sentence_for_what_is_wrong(facewise, models, people, words, told):

@@ -165,8 +165,8 @@ def test_a_file_that_is_not_there(root: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", [_MEDIA, _POINTS])
 def test_a_file_that_is_no_text(root: Path, name: str) -> None:
-    (root / "IJBC" / "meta" / f"ijbc_{name}").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(DatasetError, match="not UTF-8"):
+    (root / "IJBC" / "meta" / f"ijbc_{name}").write_bytes(b"\xff\x81\x00\xfe")
+    with pytest.raises(DatasetError, match="it is no UTF-8 text"):
         load_ijb(root)
 
 

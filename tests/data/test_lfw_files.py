@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from facewise.data.lfw import lfw_people, read_pairs
+from facewise.data.lfw import lfw_people, pair_of, read_pairs
 from facewise.errors import DatasetError
 from facewise.evaluation import Pair, load_lfw
 
@@ -142,6 +142,35 @@ def test_a_file_that_is_missing_or_no_text(tmp_path: Path) -> None:
         read_pairs(tmp_path / "binary")
     with pytest.raises(DatasetError, match="Cannot read the pair file"):
         read_pairs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "A B\t1\t4",
+            Pair("A B/A B_0001.jpg", "A B/A B_0004.jpg", True, 0),
+        ),
+        ("A B 1 4", Pair("A B/A B_0001.jpg", "A B/A B_0004.jpg", True, 0)),
+        ("A B 1 Bob 2", Pair("A B/A B_0001.jpg", "Bob/Bob_0002.jpg", False, 0)),
+        ("Bob;1;Ada B;3;", Pair("Bob/Bob_0001.jpg", "Ada B/Ada B_0003.jpg", False, 0)),
+        ("Bob,1,2,", Pair("Bob/Bob_0001.jpg", "Bob/Bob_0002.jpg", True, 0)),
+        ("47\t1\t2", Pair("47/47_0001.jpg", "47/47_0002.jpg", True, 0)),
+        ("Bob ² 3", None),
+        ("²", None),
+        ("Bob 1 2 3 4", None),
+    ],
+    ids=repr,
+)
+def test_lines_of_other_programs(line: str, expected: Pair | None) -> None:
+    assert pair_of(line) == expected
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_pair_files_of_other_systems(tmp_path: Path, encoding: str, end: str) -> None:
+    (tmp_path / "pairs.txt").write_bytes(VIEW2.replace("\n", end).encode(encoding))
+    assert read_pairs(tmp_path / "pairs.txt") == read_pairs(written(tmp_path, VIEW2))
 
 
 def test_people_and_their_photos(root: Path) -> None:

@@ -48,7 +48,7 @@ def test_what_is_refused(tmp_path: Path, text: str, told: str) -> None:
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.txt"):
-        with pytest.raises(DatasetError, match="Cannot read the people"):
+        with pytest.raises(DatasetError, match=r"(Cannot read the|There is no) file of people"):
             read_people(path)
-    with pytest.raises(DatasetError, match="Cannot read the people"):
+    with pytest.raises(DatasetError, match=r"file of people .*: it is no UTF-8 text; save it as UTF-8"):
         read(tmp_path, "Müller", "latin-1")

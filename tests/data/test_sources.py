@@ -120,6 +120,29 @@ def test_what_is_wrong_with_a_csv_is_told_with_its_line(tmp_path: Path, text: st
         csv_source(listed(tmp_path, text))
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_tables_of_other_programs(tmp_path: Path, separator: str, end: str, encoding: str) -> None:
+    rows = [("path", "person", "note"), ("a.jpg", "José, B", "1,5"), ("b;1.jpg", "Ada", "")]
+    text = end.join(separator.join(f'"{field}"' for field in row) for row in rows) + end
+    if separator == ";":
+        text = f"sep=;{end}{text}"
+    found = csv_source(listed(tmp_path, text.encode(encoding)))
+    assert list(found.keys) == ["a.jpg", "b;1.jpg"]
+    assert list(found.names) == ["Ada", "José, B"]
+    broken = listed(tmp_path, (text + separator.join(["c.jpg", "", ""]) + end).encode(encoding))
+    with pytest.raises(DatasetError, match=rf"^Line {4 + (separator == ';')} of .* has no person"):
+        csv_source(broken)
+
+
+def test_a_table_made_on_windows_finds_its_photos(tmp_path: Path) -> None:
+    image(tmp_path / "p" / "a.png")
+    found = csv_source(listed(tmp_path, "path,person\np\\a.png,Ada\n"))
+    assert list(found.keys) == ["p/a.png"]
+    assert found.read(0).shape[2] == 3
+
+
 def test_no_csv(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="There is no file"):
         csv_source(tmp_path / "gone.csv")

@@ -84,3 +84,12 @@ def test_files_that_are_refused(tmp_path: Path, lines: list[str], told: str) -> 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"nope\.csv"):
         read_pair_file(tmp_path / "nope.csv")
+
+
+def test_a_file_made_on_windows_finds_its_photos(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "p" / name).touch()
+    (tmp_path / "pairs.csv").write_bytes("a;b;same\r\np\\a.jpg;p\\b.jpg;1\r\n".encode("utf-16"))
+    found = read_pair_file(tmp_path / "pairs.csv")
+    assert found.pairs == (Pair("p/a.jpg", "p/b.jpg", True, 0),)

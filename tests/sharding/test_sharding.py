@@ -16,6 +16,7 @@ from facewise.files import atomic_write
 from facewise.gallery import Gallery
 from facewise.pipeline import Pipeline
 from facewise.sharding import check_run, embed_shard, into_gallery, launched_as, merge, read_plan
+from facewise.sharding.plan import listed
 from facewise.sharding.ranks import threads_here
 
 
@@ -206,6 +207,8 @@ def test_a_list_of_photos(tmp_path, photos, tiny_pipeline):
         assert rows["photo"].tolist() == [names[0], names[2]]
     assert [item["photo"] for item in part.bad] == [names[1]]
     embed_shard(tmp_path / "out", listing=listing, pipeline=tiny_pipeline)  # the same list
+    listing.write_bytes("\n".join(names).encode("utf-16"))
+    assert list(map(str, listed(listing))) == names
     listing.write_text(names[0])
     with pytest.raises(SettingError, match="other photos"):
         embed_shard(tmp_path / "out", listing=listing, pipeline=tiny_pipeline)

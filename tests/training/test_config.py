@@ -71,7 +71,7 @@ def test_files_that_are_no_configuration(tmp_path, text):
     path.write_text(text)
     with pytest.raises(SettingError):
         read_config(path)
-    with pytest.raises(SettingError, match="Cannot read"):
+    with pytest.raises(SettingError, match="There is no configuration"):
         read_config(tmp_path / "missing.yaml")
 
 

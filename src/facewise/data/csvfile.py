@@ -5,13 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from facewise.data.folder import labelled
 from facewise.data.source import FileSource
 from facewise.errors import DatasetError
 from facewise.image import source_name
+from facewise.textfile import listed_path, read_text
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 PERSON_COLUMNS = ("person", "identity")
 """What the column of people may be called; the first one there counts."""
@@ -29,7 +35,7 @@ def csv_source(path: str | os.PathLike[str]) -> FileSource:
     path = Path(path)
     name, entries, seen = source_name(path), list[tuple[str, str]](), dict[str, int]()
     for line, fields in read_csv(path, ("path", PERSON_COLUMNS)):
-        key, person = Path(fields[0]).as_posix(), fields[1]
+        key, person = listed_path(fields[0], path.parent), fields[1]
         if key in seen:
             raise DatasetError(
                 f"Line {line} of {name} lists {source_name(key)} again, after line {seen[key]}."
@@ -44,7 +50,10 @@ def csv_source(path: str | os.PathLike[str]) -> FileSource:
 def read_csv(
     path: Path, columns: tuple[str | tuple[str, ...], ...], *, blank: Collection[str] = ()
 ) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """The wanted columns of a CSV with a header, UTF-8 with or without a byte order mark.
+    """The wanted columns of a CSV with a header; see `facewise.textfile` for its text.
+
+    Between the fields are commas, semicolons or tabs: whichever gives the first line the most columns, or a
+    line `sep=;` before it says so, as spreadsheets write it.
 
     Args:
         path: The file.
@@ -59,32 +68,41 @@ def read_csv(
             few, or one empty that may not be.
     """
     name = source_name(path)
-    try:
-        # Paths that are no UTF-8 survive being written and read back.
-        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
-    except FileNotFoundError:
-        raise DatasetError(f"There is no file {name}; check the path.") from None
-    except OSError as error:
-        raise DatasetError(f"Cannot read {name}: {error.strerror or error}.") from error
-    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    # Paths that are no UTF-8 survive being written and read back.
+    rows, skipped = _rows(read_text(path, odd_bytes=True))
     try:
         header = [field.strip().lower() for field in next(rows, [])]
         wanted = [_column(header, column, name) for column in columns]
         needed = {i for i in wanted if header[i] not in blank}
         for row in rows:
             if row:
-                yield rows.line_num, _fields(row, header, wanted, needed, f"Line {rows.line_num} of {name}")
+                line = rows.line_num + skipped
+                yield line, _fields(row, header, wanted, needed, f"Line {line} of {name}")
     except csv.Error as error:
-        raise DatasetError(f"Line {rows.line_num} of {name} is no CSV: {error}.") from error
+        raise DatasetError(f"Line {rows.line_num + skipped} of {name} is no CSV: {error}.") from error
 
 
 def columns_of(path: Path) -> set[str]:
     """The names in the first line of a CSV; none of a file that cannot be read."""
     try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            return {field.strip().lower() for field in next(csv.reader(file), [])}
-    except (OSError, csv.Error):
+        rows, _ = _rows(read_text(path, odd_bytes=True))
+        return {field.strip().lower() for field in next(rows, [])}
+    except (DatasetError, csv.Error):
         return set()
+
+
+_SAYS_SEPARATOR = re.compile(r'"?sep=(.)"?\r?(?:\n|\Z|(?<=\r))', re.IGNORECASE)
+
+
+def _rows(text: str) -> tuple[Reader, int]:
+    """The rows of a CSV, and how many lines were passed over before them."""
+    said = _SAYS_SEPARATOR.match(text)
+    if said is not None:
+        return csv.reader(io.StringIO(text[said.end() :], newline=""), delimiter=said[1], strict=True), 1
+    first = re.match(r"[^\r\n]*", text)
+    header = "" if first is None else first[0]
+    separator = max(",;\t", key=lambda one: len(next(csv.reader([header], delimiter=one), [])))
+    return csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 0
 
 
 def _column(header: list[str], column: str | tuple[str, ...], name: str) -> int:

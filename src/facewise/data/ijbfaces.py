@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from facewise.errors import DatasetError
 from facewise.image import source_name
+from facewise.textfile import text_lines
 
 _BLOCK = 20_000
 """Lines whose text is held as fields at once."""
@@ -125,26 +126,18 @@ def _is_number(field: str) -> bool:
 def _blocks(path: Path, fields: int, expected: str) -> Iterator[tuple[int, list[list[str]]]]:
     """Lines split at blanks, a block at a time, with the 1-based number of its first line."""
     name = source_name(path)
-    try:
-        with path.open(encoding="utf-8") as file:
-            line, empty = 1, 0
-            while rows := [text.split() for text in islice(file, _BLOCK)]:
-                for i, row in enumerate(rows):
-                    if row and empty:
-                        raise DatasetError(f"Line {line + i - 1} of {name} is empty.")
-                    empty += not row
-                    if row and len(row) != fields:
-                        raise DatasetError(f"Line {line + i} of {name} is no `{expected}`.")
-                full = [row for row in rows if row]
-                if full:
-                    yield line, full
-                line += len(rows)
-    except FileNotFoundError:
-        raise DatasetError(f"There is no file {name}; check the path.") from None
-    except UnicodeDecodeError:
-        raise DatasetError(f"{name} is not UTF-8 text; copy or download it again.") from None
-    except OSError as error:
-        raise DatasetError(f"Cannot read {name}: {error.strerror or error}.") from error
+    lines, line, empty = text_lines(path), 1, 0
+    while rows := [text.split() for text in islice(lines, _BLOCK)]:
+        for i, row in enumerate(rows):
+            if row and empty:
+                raise DatasetError(f"Line {line + i - 1} of {name} is empty.")
+            empty += not row
+            if row and len(row) != fields:
+                raise DatasetError(f"Line {line + i} of {name} is no `{expected}`.")
+        full = [row for row in rows if row]
+        if full:
+            yield line, full
+        line += len(rows)
 
 
 def _inside(name: str, line: int, path: Path) -> str:

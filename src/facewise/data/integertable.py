@@ -5,6 +5,7 @@ IJB-C's list of pairs has 15,658,489 lines.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from facewise.errors import DatasetError
 from facewise.image import source_name
+from facewise.textfile import decode_text, encoding_of
 
 _BLOCK = 2**20
 """Bytes parsed at once; what is needed beside them is about twenty times as much."""
@@ -49,7 +51,7 @@ def integer_table(
     name = source_name(path)
     complaint = f"of {name} is no `{expected}`"
     try:
-        with path.open("rb") as file:
+        with _plain(path) as file:
             line, empty = 1, False
             while data := _whole_lines(file, block, columns, complaint, line):
                 filled = data.rstrip(b" \t\r\n")
@@ -64,6 +66,18 @@ def integer_table(
         raise DatasetError(f"There is no file {name}; check the path.") from None
     except OSError as error:
         raise DatasetError(f"Cannot read {name}: {error.strerror or error}.") from error
+
+
+def _plain(path: Path) -> BinaryIO:
+    """The file, its text a byte a character; one that begins in another encoding as a whole."""
+    file = path.open("rb")
+    head = file.read(4)
+    file.seek(0)
+    if encoding_of(head) == "utf-8":
+        return file
+    with file:
+        text = decode_text(file.read(), source_name(path))
+    return io.BytesIO(text.encode("ascii", "replace"))
 
 
 def _whole_lines(file: BinaryIO, block: int, columns: int, complaint: str, line: int) -> bytes:

@@ -6,7 +6,7 @@ Huang et al. 2007, "Labeled Faces in the Wild", UMass technical report 07-49.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from facewise.data.folder import labelled
 from facewise.data.source import FileSource, Source
 from facewise.errors import DatasetError
 from facewise.photos import find_photos, folders_in
+from facewise.textfile import text_lines, whole_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,45 +138,83 @@ def _people(images: Path) -> dict[str, tuple[str, ...]]:
 def read_pairs(path: Path) -> tuple[Pair, ...]:
     """Read an official pair file, of View 2 (`pairs.txt`) or View 1 (`pairsDevTest.txt`).
 
-    The first line gives the number of folds and of pairs per kind and fold, or the latter alone; a line of
-    three fields is a same pair, one of four a different pair. Files without a count line are one fold.
+    The first line gives the number of folds and of pairs per kind and fold, or the latter alone; see
+    `pair_of` for the others. Files without a count line are one fold.
 
     Raises:
         DatasetError: The file is missing or malformed; the line is named.
     """
-    try:
-        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
-    except FileNotFoundError as error:
-        raise DatasetError(f"There is no pair file {path}.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"Cannot read the pair file {path}: {error}.") from error
-    header = lines[0] if lines and all(field.isdigit() for field in lines[0]) else []
-    per_fold = 2 * int(header[1]) if len(header) == 2 else 0
+    lines = list(text_lines(path, "pair file"))
+    header = _counts(lines[0]) if lines else []
+    per_fold = 2 * header[1] if len(header) == 2 else 0
     found: list[Pair] = []
-    for number, fields in enumerate(lines[1:] if header else lines, start=2 if header else 1):
-        if not fields:
+    for number, line in enumerate(lines[1:] if header else lines, start=2 if header else 1):
+        if not line.strip():
             continue
-        fold = len(found) // per_fold if per_fold else 0
-        if len(fields) == 3 and fields[1].isdigit() and fields[2].isdigit():
-            found.append(Pair(_photo(fields[0], fields[1]), _photo(fields[0], fields[2]), True, fold))
-        elif len(fields) == 4 and fields[1].isdigit() and fields[3].isdigit():
-            found.append(Pair(_photo(fields[0], fields[1]), _photo(fields[2], fields[3]), False, fold))
-        else:
+        pair = pair_of(line, len(found) // per_fold if per_fold else 0)
+        if pair is None:
             raise DatasetError(
                 f"Line {number} of {path} is no pair: expected `name number number` or "
                 "`name number name number`."
             )
+        found.append(pair)
     _check_counts(path, header, found)
     return tuple(found)
 
 
-def _check_counts(path: Path, header: list[str], found: list[Pair]) -> None:
+def pair_of(line: str, fold: int = 0) -> Pair | None:
+    """The pair a line is: `name number number` of one person, `name number name number` of two; or None.
+
+    Between the fields are tabs, blanks, semicolons or commas. A name may hold blanks as well, where the
+    numbers leave no doubt which they are.
+
+    Raises:
+        DatasetError: A name leads out of the folder of people.
+    """
+    for separator in ("\t", None, ";", ","):
+        fields = [field.strip() for field in line.split(separator)]
+        while fields and not fields[-1]:  # a spreadsheet gives all rows as many separators
+            fields.pop()
+        found = _pair_of_fields(fields, fold)
+        if found is not None:
+            return found
+    return _pair_of_fields(_fields_by_numbers(line.split()), fold)
+
+
+def _fields_by_numbers(words: Sequence[str]) -> list[str]:
+    """The fields of a line whose names may be of several words, none of which is a number."""
+    numbers = [i for i, word in enumerate(words) if whole_number(word) is not None]
+    if len(numbers) != 2:
+        return []
+    first = numbers[0]
+    between = [" ".join(words[first + 1 : -1])] if first < len(words) - 2 else []
+    return [" ".join(words[:first]), words[first], *between, words[-1]]
+
+
+def _pair_of_fields(fields: Sequence[str], fold: int) -> Pair | None:
+    if len(fields) not in (3, 4) or not fields[0]:
+        return None
+    first, second = whole_number(fields[1]), whole_number(fields[-1])
+    if first is None or second is None:
+        return None
+    other = fields[0] if len(fields) == 3 else fields[2]
+    return Pair(_photo(fields[0], first), _photo(other, second), len(fields) == 3, fold)
+
+
+def _counts(line: str) -> list[int]:
+    """The numbers of a count line; none of another line."""
+    numbers = [whole_number(field) for field in line.split()]
+    known = [number for number in numbers if number is not None]
+    return known if len(known) == len(numbers) else []
+
+
+def _check_counts(path: Path, header: list[int], found: list[Pair]) -> None:
     if not found:
         raise DatasetError(f"{path} holds no pairs.")
     if not header:
         return
-    each = int(header[-1])
-    folds = int(header[0]) if len(header) == 2 else 1
+    each = header[-1]
+    folds = header[0] if len(header) == 2 else 1
     for fold in range(folds):
         same = sum(pair.same for pair in found if pair.fold == fold)
         total = sum(pair.fold == fold for pair in found)
@@ -188,7 +227,7 @@ def _check_counts(path: Path, header: list[str], found: list[Pair]) -> None:
         raise DatasetError(f"{path} promises {folds * 2 * each} pairs, but holds {len(found)}.")
 
 
-def _photo(name: str, number: str) -> str:
+def _photo(name: str, number: int) -> str:
     if "/" in name or "\\" in name or name in (".", ".."):
         raise DatasetError(f"{name!r} in a pair file is no person's name.")
-    return f"{name}/{name}_{int(number):04d}.jpg"
+    return f"{name}/{name}_{number:04d}.jpg"

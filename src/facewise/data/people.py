@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from facewise.data.lfw import people_of, read_pairs
+from facewise.data.lfw import pair_of, people_of, read_pairs
 from facewise.errors import DatasetError
 from facewise.filenames import escaped
+from facewise.textfile import text_lines
 
 _ESCAPE = re.compile(r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|[tnr])")
 """What `people_lines` writes for a character that would break a line."""
@@ -28,14 +29,10 @@ def read_people(path: str | os.PathLike[str]) -> set[str]:
         DatasetError: The file cannot be read, is empty, or is a pair file with a malformed line.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"Cannot read the people of {path}: {error}.") from error
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text_lines(path, "file of people") if line.strip()]
     if not lines:
         raise DatasetError(f"The file of people {path} is empty.")
-    if sum(map(_is_pair, lines)) >= max(1, len(lines) - 1):
+    if sum(pair_of(line) is not None for line in lines) >= max(1, len(lines) - 1):
         return people_of(read_pairs(path))
     return {_ESCAPE.sub(lambda found: found[0].encode().decode("unicode_escape"), line) for line in lines}
 
@@ -44,8 +41,3 @@ def people_lines(names: Iterable[str]) -> bytes:
     """The content of a file that names people; what would break a line of it is escaped as in Python."""
     lines = (escaped(name).replace("\n", "\\n") + "\n" for name in names)
     return "".join(lines).encode()
-
-
-def _is_pair(line: str) -> bool:
-    fields = line.split()
-    return len(fields) in (3, 4) and fields[1].isdigit() and fields[-1].isdigit()

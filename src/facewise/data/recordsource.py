@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from facewise.data.records import RecordFile
 from facewise.data.source import IntArray, check
 from facewise.errors import DatasetError, ImageError
-from facewise.image import decode, source_name
+from facewise.image import decode
+from facewise.textfile import text_lines, whole_number
 from facewise.types import Image
 
 
@@ -120,14 +121,11 @@ def _names_in_list(path: Path, numbers: IntArray, labels: IntArray) -> tuple[str
     if not path.is_file():
         return ()
     folders: dict[int, str] = {}
-    try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise DatasetError(f"Cannot read {source_name(path)}: {error.strerror or error}.") from error
-    for line in text.splitlines():
+    for line in text_lines(path, odd_bytes=True):
         fields = line.split("\t")
-        if len(fields) >= 3 and fields[0].isdigit() and "/" in fields[-1]:
-            folders[int(fields[0])] = fields[-1].rsplit("/", 2)[-2]
+        number, photo = whole_number(fields[0]), fields[-1].replace("\\", "/")
+        if len(fields) >= 3 and number is not None and "/" in photo:
+            folders[number] = photo.rsplit("/", 2)[-2]
     pairs = {(label, folders.get(number, "")) for number, label in zip(numbers.tolist(), labels, strict=True)}
     names = tuple(folder for _, folder in sorted(pairs))
     people = len(np.unique(labels))

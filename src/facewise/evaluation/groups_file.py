@@ -12,6 +12,7 @@ from facewise.data.csvfile import columns_of, read_csv
 from facewise.data.lfw import Pair
 from facewise.errors import DatasetError, SettingError, nearest_known
 from facewise.image import source_name
+from facewise.textfile import listed_path
 
 AGE_BANDS = (18, 30, 45, 60)
 """Ages at which a band of the column `age` begins: under 18, 18 to 29, 30 to 44, 45 to 59, 60 and older."""
@@ -113,7 +114,8 @@ def read_groups(
     for line, (photo, *values) in read_csv(path, ("path", *columns), blank=columns):
         where = f"Line {line} of {name}"
         known = tuple(_value(c, v, starts, where) for c, v in zip(columns, values, strict=True))
-        if rows.setdefault(_absolute(folder / photo), known) != known:
+        place = _absolute(folder / listed_path(photo, folder))
+        if rows.setdefault(place, known) != known:
             raise DatasetError(f"{where} contradicts an earlier line about {source_name(photo)}.")
     return GroupFile(name, folder, columns, rows, starts)
 

@@ -11,6 +11,7 @@ from facewise.data.csvfile import columns_of, read_csv
 from facewise.data.lfw import Pair
 from facewise.errors import DatasetError
 from facewise.image import source_name
+from facewise.textfile import listed_path
 
 _PEOPLE = (("identity_a", "person_a"), ("identity_b", "person_b"))
 _SAME = {"1": True, "true": True, "same": True, "0": False, "false": False, "different": False}
@@ -55,7 +56,7 @@ class PairFile:
 
 
 def read_pair_file(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> PairFile:
-    """Read a CSV of pairs; photos are not looked at.
+    """Read a CSV of pairs; photos are not read.
 
     Its first line names the columns `a` and `b`, paths of photos; `same`, which is 1, true or same for two
     photos of one person and 0, false or different for others; and, if it has them, `fold`, `identity_a` and
@@ -81,8 +82,9 @@ def read_pair_file(path: str | os.PathLike[str], root: str | os.PathLike[str] | 
     if not rows:
         raise DatasetError(f"{name} lists no pairs: add lines with two photos and whether they are the same.")
     folds = _numbered([fields[3] for _, fields in rows]) if folded else [0] * len(rows)
+    folder = path.parent if root is None else Path(root)
     pairs = tuple(
-        Pair(Path(fields[0]).as_posix(), Path(fields[1]).as_posix(), _same(fields[2], where), fold)
+        Pair(listed_path(fields[0], folder), listed_path(fields[1], folder), _same(fields[2], where), fold)
         for (where, fields), fold in zip(rows, folds, strict=True)
     )
     at = 3 + folded
@@ -93,7 +95,7 @@ def read_pair_file(path: str | os.PathLike[str], root: str | os.PathLike[str] | 
         _check_people(pairs, people, wheres)
     return PairFile(
         name=name,
-        root=path.parent if root is None else Path(root),
+        root=folder,
         pairs=pairs,
         folded=folded,
         people=people,

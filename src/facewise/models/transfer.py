@@ -129,14 +129,14 @@ def _position(response: HTTPResponse, start: int, note: dict[str, str], job: Job
     """Where the body begins in the file, and the size of the whole file if told."""
     if response.status == 200:
         length = response.headers.get("Content-Length", "")
-        return 0, int(length) if length.isdigit() else None
+        return 0, int(length) if length.isdecimal() else None
     told = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
     now = validator(response.headers)
     changed = bool(now and note.get("validator") and now != note["validator"])
     if response.status != 206 or told is None or int(told[1]) != start or changed:
         job.drop()
         raise RetryError(f"the server answered {response.status} with other bytes than were asked for")
-    return start, int(told[2]) if told[2].isdigit() else None
+    return start, int(told[2]) if told[2].isdecimal() else None
 
 
 def _receive(url: str, response: HTTPResponse, start: int, total: int | None, job: Job) -> None:

@@ -121,7 +121,7 @@ def _refused(url: str, error: HTTPError) -> MirrorError | RetryError | RangeErro
     code, host = error.code, urlsplit(url).hostname
     if code == 416:
         told = error.headers.get("Content-Range", "").rpartition("*/")[2]
-        return RangeError(int(told) if told.isdigit() else None)
+        return RangeError(int(told) if told.isdecimal() else None)
     if 300 <= code < 400:
         return MirrorError(f"{url} redirects to where Facewise does not follow ({error.reason}).")
     if code in _PASSING or code >= 500:
@@ -148,7 +148,7 @@ def _unreached(url: str, reason: object) -> MirrorError | RetryError:
 def _retry_after(headers: Message) -> float | None:
     """Seconds that the `Retry-After` header asks for, in either of its two forms."""
     text = headers.get("Retry-After", "").strip()
-    if text.isdigit():
+    if text.isdecimal():
         return float(text)
     try:
         when = parsedate_to_datetime(text)

@@ -175,7 +175,7 @@ def is_loopback(host: str) -> bool:
 
 def _has_port(header: str) -> bool:
     name, separator, port = header.rpartition(":")
-    return bool(separator) and port.isdigit() and (":" not in name or name.endswith("]"))
+    return bool(separator) and port.isdecimal() and (":" not in name or name.endswith("]"))
 
 
 def _is_address(name: str) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 from facewise.errors import DatasetError, SettingError
 from facewise.files import atomic_write, one_at_a_time
 from facewise.pipeline import Pipeline, Steps
+from facewise.textfile import listed_path, text_lines
 
 PLAN = "plan.json"
 PHOTOS = "photos.jsonl"
@@ -156,13 +157,9 @@ def listed(listing: Path) -> Iterator[Path]:
     Raises:
         DatasetError: The file cannot be read.
     """
-    try:
-        with listing.open("rb") as file:
-            for line in file:
-                if name := line.rstrip(b"\r\n"):
-                    yield Path(os.fsdecode(name))
-    except OSError as error:
-        raise DatasetError(f"Cannot read the list {listing}: {error.strerror or error}.") from error
+    for line in text_lines(listing, "list", odd_bytes=True):
+        if line:
+            yield Path(listed_path(line, Path()))
 
 
 def list_source(listing: Path) -> str:

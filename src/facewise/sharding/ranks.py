@@ -42,4 +42,4 @@ def threads_here(environment: Mapping[str, str] | None = None) -> int:
     """CPU threads for one process, where a launcher started several on this machine (`LOCAL_WORLD_SIZE`)."""
     given = os.environ if environment is None else environment
     beside = given.get("LOCAL_WORLD_SIZE", "1")
-    return max(1, available_threads() // max(1, int(beside) if beside.isdigit() else 1))
+    return max(1, available_threads() // max(1, int(beside) if beside.isdecimal() else 1))

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from facewise.errors import SettingError, nearest_known
+from facewise.textfile import read_text
 from facewise.training.settings import (
     Data,
     Distillation,
@@ -151,9 +152,7 @@ def read_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         SettingError: It is missing, no YAML, or wrong.
     """
     try:
-        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(f"Cannot read the configuration {path}: {error}.") from error
+        settings = yaml.safe_load(read_text(path, "configuration", SettingError))
     except (yaml.YAMLError, RecursionError) as error:
         raise SettingError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(settings, dict):

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from facewise.data.scenes import Mixture
 from facewise.errors import SettingError, nearest_known
+from facewise.textfile import read_text
 from facewise.training.config import Optimizer, PaceSettings, Schedule, Settings
 
 
@@ -151,8 +152,8 @@ def detector_config(
 
 def _read(path: str | Path) -> dict[str, Any]:
     try:
-        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        settings = yaml.safe_load(read_text(path, "configuration", SettingError))
+    except yaml.YAMLError as error:
         raise SettingError(f"Cannot read the configuration {path}: {error}.") from error
     if not isinstance(settings, dict):
         raise SettingError(f"{path} holds no settings.")
