@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from facewise.errors import ModelError
 from facewise.models import read_model
-from facewise.models.export import check_parity, export_onnx
+from facewise.models.export import check_embeddings, check_parity, export_onnx
 from facewise.models.importing import FAMILIES, import_checkpoint, load_state, load_strictly, recognise
 from facewise.nn.backbones.mobilefacenet_relu6 import MobileFaceNetReLU6
 from facewise.nn.detectors.retinaface import RetinaFace
@@ -365,15 +365,32 @@ def test_probabilities_near_zero_are_compared_as_probabilities() -> None:
 
 def test_a_changed_weight_fails_the_parity_check() -> None:
     with pytest.raises(ModelError, match=r"differs from PyTorch.*not saved"):
-        check_parity(Small(), small_onnx(Small(0.01)), INPUTS)
+        check_parity(Small(), small_onnx(Small(0.5)), INPUTS)
+
+
+def test_embeddings_are_compared_by_their_directions() -> None:
+    """What a processor's rounding comes to passes; a changed weight does not."""
+    rounded = check_embeddings(Small(), small_onnx(Small(0.001)), INPUTS)
+    assert rounded.relative > 1e-4
+    assert rounded.mean is not None
+    assert rounded.least is not None
+    assert 0.99999 < rounded.least <= rounded.mean < 1 + 1e-9
+    with torch.inference_mode():
+        right, wrong = (one.eval()(INPUTS[1]).double() for one in (Small(), Small(5.0)))
+    expected = nn.functional.cosine_similarity(right, wrong).min().item()
+    with pytest.raises(ModelError, match=rf"{expected:.4f} at least.*not saved"):
+        check_embeddings(Small(), small_onnx(Small(5.0)), INPUTS[1:])
 
 
 def test_nan_is_no_parity() -> None:
     broken = Small()
     with torch.no_grad():
         broken.conv.bias[0] = float("nan")
-    with pytest.raises(ModelError, match="differs"):
-        check_parity(Small(), small_onnx(broken), INPUTS)
+    for check in (check_parity, check_embeddings):
+        with pytest.raises(ModelError, match="differ"):
+            check(Small(), small_onnx(broken), INPUTS)
+        with pytest.raises(ModelError, match="NaN or infinity, in PyTorch as well"):
+            check(broken, small_onnx(Small()), INPUTS)
 
 
 def test_an_export_that_differs_is_not_saved(
@@ -385,11 +402,11 @@ def test_an_export_that_differs_is_not_saved(
         changed = MobileFaceNetReLU6()
         changed.load_state_dict(network.state_dict())
         with torch.no_grad():
-            changed.conv3.weight[0, 0] += 0.05
+            changed.conv3.weight += 0.05
         return export_onnx(changed, *args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(importing, "export_onnx", wrong)
-    with pytest.raises(ModelError, match="differs from PyTorch"):
+    with pytest.raises(ModelError, match="differ from PyTorch"):
         import_checkpoint(saved(tmp_path / "weights.pt", embedder_state), tmp_path / "store")
     assert not list(tmp_path.glob("store/*"))
 

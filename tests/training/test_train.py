@@ -18,12 +18,14 @@ import yaml
 from safetensors.torch import load_file
 
 from facewise.embedding import Embedder
-from facewise.errors import DatasetError, FacewiseError, SettingError
+from facewise.errors import DatasetError, FacewiseError, ModelError, SettingError
 from facewise.files import one_at_a_time
 from facewise.models import read_model
 from facewise.training import train
 from facewise.training.display import Quiet
 from facewise.training.engine import StoppedError, Trainer
+from facewise.training.learner import Learner
+from facewise.training.log import read_metrics
 
 SMALL = {
     "data.size": 32,
@@ -251,6 +253,33 @@ def test_pairs_of_a_file(drawn):
 def test_a_loss_that_is_no_number_names_the_batch(drawn):
     with pytest.raises(FacewiseError, match=r"The loss became (nan|inf) at step \d+ .*P0\d/\d\d\.png"):
         run(drawn(), epochs=20, clip=None, **{"optimizer.rate": 1e20, "schedule.warmup_epochs": 0})
+
+
+@pytest.mark.parametrize("held", [{}, {"data.held_out_people": 0.3, "data.held_out_photos": 0.0}])
+def test_a_validation_that_is_no_number_stops_the_run_and_exports_nothing(drawn, monkeypatch, held):
+    embed = Learner.embed
+
+    def broken(self, crops):
+        found = embed(self, crops)
+        return found * (float("nan") if len(read_metrics(Path("run"))) > 2 else 1)
+
+    monkeypatch.setattr(Learner, "embed", broken)
+    told = r"embeddings of held-out photos became NaN or infinite by step \d+ \(epoch 2\): lower optimizer"
+    with pytest.raises(FacewiseError, match=told):
+        run(drawn(), **held)
+    assert not Path("run/model.onnx").exists()
+    assert [line["kind"] for line in read_metrics(Path("run"))] == ["train", "validation", "train"]
+
+
+def test_an_export_that_fails_leaves_the_training_to_export_again(drawn, monkeypatch):
+    data = drawn()
+    with monkeypatch.context() as patched:
+        patched.setattr("facewise.models.export.LEAST", 2.0)
+        with pytest.raises(ModelError, match=r"differ.*`facewise train --resume run` exports it again"):
+            run(data, epochs=1)
+    assert not Path("run/model.onnx").exists()
+    done = train(data, resume="run", display=Quiet(), device="cpu")
+    assert done.model.card.training["parity"] < 1e-2
 
 
 def test_what_cannot_be_trained(drawn):

@@ -16,7 +16,7 @@ from torch import nn
 
 from facewise.errors import ModelError
 from facewise.models.checkpoint import load_state, load_strictly
-from facewise.models.export import Parity, check_parity, export_onnx
+from facewise.models.export import Parity, check_embeddings, check_parity, export_onnx
 from facewise.models.families import FAMILIES, Family, recognise
 from facewise.models.file import ModelFile, write_model
 from facewise.models.foreign_onnx import import_onnx
@@ -92,7 +92,8 @@ def _write(
     probes = [torch.randn(shape, generator=generator) for shape in family.inputs()]
     onnx = export_onnx(network, probes[-1], dynamic=family.dynamic, outputs=family.outputs)
     try:
-        parity = check_parity(network, onnx, probes)
+        check = check_embeddings if family.card.kind == "embedder" else check_parity
+        parity = check(network, onnx, probes)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     digest = file_hash(path)

@@ -30,7 +30,19 @@ from facewise.training.learner import Learner
 from facewise.training.log import MetricsLog
 from facewise.training.schedule import rate_at
 from facewise.training.shards import load_shards, read_shards, shard_state, write_shard
-from facewise.training.validation import accuracy_and_loss, agreement, embed_store, make_pairs, verification
+from facewise.training.validation import (
+    NotFiniteError,
+    accuracy_and_loss,
+    agreement,
+    embed_store,
+    make_pairs,
+    verification,
+)
+
+_STEADIER = (
+    "lower optimizer.rate or the margin, lengthen schedule.warmup_epochs, or set precision=fp32. The last "
+    "checkpoint is from before that."
+)
 
 
 class StoppedError(FacewiseError):
@@ -109,7 +121,8 @@ class Trainer:
 
         Raises:
             StoppedError: By Ctrl-C or a signal to end; the run is saved.
-            FacewiseError: The loss is no number, memory or the disk is full.
+            FacewiseError: The loss, or what is measured of held-out photos, is no number; memory or the disk
+                is full.
         """
         folder = self.folder if self.world.is_main else None
         with (
@@ -184,8 +197,7 @@ class Trainer:
         more = max(0, len(batch.indices) - 4)
         raise FacewiseError(
             f"The loss became {loss} at step {self.progress.step} (epoch {self.progress.epoch + 1}), in the "
-            f"batch of {keys} and {more} more: lower optimizer.rate or the margin, lengthen "
-            "schedule.warmup_epochs, or set precision=fp32. The last checkpoint is from before that."
+            f"batch of {keys} and {more} more: {_STEADIER}"
         )
 
     def _end_epoch(self, rate: float, elapsed: float, waited: float, speed: float) -> None:
@@ -232,7 +244,27 @@ class Trainer:
             self.display.say(f"Stopped early: no better for {progress.since_best} validations.")
 
     def measure(self) -> dict[str, float]:
-        """Loss, accuracy and verification on held-out crops, of the averaged weights if there are any."""
+        """Loss, accuracy and verification on held-out crops, of the averaged weights if there are any.
+
+        Raises:
+            FacewiseError: One of them is no number: nothing can be chosen by it, and nobody helped by such a
+                model.
+        """
+        try:
+            found = self._measure()
+        except NotFiniteError as error:
+            raise FacewiseError(f"{error} by {self._where()}: {_STEADIER}") from error
+        for name, value in found.items():
+            if not math.isfinite(value):
+                raise FacewiseError(
+                    f"The {name} of held-out photos became {value} by {self._where()}: {_STEADIER}"
+                )
+        return found
+
+    def _where(self) -> str:
+        return f"step {self.progress.step} (epoch {self.progress.epoch})"
+
+    def _measure(self) -> dict[str, float]:
         found: dict[str, float] = {}
         learner, data = self.learner, self.data
         if data.known is not None:

@@ -11,7 +11,7 @@ import torch
 
 import facewise
 from facewise.errors import FacewiseError
-from facewise.models.export import check_parity, export_onnx
+from facewise.models.export import check_embeddings, export_onnx
 from facewise.models.file import ModelCard, ModelFile, write_model
 from facewise.models.trained_on import TrainedOn
 from facewise.models.weights import WeightsCard, weights_beside, write_weights
@@ -40,6 +40,10 @@ def export_run(
         seen: What it was trained on, if that was recorded.
         origin: The model it began with, or None.
         say: Told why there is no classifier, if it cannot be made: the training is not lost for that.
+
+    Raises:
+        ModelError: The export gives other embeddings than PyTorch, or cannot be made.
+        FacewiseError: A file cannot be written.
     """
     network = trainer.learner.used_network.to("cpu").eval()
     store = trainer.data.train
@@ -47,7 +51,7 @@ def export_run(
     preprocess = trainer.learner.preprocess
     images = torch.from_numpy(preprocess(some))
     plain = export_onnx(network, images[:2], dynamic={0: "batch"}, outputs=("embedding",))
-    parity = check_parity(network, plain, (images, images[:1]))
+    parity = check_embeddings(network, plain, (images, images[:1]))
     card = ModelCard(
         kind="embedder",
         name=trainer.config.name,

@@ -20,7 +20,7 @@ from facewise.data.samplers import Sampler, shard
 from facewise.data.seen import PEOPLE, PHOTOS, read_seen, seen_photos, trained_on, write_seen
 from facewise.data.source import Source
 from facewise.data.store import CropStore
-from facewise.errors import DatasetError, SettingError
+from facewise.errors import DatasetError, FacewiseError, SettingError
 from facewise.files import one_at_a_time, write_bytes
 from facewise.models.file import ModelFile, read_model
 from facewise.models.pretrained import Pretrained
@@ -429,7 +429,13 @@ def _finish(
     held_out = measure_held_out(trainer)
     if world.is_main:
         write_held_out(folder / HELD_OUT, held_out)
-        export_run(trainer, folder, result, _recorded(config, folder, display), origin, display.say)
+        try:
+            export_run(trainer, folder, result, _recorded(config, folder, display), origin, display.say)
+        except FacewiseError as error:
+            raise type(error)(
+                f"{error} The training is not lost: its checkpoints stay in {folder}, and `facewise train "
+                f"--resume {folder}` exports it again, here or on another machine."
+            ) from error
         draw_curves([folder], folder / "curves.png")
         display.say(f"The model is {folder / MODEL}; learning curves are {folder / 'curves.png'}.")
     world.barrier()

@@ -13,10 +13,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from facewise.data.store import CropStore
-from facewise.errors import DatasetError
+from facewise.errors import DatasetError, FacewiseError
 from facewise.metrics.operating_point import tar_at_fmr
 from facewise.metrics.roc_curve import auc, eer
 from facewise.nn.losses.base import Head
+
+
+class NotFiniteError(FacewiseError):
+    """What is measured is no number: whoever trains says what to change."""
+
 
 Embed = Callable[[NDArray[np.uint8]], Tensor]
 """(B, S, S, 3) uint8 crops to (B, D) features, not of unit length."""
@@ -80,12 +85,19 @@ def make_pairs(labels: NDArray[np.int64], seed: int, most: int = _IMPOSTORS) -> 
 
 @torch.no_grad()
 def embed_store(store: CropStore, embed: Embed) -> Tensor:
-    """(N, D) float32 features of every crop, in order."""
+    """(N, D) float32 features of every crop, in order.
+
+    Raises:
+        NotFiniteError: One is no number.
+    """
     parts = [
         embed(store.take(np.arange(start, min(start + _BATCH, len(store))))).float().cpu()
         for start in range(0, len(store), _BATCH)
     ]
-    return torch.cat(parts)
+    found = torch.cat(parts)
+    if not bool(found.isfinite().all()):
+        raise NotFiniteError("The embeddings of held-out photos became NaN or infinite")
+    return found
 
 
 @torch.no_grad()

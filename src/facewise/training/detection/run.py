@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from facewise.data.scenes import PhotoStore, Pool
 from facewise.detection import DetectorSettings, OnnxDetector
-from facewise.errors import SettingError
+from facewise.errors import FacewiseError, SettingError
 from facewise.files import one_at_a_time, write_bytes
 from facewise.models.file import ModelFile
 from facewise.nn.detectors.multibox import MultiBoxLoss
@@ -145,8 +145,14 @@ def _run(
         write_bytes(folder / CONFIG, config.dump().encode())
     if not trainer.progress.finished:
         trainer.fit()
-    result = dict(measure())
-    model = _finished(learner, photos, folder, config, trainer, result, licence)
+    try:
+        result = dict(measure())
+        model = _finished(learner, photos, folder, config, trainer, result, licence)
+    except FacewiseError as error:
+        raise type(error)(
+            f"{error} The training is not lost: its checkpoint stays in {folder}, and `train_detector` with "
+            "resume=True exports it again, here or on another machine."
+        ) from error
     display.say(f"The model is {folder / MODEL}.")
     return DetectorRun(folder, config, model, result)
 
