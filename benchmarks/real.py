@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facewise.models.home import models_folder
+from facewise.models.home import make, models_folder
 
 if TYPE_CHECKING:
     from facewise.pipeline import Pipeline
@@ -25,7 +25,7 @@ def have_models() -> None:
 
     for checkpoint, name in zip(CHECKPOINTS, PUBLIC, strict=True):
         if not (models_folder() / f"{name}.onnx").exists():
-            import_checkpoint(SHARED / "models" / checkpoint, models_folder())
+            import_checkpoint(SHARED / "models" / checkpoint, make(models_folder()))
 
 
 def public_pipeline(**options: Any) -> Pipeline:

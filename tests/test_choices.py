@@ -5,7 +5,7 @@ import json
 import pytest
 
 from facewise import choices
-from facewise.models.home import cache_folder
+from facewise.models.home import cache_folder, make
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def test_the_last_word_counts_and_the_oldest_goes(monkeypatch):
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"kind": 1}'])
 def test_a_damaged_file_is_measured_anew(content):
-    (cache_folder() / "choices.json").write_text(content)
+    (make(cache_folder()) / "choices.json").write_text(content)
     assert choices.recall("kind", {}) is None
     choices.remember("kind", {}, {"value": 1})
     assert choices.recall("kind", {}) == {"value": 1}

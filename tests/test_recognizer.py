@@ -307,14 +307,14 @@ def test_the_module_verify_uses_the_default_models(
     import facewise
     from facewise import recognizer as module
     from facewise.models import default_name
-    from facewise.models.home import models_folder
+    from facewise.models.home import make, models_folder
 
     monkeypatch.setenv("FACEWISE_HOME", str(tmp_path))
     for cached in vars(module).values():
         if hasattr(cached, "cache_clear"):
             cached.cache_clear()
-    shutil.copy(tiny_detector_file, models_folder() / f"{default_name('detector')}.onnx")
-    shutil.copy(tiny_embedder_file, models_folder() / f"{default_name('embedder')}.onnx")
+    shutil.copy(tiny_detector_file, make(models_folder()) / f"{default_name('detector')}.onnx")
+    shutil.copy(tiny_embedder_file, make(models_folder()) / f"{default_name('embedder')}.onnx")
     assert facewise.verify(people["ada1"], people["ada2"], threshold=0.9).same is True
     assert facewise.verify(people["ada1"], people["bob2"], threshold=0.9).same is False
     for cached in vars(module).values():

@@ -11,6 +11,7 @@ people.identify("party.jpg")
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from facewise._version import __version__
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from facewise.recognizer import Recognizer, verify
     from facewise.training import train
     from facewise.types import Face, Match, Quality, Verification
+
+# ONNX Runtime would keep an identifier of this machine in the user's home, and send what it runs.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _LAZY = {
     "Face": "facewise.types",

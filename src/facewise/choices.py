@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from facewise.errors import FacewiseError
 from facewise.files import one_at_a_time, write_bytes
 from facewise.hardware import facts
-from facewise.models.home import cache_folder
+from facewise.models.home import cache_folder, make
 
 _FILE = "choices.json"
 _MOST = 500
@@ -41,7 +40,7 @@ def remember(kind: str, of: Mapping[str, Any], measured: Mapping[str, Any]) -> N
         measured: Plain JSON values.
     """
     try:
-        path = _path()
+        path = make(cache_folder()) / _FILE
         with one_at_a_time(path.with_suffix(".lock")):
             entries = _load()
             entries.pop(key := _key(kind, of), None)
@@ -57,13 +56,9 @@ def _key(kind: str, of: Mapping[str, Any]) -> str:
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
 
 
-def _path() -> Path:
-    return cache_folder() / _FILE
-
-
 def _load() -> dict[str, Any]:
     try:
-        entries = json.loads(_path().read_text(encoding="utf-8"))
+        entries = json.loads((cache_folder() / _FILE).read_text(encoding="utf-8"))
     except (FacewiseError, OSError, ValueError):
         return {}
     return entries if isinstance(entries, dict) else {}

@@ -13,6 +13,10 @@ class FacewiseError(Exception):
     """Base of every error Facewise raises on purpose. `str(error)` is one plain sentence."""
 
 
+class FacewiseWarning(UserWarning):
+    """What was asked for is done, but not all that goes with it; one plain sentence says what is not."""
+
+
 class ImageError(FacewiseError):
     """A photo cannot be read: not an image, truncated, too large, missing."""
 

@@ -11,7 +11,7 @@ import pytest
 
 from facewise.demo import run as module
 from facewise.models import bundled
-from facewise.models.home import models_folder
+from facewise.models.home import make, models_folder
 from facewise.models.store import PUBLIC_MODELS
 
 
@@ -58,5 +58,5 @@ def photos(drawn_photo):
 @pytest.fixture
 def tiny_models(tiny_detector_file, tiny_embedder_file):
     """The tiny models as the default ones."""
-    shutil.copy(tiny_detector_file, models_folder() / f"{PUBLIC_MODELS['detector']}.onnx")
-    shutil.copy(tiny_embedder_file, models_folder() / f"{PUBLIC_MODELS['embedder']}.onnx")
+    shutil.copy(tiny_detector_file, make(models_folder()) / f"{PUBLIC_MODELS['detector']}.onnx")
+    shutil.copy(tiny_embedder_file, make(models_folder()) / f"{PUBLIC_MODELS['embedder']}.onnx")

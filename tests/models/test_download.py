@@ -8,7 +8,6 @@ import os
 import random
 import re
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facewise.errors import ModelError
-from facewise.models import home, transfer, transport
+from facewise.models import transfer, transport
 from facewise.models.download import download, fetch
 from facewise.models.zoo import ZooEntry, ZooMember
 
@@ -585,21 +584,3 @@ def test_a_zip_that_lies_about_a_size_is_caught(server: Server, tmp_path: Path) 
 def test_what_is_no_zip_is_told(server: Server, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="not a sound zip"):
         download(pack(server, member("a.onnx", b"A")), tmp_path)
-
-
-def test_home_is_private_and_where_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FACEWISE_HOME", str(tmp_path / "mine"))
-    assert home.models_folder() == tmp_path / "mine" / "models"
-    assert home.cache_folder() == tmp_path / "mine" / "cache"
-    for folder in (home.home(), home.models_folder(), home.cache_folder()):
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    monkeypatch.delenv("FACEWISE_HOME")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert home.home() == tmp_path / "xdg" / "facewise"
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert home.home() == tmp_path / ".cache" / "facewise"
-    (tmp_path / "file").write_bytes(b"")
-    monkeypatch.setenv("FACEWISE_HOME", str(tmp_path / "file" / "sub"))
-    with pytest.raises(Exception, match="set FACEWISE_HOME"):
-        home.home()

@@ -20,7 +20,7 @@ from facewise.models import (
 )
 from facewise.models.bundled import BUNDLED_MODELS
 from facewise.models.calibration import Threshold
-from facewise.models.home import models_folder
+from facewise.models.home import make, models_folder
 from facewise.models.store import PUBLIC_MODELS
 
 KINDS = ("detector", "embedder")
@@ -31,7 +31,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty store, and a package without bundled models."""
     monkeypatch.setenv("FACEWISE_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(bundled, "FOLDER", tmp_path / "package")
-    return models_folder()
+    return make(models_folder())
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ import io
 import signal
 import sys
 import threading
+import warnings
 from types import FrameType
+from typing import Any
 
 STOPPED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -31,6 +33,7 @@ def main() -> None:
         keep_libraries_to_quota()  # before any of them is loaded
         from facewise.cli.app import app
 
+        _tell_warnings_plainly()
         app()
     except BaseException as end:
         # Compiled modules that are just loading turn Ctrl-C into errors of their own.
@@ -40,6 +43,21 @@ def main() -> None:
             raise
         sys.stderr.write("facewise: stopped; no file is left half-written.\n")
         sys.exit(STOPPED)
+
+
+def _tell_warnings_plainly() -> None:
+    """Facewise's own warnings are a sentence, not a place in the code."""
+    from facewise.errors import FacewiseWarning
+
+    usual = warnings.showwarning
+
+    def show(message: Any, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if issubclass(category, FacewiseWarning):
+            sys.stderr.write(f"note: {message}\n")
+        else:
+            usual(message, category, *rest, **more)
+
+    warnings.showwarning = show
 
 
 def _notice_ctrl_c() -> list[int]:

@@ -169,10 +169,13 @@ def _check_place(model: ModelFile, out: Path | None) -> None:
     """Refuses, before the work, a model that cannot be written to."""
     from facewise.errors import FacewiseError
     from facewise.models.bundled import is_bundled
+    from facewise.models.home import make, models_folder
 
     if out is not None:
         check_output_file(out)
-    elif not is_bundled(model.path) and not os.access(model.path.parent, os.W_OK | os.X_OK):
+    elif is_bundled(model.path):
+        make(models_folder())  # where it will be
+    elif not os.access(model.path.parent, os.W_OK | os.X_OK):
         raise FacewiseError(
             f"{model.path} cannot be written to: give --out FILE.onnx, and use that model from then on."
         )

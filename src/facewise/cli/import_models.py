@@ -39,7 +39,7 @@ def import_model(
     """Turn public checkpoints into model files, with the proof that both give the same numbers."""
     from facewise.cli.models import _describe
     from facewise.errors import FacewiseError, ModelError
-    from facewise.models.home import models_folder
+    from facewise.models.home import make, models_folder
 
     if families:
         _list_families(json=json)
@@ -59,7 +59,7 @@ def import_model(
     for path in checkpoints:
         try:
             with stderr_console().status(f"Importing {path.name} …"):
-                done.append(import_checkpoint(path, to or models_folder(), name=name, family=family))
+                done.append(import_checkpoint(path, to or make(models_folder()), name=name, family=family))
         except FacewiseError as error:
             bad.add(str(path), error)
     if json:

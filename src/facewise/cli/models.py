@@ -31,7 +31,7 @@ def list_models(
         return
     from facewise.errors import ModelError
     from facewise.models import installed_models
-    from facewise.models.home import models_folder
+    from facewise.models.store import told_store
 
     good, broken = [], []
     for found in installed_models():
@@ -40,7 +40,7 @@ def list_models(
         except ModelError as wrong:
             broken.append((found.path, wrong))
     if json:
-        print_json({"folder": str(models_folder()),
+        print_json({"folder": told_store(),
                     "models": [{**_describe(model), "place": found.place} for found, model in good],
                     "broken": [{"path": str(p), "error": str(e)} for p, e in broken]})  # fmt: skip
     else:
@@ -48,7 +48,7 @@ def list_models(
         table("", columns, (_row(found, model) for found, model in good), right=(4,))
         stored = sum(found.place == "store" for found, _ in good)
         bundled = f", {len(good) - stored} bundled with Facewise" if len(good) > stored else ""
-        say(f"{count(stored, 'model')} in {models_folder()}{bundled}.")
+        say(f"{count(stored, 'model')} in {told_store()}{bundled}.")
     for _, error in broken:
         tell(f"facewise: {error}")
     if broken:
@@ -152,14 +152,13 @@ def _find(name: str) -> Any:
 
     from facewise.errors import ModelError
     from facewise.models import read_model
-    from facewise.models.home import models_folder
-    from facewise.models.store import path_of
+    from facewise.models.store import path_of, told_store
 
     if name.endswith(".onnx") or os.sep in name:
         return read_model(name)
     path = path_of(name)
     if path is None:
-        raise ModelError(f"No model named {name!r} is in {models_folder()}: see `facewise models list`.")
+        raise ModelError(f"No model named {name!r} is in {told_store()}: see `facewise models list`.")
     return read_model(path)
 
 

@@ -65,14 +65,14 @@ def quantize(
     """Make a smaller, faster model: int8 calibrated on photos, or fp16, compared with the original."""
     from facewise.cli.models import _find
     from facewise.errors import ModelError
-    from facewise.models.home import models_folder
+    from facewise.models.home import make, models_folder
 
     try:
         from facewise.models.quantize import FORMATS, quantize, refuse
     except ModuleNotFoundError as error:
         raise ModelError(f"Quantising models needs {error.name}: `pip install facewise[train]`.") from error
     original: ModelFile = _find(model)
-    path = out or models_folder() / f"{original.card.name}-{to if to in FORMATS else ''}.onnx"
+    path = out or make(models_folder()) / f"{original.card.name}-{to if to in FORMATS else ''}.onnx"
     refuse(original, path, to)
     check_output_file(path)
     sample = _sample(original, photos, used + _CHECKED, seed, without, detector, max_size)

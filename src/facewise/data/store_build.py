@@ -20,7 +20,7 @@ from facewise.data.source import Source, Subset
 from facewise.data.store import FORMAT, INDEX, PIXELS, CropStore, data_hash, seal
 from facewise.errors import DatasetError, FacewiseError, ImageError
 from facewise.files import atomic_write, one_at_a_time, write_bytes
-from facewise.models.home import cache_folder
+from facewise.models.home import make_cache
 from facewise.types import Image
 
 Progress = Callable[[int, int], None]
@@ -53,7 +53,7 @@ def cached_store(
     """
     known = identity(source)
     plain = known or json.dumps([type(source).__name__, source.name, *source.keys])
-    folder = cache_folder() / "crops" / hashlib.sha256(f"{FORMAT} {size} {plain}".encode()).hexdigest()[:24]
+    folder = make_cache("crops") / hashlib.sha256(f"{FORMAT} {size} {plain}".encode()).hexdigest()[:24]
     with one_at_a_time(folder / ".lock"):
         if known and not rebuild:
             with suppress(DatasetError):  # not there yet, or damaged: both are mended by building it

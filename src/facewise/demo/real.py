@@ -14,7 +14,7 @@ from facewise.demo.detectors import is_missing
 from facewise.demo.plan import Plan
 from facewise.demo.teller import Teller
 from facewise.errors import DatasetError
-from facewise.models.home import models_folder
+from facewise.models.home import make, models_folder
 
 _CHECKPOINTS = {"detector": "retinaface_mobilenet025.pth", "embedder": "mobilefacenet_foamliu.pt"}
 """Public checkpoints that may lie beside a dataset, in `models/` next to the folder it is in."""
@@ -82,7 +82,7 @@ def import_beside(folder: Path, teller: Teller) -> None:
         except ModuleNotFoundError:
             teller.note(f"{path} could be the {kind}, but importing it needs `pip install facewise[train]`.")
             continue
-        made = import_checkpoint(path, models_folder())
+        made = import_checkpoint(path, make(models_folder()))
         teller.note(
             f"No {kind} is installed: {checkpoint}, which lies beside the photos, was imported as "
             f"{made.model.card.name}."

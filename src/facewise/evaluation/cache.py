@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewise.errors import FacewiseError
-from facewise.models.home import cache_folder
+from facewise.models.home import make_cache, without_cache
 from facewise.types import FloatArray, Image
 
 _VERSION = 2
@@ -68,19 +68,24 @@ class FaceCache:
     """Crops by (photo, detector) and embeddings by (photo, detector, embedder), in one SQLite file.
 
     Args:
-        path: The file; None is `faces.cache` in `cache_folder()`.
+        path: The file; None is `faces.cache` in `cache_folder()`, or one that goes with this process where
+            that cannot be written.
 
     Raises:
         FacewiseError: The file cannot be opened or is damaged.
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path = path if path is not None else cache_folder() / "faces.cache"
+        self.path = path if path is not None else make_cache() / "faces.cache"
         try:
             try:
                 self._db = self._open()
-            except sqlite3.OperationalError:  # in use, no space: the file may be whole
-                raise
+            except (sqlite3.OperationalError, PermissionError) as error:
+                # In use, or no space: the file may be whole. Only one that may not be written is passed over.
+                if path is not None or not _forbidden(error):
+                    raise
+                self.path = without_cache(f"The cache {self.path} cannot be written.") / "faces.cache"
+                self._db = self._open()
             except sqlite3.DatabaseError:
                 # It holds nothing that cannot be computed again, so a damaged one is begun anew.
                 for suffix in ("", "-wal", "-shm"):
@@ -192,6 +197,14 @@ class FaceCache:
             raise FacewiseError(
                 f"Cannot write the cache {self.path}: {error}; free some space or use --no-cache."
             ) from error
+
+
+def _forbidden(error: Exception) -> bool:
+    """Whether it says that a file may not be written, as one that another user has made."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return isinstance(error, PermissionError) or code in (
+        sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN,
+    )  # fmt: skip
 
 
 def _chunks(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:

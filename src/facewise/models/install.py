@@ -10,7 +10,7 @@ from typing import Any
 from facewise.errors import ModelError
 from facewise.models.download import Progress, download
 from facewise.models.file import ModelCard, ModelFile, write_model
-from facewise.models.home import home, models_folder
+from facewise.models.home import home, make, models_folder
 from facewise.models.zoo import ZooEntry
 from facewise.preprocess import Preprocess
 
@@ -30,7 +30,7 @@ def install(entry: ZooEntry, *, progress: Progress | None = None) -> tuple[list[
     """
     if not entry.usable and not entry.members:
         raise ModelError(f"{entry.name} is of no use yet, so it was not downloaded: {entry.reason}")
-    path = download(entry, home() / "downloads", progress=progress)
+    path = download(entry, make(home() / "downloads"), progress=progress)
     if not entry.members:
         return [_store(path, entry, entry.name, entry.kind, entry.facewise)], []
     models, left = [], []
@@ -61,4 +61,4 @@ def _store(path: Path, entry: ZooEntry, name: str, kind: str, facts: Mapping[str
             "published": "; ".join(f"{a.metric} {a.value:g}%" for a in entry.accuracy),
         },
     )
-    return write_model(models_folder() / f"{name}.onnx", network, card)
+    return write_model(make(models_folder()) / f"{name}.onnx", network, card)

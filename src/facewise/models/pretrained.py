@@ -18,8 +18,7 @@ from facewise.models.checkpoint import check_keys, load_state, load_strictly, re
 from facewise.models.families import FAMILIES, recognise
 from facewise.models.families.base import options_of
 from facewise.models.file import ModelCard, read_model
-from facewise.models.home import models_folder
-from facewise.models.store import path_of
+from facewise.models.store import path_of, told_store
 from facewise.models.weights import SUFFIX, WeightsCard, read_card, read_weights, weights_beside
 from facewise.nn.backbones import BACKBONES
 from facewise.preprocess import Preprocess
@@ -113,7 +112,7 @@ def read_pretrained(source: str | os.PathLike[str], *, family: str | None = None
         return _of_model(path)
     if known is None:
         raise ModelError(
-            f"There is no file and no model named {source} in {models_folder()}: see `facewise models list`, "
+            f"There is no file and no model named {source} in {told_store()}: see `facewise models list`, "
             "or name a checkpoint."
         )
     return _of_model(known)

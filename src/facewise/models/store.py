@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from facewise.errors import ModelError
+from facewise.errors import FacewiseError, ModelError
 from facewise.models.bundled import BUNDLED_MODELS, bundled_path, bundled_paths, is_bundled
 from facewise.models.calibration import Calibration
 from facewise.models.file import ModelFile, read_model, write_model
 from facewise.models.file import save_calibration as save_in_place
-from facewise.models.home import models_folder
+from facewise.models.home import make, models_folder
 
 PUBLIC_MODELS = {"detector": "retinaface-mobilenet025", "embedder": "mobilefacenet-foamliu"}
 """Kind → the model used when none is named and none is bundled: public ones, to be imported by the user."""
@@ -63,7 +63,7 @@ def find_model(name: str | os.PathLike[str] | None, *, kind: str) -> ModelFile:
         names = sorted({found.path.stem for found in _places()})
         near = difflib.get_close_matches(text, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(names) or 'none yet'}."
-        raise ModelError(f"No model named {text!r} is in {models_folder()}; {hint}")
+        raise ModelError(f"No model named {text!r} is in {told_store()}; {hint}")
     return read_model(path, kind=kind)
 
 
@@ -78,8 +78,8 @@ def default_path(kind: str) -> Path | None:
 
 def path_of(name: str) -> Path | None:
     """The file a name stands for: that in the store, else the bundled one, else None."""
-    stored = models_folder() / f"{name}.onnx"
-    return stored if stored.exists() else bundled_path(name)
+    stored = (path for path in _stored() if path.stem == name)
+    return next(stored, None) or bundled_path(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,29 @@ def installed_models() -> list[Installed]:
     return sorted(_places(), key=lambda found: (found.path.stem, found.place != "store"))
 
 
+def told_store() -> str:
+    """What to call the store in a sentence."""
+    try:
+        return str(models_folder())
+    except FacewiseError:
+        return "the store, for which this user has no home folder"
+
+
+def _stored() -> list[Path]:
+    """The model files in the store, by name; none where there is no store, or it cannot be read."""
+    try:
+        folder = models_folder()
+        return sorted(
+            folder / name
+            for name in os.listdir(folder)  # noqa: PTH208  one file is asked for by name often
+            if name.endswith(".onnx") and not name.startswith(".")
+        )
+    except (FacewiseError, OSError):
+        return []
+
+
 def _places() -> Iterator[Installed]:
-    stored = sorted(path for path in models_folder().glob("*.onnx") if not path.name.startswith("."))
+    stored = _stored()
     for path in stored:
         yield Installed(path, "store")
     names = {path.name for path in stored}
@@ -133,4 +154,4 @@ def save_calibration(model: ModelFile, calibration: Calibration) -> ModelFile:
     if not is_bundled(model.path):
         return save_in_place(model, calibration)
     card = replace(model.card, calibration=calibration)
-    return write_model(models_folder() / model.path.name, model.network, card)
+    return write_model(make(models_folder()) / model.path.name, model.network, card)

@@ -21,7 +21,7 @@ from facewise.data.store import CropStore
 from facewise.data.store_build import cached_store, identity
 from facewise.errors import DatasetError, ImageError
 from facewise.geometry import Cut
-from facewise.models.home import cache_folder
+from facewise.models.home import make_cache
 from facewise.pipeline import Pipeline
 from facewise.training.choosing import choose_photos, find_file
 from facewise.training.config import Data
@@ -166,7 +166,7 @@ def _align(
     made = pipeline()
     known = identity(source) or f"{source.name} {source.keys}"
     plain = f"{cut.key} {made.detector.fingerprint} {made.detector.settings} {known}"
-    folder = cache_folder() / "prepared" / hashlib.sha256(plain.encode()).hexdigest()[:24]
+    folder = make_cache("prepared") / hashlib.sha256(plain.encode()).hexdigest()[:24]
     total, done = len(source.keys), 0
 
     def tell(count: int) -> None:
