@@ -176,8 +176,9 @@ def test_an_empty_store(facewise, tmp_path, monkeypatch):
 
 def test_a_home_that_cannot_be_made(facewise, monkeypatch):
     Path("file").touch()
-    monkeypatch.setenv("FACEWISE_HOME", "file")
-    assert "set FACEWISE_HOME" in facewise("models", "list", code=3).err
+    monkeypatch.setenv("FACEWISE_HOME", "file/home")
+    assert "0 models in" in facewise("models", "list").out
+    assert "set FACEWISE_HOME" in facewise("models", "import", "x.pt", code=3).err
 
 
 def test_import_names_what_is_no_checkpoint(facewise):

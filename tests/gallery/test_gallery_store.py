@@ -48,7 +48,7 @@ def test_a_file_that_is_being_made_is_not_taken_for_another_kind(path, monkeypat
             return answer
 
     connect = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda *args, **how: connect(*args, factory=Slow, **how))
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **how: connect(*args, **how | {"factory": Slow}))
     with contextlib.closing(SqliteStore(path)) as store:
         other[0].join()
         put(store, "ada", 1)

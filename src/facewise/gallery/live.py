@@ -192,8 +192,8 @@ class LiveIndex:
             try:
                 found = snapshot.read(path)
                 if self._is_ours(found, keys):
-                    self._segments, self._scale, self._on_disk = [found.segment], found.scale, True
-                    self._changed = 0
+                    self._segments, self._scale = [found.segment], found.scale
+                    self._on_disk, self._changed = found.shared, 0
                     return
             except snapshot.MissingError:
                 pass

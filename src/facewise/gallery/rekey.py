@@ -14,7 +14,7 @@ from pathlib import Path
 
 from facewise.errors import GalleryError
 from facewise.gallery.rows import Content
-from facewise.gallery.sqlite_file import connect, told
+from facewise.gallery.sqlite_file import ReadOnly, connect, told
 from facewise.vault import Vault, read_key_file
 
 _AT_ONCE = 5000
@@ -81,6 +81,8 @@ def is_encrypted(path: Path) -> bool:
 
 def _take(db: sqlite3.Connection, path: Path) -> None:
     """The file for this process alone; only where nobody else has it open can the log be done without."""
+    if isinstance(db, ReadOnly):
+        raise GalleryError(f"The gallery {path} cannot be written, it is read-only here.")
     try:
         db.execute("PRAGMA journal_mode = DELETE")
         db.execute("PRAGMA locking_mode = EXCLUSIVE")

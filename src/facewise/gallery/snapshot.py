@@ -47,11 +47,13 @@ class Snapshot:
         segment: The samples, in the file.
         scale: Of their codes.
         state: The store's token when it was written; see `Store.state`.
+        shared: Whether changes of the segment go to the file; one that can only be read has a copy of them.
     """
 
     segment: Segment
     scale: Scale
     state: str
+    shared: bool
 
 
 def path_of(location: str) -> Path:
@@ -100,9 +102,10 @@ def read(path: Path) -> Snapshot:
         UnusableError: See there.
     """
     try:
-        with path.open("r+b") as file:
+        shared = os.access(path, os.W_OK)
+        with path.open("r+b" if shared else "rb") as file:
             header, at = _header(file)
-            mapped = mmap.mmap(file.fileno(), 0)
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_WRITE if shared else mmap.ACCESS_COPY)
     except FileNotFoundError as error:
         raise MissingError from error
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -119,7 +122,7 @@ def read(path: Path) -> Snapshot:
     segment = Segment(**found, used=count)
     if {name: _checksums(found[name]) for name in _CHECKSUMMED} != header["checksums"]:
         raise UnusableError
-    return Snapshot(segment, Scale(header["factor"], header["usual"]), header["state"])
+    return Snapshot(segment, Scale(header["factor"], header["usual"]), header["state"], shared)
 
 
 def _header(file: Any) -> tuple[dict[str, Any], int]:
@@ -139,9 +142,10 @@ def _header(file: Any) -> tuple[dict[str, Any], int]:
 def erase(path: Path, samples: NDArray[np.int64]) -> None:
     """Zeros over samples in a snapshot that this process has not opened, if there is one.
 
-    One that cannot be read is removed, with all its bytes.
+    One that cannot be read is removed, with all its bytes. One that cannot be written is left to whoever can:
+    a process that removes somebody from the gallery does it there.
     """
-    if not path.exists():
+    if not os.access(path, os.W_OK):
         return
     with locked(path):
         try:

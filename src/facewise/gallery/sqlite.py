@@ -23,7 +23,7 @@ from facewise.gallery.check import problems
 from facewise.gallery.names import unknown_name
 from facewise.gallery.results import Person, PersonDetail, Sample, Space, StoredSample
 from facewise.gallery.rows import SELECT, Content, Writer, join, regroup, stored
-from facewise.gallery.sqlite_file import connect, told
+from facewise.gallery.sqlite_file import ReadOnly, connect, stamp, told
 from facewise.gallery.store import Change, Keys, Loaded, refuse_foreign
 from facewise.gallery.transactions import Changing, groups_of, ids_of, join_all, names_of, new_state
 from facewise.types import FloatArray
@@ -54,8 +54,20 @@ class SqliteStore:
     ) -> None:
         self.location = str(path)
         self._lock = threading.RLock()
-        self._db, self.cipher = connect(path, create=create, key=user_key(key_file))
+        self._path, self._key = path, user_key(key_file)
+        self._open(create=create)
+
+    def _open(self, *, create: bool = False) -> None:
+        self._stamp = stamp(self._path)
+        self._db, self.cipher = connect(self._path, create=create, key=self._key)
         self._content = Content(self._db, self.cipher)
+
+    def _look(self) -> None:
+        """Opens a file that can only be read anew where others have written it."""
+        unseen = isinstance(self._db, ReadOnly) and not self._db.in_transaction
+        if unseen and stamp(self._path) != self._stamp:
+            self._db.close()
+            self._open()
 
     def close(self) -> None:
         """Ends the use of the file."""
@@ -65,6 +77,7 @@ class SqliteStore:
     @contextmanager
     def _transaction(self, mode: str = "DEFERRED") -> Iterator[sqlite3.Connection]:
         with self._lock, told(self.location):
+            self._look()
             self._db.execute(f"BEGIN {mode}")
             try:
                 yield self._db
@@ -111,9 +124,11 @@ class SqliteStore:
         return None if row[0] is None else Space(row[0], row[1], row[2], bool(row[3]))
 
     def version(self) -> Hashable:
-        """Changes with other connections' commits (`data_version`) and with own writes (`total_changes`)."""
+        """Changes with others' commits (`data_version`, `stamp`) and with own writes (`total_changes`)."""
         with self._lock, told(self.location):
-            return (self._db.execute("PRAGMA data_version").fetchone()[0], self._db.total_changes)
+            self._look()
+            seen = self._stamp if isinstance(self._db, ReadOnly) else ()
+            return (self._db.execute("PRAGMA data_version").fetchone()[0], self._db.total_changes, seen)
 
     def state(self) -> str | None:
         """The content's random token; see `Store.state`."""

@@ -10,10 +10,10 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from facewise.errors import GalleryError, StorageFullError
 from facewise.gallery.schema import MIGRATIONS, migrate, schema_version
@@ -63,8 +63,11 @@ def _sentence(location: str, error: sqlite3.Error) -> str:
     match _code(error):
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return f"The gallery {location} is kept busy by another process: try again when that is done."
-        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-            return f"The gallery {location} cannot be written: check the permissions of it and its folder."
+        case code if code in _UNWRITABLE:
+            return (
+                f"The gallery {location} cannot be written, it is read-only here: "
+                "check the permissions of it and its folder."
+            )
         case sqlite3.SQLITE_NOTADB:
             return f"{location} is not a Facewise gallery."
         case sqlite3.SQLITE_CORRUPT:
@@ -75,6 +78,8 @@ def _sentence(location: str, error: sqlite3.Error) -> str:
 
 def connect(path: Path, *, create: bool, key: bytes | None = None) -> tuple[sqlite3.Connection, Vault | None]:
     """An open gallery file, made or brought to the current schema where needed, and what seals its content.
+
+    One that cannot be written is opened for reading, see `ReadOnly`.
 
     Args:
         path: The file.
@@ -93,18 +98,86 @@ def connect(path: Path, *, create: bool, key: bytes | None = None) -> tuple[sqli
         _make_private(path)
     _refuse_other_files(path)
     with told(str(path)):
-        db = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode=rw",
-            uri=True,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,  # transactions are begun and ended here, in so many words
-            check_same_thread=False,  # the store has a lock
-        )
         try:
-            return db, _prepare(db, str(path), key)
-        except BaseException:
-            db.close()
+            return _opened(path, "mode=rw", sqlite3.Connection, lambda db: _prepare(db, str(path), key))
+        except sqlite3.OperationalError as error:
+            if _code(error) not in _UNWRITABLE or not _room(str(path)):
+                raise
+        return _read_only(path, key)
+
+
+_UNWRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+"""What SQLite says of a file, or of a folder for its log, that may not be written."""
+
+_Prepared = TypeVar("_Prepared")
+
+
+def _opened(
+    path: Path, how: str, kind: type[sqlite3.Connection], prepare: Callable[[sqlite3.Connection], _Prepared]
+) -> tuple[sqlite3.Connection, _Prepared]:
+    db = sqlite3.connect(
+        f"{path.resolve().as_uri()}?{how}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,  # transactions are begun and ended here, in so many words
+        check_same_thread=False,  # the store has a lock
+        factory=kind,
+    )
+    try:
+        return db, prepare(db)
+    except BaseException:
+        db.close()
+        raise
+
+
+class ReadOnly(sqlite3.Connection):
+    """A gallery on a disk, or in a folder, that this process cannot write.
+
+    Others may still write it, as the host of a container does. SQLite does not see that here, so `stamp` is
+    to be looked at before each use, and the file opened anew where it has changed.
+    """
+
+
+def stamp(path: Path) -> tuple[object, ...]:
+    """What changes when others write a gallery's file, or begin to."""
+    return tuple(_facts(path.with_name(path.name + ending)) for ending in ("", "-wal", "-shm"))
+
+
+def _facts(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _read_only(path: Path, key: bytes | None) -> tuple[sqlite3.Connection, Vault | None]:
+    log = path.with_name(path.name + "-wal")
+    # Of a file that is held for unchanging, the log is not read: only where there is nothing in it.
+    unchanging = not log.exists() or not log.stat().st_size
+    how = "mode=ro&immutable=1" if unchanging else "mode=ro"
+    try:
+        return _opened(path, how, ReadOnly, lambda db: _prepare_read_only(db, str(path), key))
+    except sqlite3.OperationalError as error:
+        if unchanging:
             raise
+        raise GalleryError(
+            f"The gallery {path} has changes in {log.name} that cannot be read where its folder is "
+            "read-only: copy both files to a folder that can be written."
+        ) from error
+
+
+def _prepare_read_only(db: sqlite3.Connection, location: str, key: bytes | None) -> Vault | None:
+    db.execute("PRAGMA query_only = ON")
+    db.execute("PRAGMA temp_store = MEMORY")
+    db.execute("PRAGMA trusted_schema = OFF")
+    version = schema_version(db, location)
+    if version < len(MIGRATIONS):
+        raise GalleryError(
+            f"The gallery {location} is empty or of an older Facewise, and read-only here: "
+            "open it once where it can be written."
+        )
+    return _unlock(db, location, key, version)
 
 
 def _make_private(path: Path) -> None:
