@@ -7,7 +7,7 @@ import pytest
 
 from facewise import pipeline as pipeline_module
 from facewise.concurrency import in_processes, side_by_side
-from facewise.errors import FacewiseError, ImageError
+from facewise.errors import FacewiseError, FacewiseWarning, ImageError
 from facewise.pipeline import Pipeline, Steps
 
 
@@ -44,6 +44,18 @@ def test_an_error_in_a_process_is_raised_here():
 def test_a_process_that_dies_is_told():
     with pytest.raises(FacewiseError, match="worker process died"):
         list(in_processes(die, 9, range(3), 2))
+
+
+def test_threads_do_the_work_where_no_processes_can(monkeypatch):
+    """As in a container without /dev/shm, in which semaphores are files."""
+    monkeypatch.setattr("_multiprocessing.SemLock", no_semaphores)
+    with pytest.warns(FacewiseWarning, match=r"No such file .* /dev/shm is missing .* threads do the work"):
+        found = list(in_processes(plus, 1000, range(70), 2))
+    assert found == [(1000 + n, os.getpid()) for n in range(70)]
+
+
+def no_semaphores(*_):
+    raise FileNotFoundError(2, "No such file or directory")
 
 
 def test_a_pipeline_reads_the_same_in_processes(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import signal
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
-from facewise.errors import FacewiseError
+from facewise.errors import FacewiseError, FacewiseWarning
 
 _AHEAD = 4
 """Items in flight per worker: enough that no worker waits, few enough that memory stays small."""
@@ -50,7 +52,8 @@ def in_processes(
 
     Starting a process takes about a second, so this pays for many items only. The processes are started
     anew rather than forked, as forking a process with threads is not safe: a script that uses them needs the
-    usual `if __name__ == "__main__":`.
+    usual `if __name__ == "__main__":`. Where the system has no semaphores for them, as in a container without
+    /dev/shm, threads do the work, which a warning tells.
 
     Args:
         work: A function of a module, so that the processes find it by name.
@@ -69,6 +72,17 @@ def in_processes(
     from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor  # noqa: PLC0415
 
     context = multiprocessing.get_context("spawn")
+    try:
+        context.Lock()
+    except (OSError, ImportError) as error:  # ImportError: a Python that was built without them
+        warnings.warn(
+            f"No processes can be used here, as this system has no semaphores for them ({error}; most "
+            "likely /dev/shm is missing or cannot be written): threads do the work, more slowly.",
+            FacewiseWarning,
+            stacklevel=2,
+        )
+        yield from side_by_side(partial(work, shared), items, workers)
+        return
     try:
         with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(work, shared)) as pool:
             for results in _in_order(pool, _apply, _chunks(items, chunk), workers * _AHEAD):

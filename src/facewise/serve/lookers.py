@@ -8,12 +8,14 @@ is known; see `facewise.serve.driving` for what is done about it.
 from __future__ import annotations
 
 import ctypes
+import mmap
 import multiprocessing
 import os
 import signal
 import socket
 from collections.abc import Sequence
 from dataclasses import replace
+from multiprocessing import reduction
 from multiprocessing.connection import Connection
 from typing import Any, TypeAlias
 
@@ -53,14 +55,14 @@ class Looker:
     def __init__(self, pipeline: Pipeline, limits: Limits, intake: Intake) -> None:
         self._pipeline, self._limits, self._intake = pipeline, limits, intake
         self._context = multiprocessing.get_context("spawn")
-        self._holds: Any = self._context.RawValue(ctypes.c_int64, 0)
+        self._holds = _Shared()
         self._process: Any = None
         self._pipe: Connection | None = None
 
     @property
     def holds(self) -> int:
         """The number of the job that it is looking at, or was when it ended; 0 for none."""
-        return int(self._holds.value)
+        return self._holds.value
 
     def start(self) -> None:
         """Starts the process, which loads its networks meanwhile."""
@@ -124,7 +126,40 @@ class Looker:
             self._process = None
 
 
-def _serve(intake: socket.socket, pipe: Connection, holds: Any, pipeline: Pipeline, limits: Limits) -> None:
+class _Shared:
+    """An integer that a process and those it starts share, in memory of no file system.
+
+    That of `multiprocessing` is a file in /dev/shm, which not every container has.
+    """
+
+    def __init__(self, fd: int | None = None) -> None:
+        new = fd is None
+        self._file = os.fdopen(os.memfd_create("facewise-holds") if fd is None else fd, "r+b", buffering=0)
+        if new:
+            self._file.truncate(8)
+        self._memory = mmap.mmap(self._file.fileno(), 8)
+        self._integer = ctypes.c_int64.from_buffer(self._memory)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _shared, (reduction.DupFd(self._file.fileno()),)
+
+    @property
+    def value(self) -> int:
+        """What was written last, by any of them."""
+        return self._integer.value
+
+    @value.setter
+    def value(self, integer: int) -> None:
+        self._integer.value = integer
+
+
+def _shared(handle: Any) -> _Shared:
+    return _Shared(handle.detach())
+
+
+def _serve(
+    intake: socket.socket, pipe: Connection, holds: _Shared, pipeline: Pipeline, limits: Limits
+) -> None:
     """The process: answers until the intake ends, as it does when the service dies."""
     import cv2  # noqa: PLC0415  each process sets its own
 
