@@ -93,11 +93,24 @@ def test_bodies_of_another_type(guarded: Guarded, route: Route, kind: str) -> No
 
 @pytest.mark.parametrize("route", WITH_BODY)
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, gzip"])
-def test_packed_bodies_are_not_unpacked(guarded: Guarded, route: Route, encoding: str) -> None:
+def test_packed_bombs_are_not_unpacked(guarded: Guarded, route: Route, encoding: str) -> None:
     """A megabyte of gzip can be a gigabyte of JSON."""
     packed = gzip.compress(b'{"threshold": "' + b"a" * 10_000_000 + b'"}')
     headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
-    assert_refused(guarded.ask(route, guarded.key[route.scope or ""], content=packed, headers=headers))
+    answer = guarded.ask(route, guarded.key[route.scope or ""], content=packed, headers=headers)
+    assert_refused(answer)
+    code = "bad_encoding" if encoding == "gzip" else "unsupported_encoding"
+    assert (answer.status_code, answer.json()["code"]) == (400 if encoding == "gzip" else 415, code)
+
+
+def test_what_calls_itself_gzip_and_is_none(guarded: Guarded) -> None:
+    [detect] = [route for route in ROUTES if route.path == "/v1/detect"]
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    good = gzip.compress(b"{}")
+    for packed in (b"", b"{}", good[:-3], good + b"x", good * 2, b"\x1f\x8b" + bytes(30)):
+        answer = guarded.ask(detect, guarded.key["identify"], content=packed, headers=headers)
+        assert_refused(answer)
+        assert answer.json()["code"] == "bad_encoding"
 
 
 FORMS: dict[str, bytes] = {

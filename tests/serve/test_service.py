@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 
 import numpy as np
@@ -190,6 +191,43 @@ def test_cluster_groups_people(client, photo_bytes):
     problem(client.post("/v1/cluster", files=files), 422, "bad_setting")
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda data: base64.encodebytes(data).decode(),  # as MIME has it, and `base64` of Linux
+        lambda data: base64.b64encode(data).decode().rstrip("="),
+        lambda data: base64.urlsafe_b64encode(data).decode(),
+        lambda data: base64.urlsafe_b64encode(data).decode().rstrip("=") + "\r\n",
+        lambda data: " " + "\t".join(base64.b64encode(data).decode()),
+    ],
+    ids=["lines", "no padding", "for URLs", "for URLs without padding", "blanks"],
+)
+def test_base64_of_other_programs(client, photo_bytes, written):
+    for shift in range(3):  # one of them has padding, one an odd letter at its end
+        photo = photo_bytes(2, shift=shift)
+        plain = client.post("/v1/detect", files={"photo": ("a.png", photo)}).json()["faces"]
+        got = client.post("/v1/detect", json={"photo": written(photo)})
+        assert got.status_code == 200
+        assert got.json()["faces"] == plain
+
+
+def test_a_packed_body_is_unpacked(client, photo_bytes):
+    body = json.dumps({"photo": base64.b64encode(photo_bytes(2)).decode()}).encode()
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    got = client.post("/v1/detect", content=gzip.compress(body), headers=headers)
+    assert len(got.json()["faces"]) == 1
+    problem(
+        client.post("/v1/detect", content=body, headers=headers | {"Content-Encoding": "br"}),
+        415,
+        "unsupported_encoding",
+    )
+
+
+def test_a_data_url_is_told_what_to_send(client):
+    got = client.post("/v1/detect", json={"photo": "data:image/png;base64,AAAA"})
+    assert problem(got, 422, "not_a_photo").endswith("send only what follows its comma.")
+
+
 @pytest.mark.parametrize("route", ["detect", "embed", "identify"])
 @pytest.mark.parametrize(
     "text",
@@ -256,6 +294,9 @@ def test_limits_are_kept(make_client, photo_bytes, drawn_photo):
     big = bytes(60_000)
     problem(client.post("/v1/detect", files={"photo": ("a", big)}), 413, "photo_too_large")
     problem(client.post("/v1/detect", files={"photo": ("a", bytes(130_000))}), 413, "too_long")
+    packed = gzip.compress(np.random.default_rng(0).bytes(3000) * 45, 9)  # of what it would be unpacked
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    problem(client.post("/v1/detect", content=packed, headers=headers), 413, "too_long")
     wide = photo_bytes(0, size=(400, 600))
     if len(wide) < 50_000:
         problem(client.post("/v1/detect", files={"photo": ("a.png", wide)}), 413, "photo_too_large")

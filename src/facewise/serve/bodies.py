@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -67,8 +68,61 @@ async def read_body(request: Request, limits: Limits, share: Share) -> bytes:
         share: Counts what is held in memory.
 
     Raises:
-        ProblemError: Too long, too slow, or cut off.
+        ProblemError: Too long, too slow, cut off, or packed in a way that is not taken.
     """
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding not in _ENCODINGS:
+        raise ProblemError(
+            415,
+            "unsupported_encoding",
+            "A body comes as it is, or packed by gzip: send it without Content-Encoding.",
+        )
+    body = await _received(request, limits, share)
+    return body if encoding in _PLAIN else await _unpacked(body, limits, share)
+
+
+_PLAIN = frozenset({"", "identity"})
+_ENCODINGS = _PLAIN | {"gzip", "x-gzip"}
+_PIECE = 2**20
+"""Bytes unpacked at a time, before others have their turn."""
+
+_EXPANSION = 100
+"""How many times its size a body may come to beyond the first piece; photos hardly pack at all."""
+
+
+async def _unpacked(body: bytes, limits: Limits, share: Share) -> bytes:
+    """A body that came as gzip.
+
+    Raises:
+        ProblemError: It is none, is cut short, unpacks to more than a body may have, or is a bomb.
+    """
+    unpacker, parts, size = zlib.decompressobj(16 + zlib.MAX_WBITS), list[bytes](), 0
+    for start in range(0, len(body), _PIECE):
+        packed = body[start : start + _PIECE]
+        while packed and not unpacker.eof:
+            try:
+                part = unpacker.decompress(packed, _PIECE)
+            except zlib.error:
+                raise _bad_gzip("The body is not gzip, as its Content-Encoding says.") from None
+            size += len(part)
+            if size > max(_PIECE, _EXPANSION * len(body)):
+                raise _bad_gzip("The body unpacks to a hundred times its size: send it unpacked.")
+            if size > limits.max_body:
+                raise _too_long(limits)
+            share.take(len(part))
+            parts.append(part)
+            packed = unpacker.unconsumed_tail
+            await asyncio.sleep(0)
+    if not unpacker.eof or unpacker.unused_data:
+        raise _bad_gzip("The gzip of the body is cut short, or more follows it.")
+    return b"".join(parts)
+
+
+def _bad_gzip(sentence: str) -> ProblemError:
+    return ProblemError(400, "bad_encoding", sentence)
+
+
+async def _received(request: Request, limits: Limits, share: Share) -> bytes:
     declared = _declared(request)
     if declared > limits.max_body:
         raise _too_long(limits)

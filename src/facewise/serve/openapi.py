@@ -20,7 +20,7 @@ _ERRORS = {
     408: "The request came too slowly.",
     409: "Somebody has that name already.",
     413: "A photo or the whole request is too large, or there are too many photos.",
-    415: "The body is neither a form nor JSON.",
+    415: "The body is neither a form nor JSON, or it is packed in another way than gzip.",
     422: "A field is missing, unknown or out of range, or a photo cannot be used.",
     429: "The key asks too fast, or all places are taken; `Retry-After` says when to ask again.",
     503: "The service is starting or stopping, or its gallery cannot be used now.",

@@ -1,7 +1,8 @@
 """From a body to photos and parameters: `multipart/form-data`, or JSON with base64.
 
-A text where a photo belongs (a path, a URL, a `data:` URL) is refused as what it is. Nothing here opens or
-fetches anything.
+Base64 may have line breaks, the letters of URLs (- and _) or no padding, as other programs write it. A text
+where a photo belongs (a path, a URL, a `data:` URL) is refused as what it is. Nothing here opens or fetches
+anything.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def _no_photo(name: str) -> ProblemError:
     return ProblemError(
         422, "not_a_photo",
         f"The field {name} is no photo: upload the image file itself, or send its bytes as base64 in JSON; a "
-        "path, a URL or a data: URL is never opened.",
+        "path or a URL is never opened.",
     )  # fmt: skip
 
 
@@ -149,12 +150,31 @@ def _from_json(data: dict[str, Any], photo_fields: Mapping[str, bool]) -> Sent:
 def _from_base64(text: object, name: str) -> Upload:
     if not isinstance(text, str) or not text:
         raise _no_photo(name)
+    if text[:5].lower() == "data:":
+        raise ProblemError(
+            422, "not_a_photo", f"The field {name} is a data: URL: send only what follows its comma."
+        )
     try:
-        photo = Upload(binascii.a2b_base64(text.encode("ascii"), strict_mode=True))
+        photo = Upload(binascii.a2b_base64(_plain_base64(text), strict_mode=True))
     except ValueError:  # binascii.Error and UnicodeEncodeError are
         raise _no_photo(name) from None
     photo.name = name
     return photo
+
+
+_LEAST_BASE64 = 64
+"""Characters that the smallest photo has; fewer are taken to the letter, as they may be a path or a slip."""
+
+_FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+
+
+def _plain_base64(text: str) -> bytes:
+    """Base64 as the strict have it: no blanks and line breaks, + and / instead of - and _, padded."""
+    plain = text.encode("ascii")
+    if len(plain) < _LEAST_BASE64:
+        return plain
+    plain = plain.translate(_FROM_URL_SAFE, b" \t\r\n")
+    return plain if plain.endswith(b"=") else plain + b"=" * (-len(plain) % 4)
 
 
 # Forms
