@@ -75,6 +75,9 @@ def serve(
         list[str] | None,
         typer.Option("--allowed-host", help="Name by which browsers call the service. Several times."),
     ] = None,
+    root_path: Annotated[
+        str, typer.Option("--root-path", help="Path that a proxy serves this under, such as /faces.")
+    ] = "",
     queue: Annotated[
         int, typer.Option("--queue", min=1, max=100_000, help="Requests that may wait; more are refused.")
     ] = 64,
@@ -128,6 +131,7 @@ def serve(
         host=host,
         port=port,
         allowed_hosts=tuple(allowed_host or ()),
+        root_path=root_path,
         keep=keep,  # type: ignore[arg-type]  # the settings check it
         limits=limits,
         rate=None if rate is None else Rate.parse(rate),

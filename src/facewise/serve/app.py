@@ -70,9 +70,12 @@ def create_app(
         app.include_router(router)
     limits = settings.limits
     app.include_router(
-        page_router(auth=settings.auth, max_photos=limits.max_photos, max_bytes=limits.max_bytes)
-    )
-    describe(app)
+        page_router(
+            auth=settings.auth, max_photos=limits.max_photos, max_bytes=limits.max_bytes,
+            root_path=settings.root_path,
+        )
+    )  # fmt: skip
+    describe(app, settings.root_path)
     _add_errors(app, service)
 
     @app.get("/v1/openapi.json", include_in_schema=False)

@@ -53,6 +53,7 @@ class Doorway:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope = self._within(scope)
         began, status = time.perf_counter(), 0
 
         async def outgoing(message: Message) -> None:
@@ -75,6 +76,15 @@ class Doorway:
             await answer(scope, receive, outgoing)
         finally:
             self._tell(scope, status, time.perf_counter() - began)
+
+    def _within(self, scope: Scope) -> Scope:
+        """The request as it is to the routes, which know nothing of a proxy's path before them."""
+        root = self._service.settings.root_path
+        path = scope["path"]
+        if not root or not (path == root or path.startswith(f"{root}/")):
+            return scope
+        raw = scope.get("raw_path") or path.encode()
+        return {**scope, "path": path[len(root) :] or "/", "raw_path": raw[len(root) :] or b"/"}
 
     def _dress(self, headers: MutableHeaders) -> None:
         for name, value in _SAFE.items():

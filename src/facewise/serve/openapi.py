@@ -146,14 +146,19 @@ def path_ids(path: str) -> list[dict[str, Any]]:
     ]
 
 
-def describe(app: FastAPI) -> None:
-    """Makes the app's OpenAPI hold the schemas and security schemes that its routes refer to."""
+def describe(app: FastAPI, root_path: str = "") -> None:
+    """Makes the app's OpenAPI hold the schemas and security schemes that its routes refer to.
+
+    Args:
+        app: The app.
+        root_path: What stands before its paths for clients, such as `/faces`.
+    """
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = get_openapi(
                 title="Facewise", version=__version__, routes=app.routes, openapi_version="3.1.0",
-                description=app.description,
+                description=app.description, servers=[{"url": root_path}] if root_path else None,
             )  # fmt: skip
             parts = document.setdefault("components", {})
             parts.setdefault("schemas", {})["Problem"] = problem_schema()

@@ -107,6 +107,7 @@ def page_router(
     max_bytes: int = 10 * 2**20,
     max_body: int = 64 * 2**20,
     report: bool = True,
+    root_path: str = "",
 ) -> APIRouter:
     """The routes `/` and `/assets/…`, to be included in the service.
 
@@ -116,11 +117,13 @@ def page_router(
         max_bytes: Most bytes of one photo, likewise.
         max_body: Most bytes of one request, likewise.
         report: Whether there is an evaluation report to ask for.
+        root_path: What stands before these routes for browsers, such as `/faces`.
     """
     bundle = assets()
     index = _filled(
         bundle,
         {
+            "assets": f"{root_path}/assets/{bundle.digest}",
             "auth": "key" if auth else "none",
             "photos": max_photos,
             "bytes": max_bytes,
@@ -157,7 +160,7 @@ def page_router(
 
 
 def _filled(bundle: Assets, facts: dict[str, object]) -> bytes:
-    text = bundle.files["index.html"].decode().replace("{{assets}}", f"/assets/{bundle.digest}")
+    text = bundle.files["index.html"].decode()
     for name, value in facts.items():
         text = text.replace("{{" + name + "}}", escape(str(value)))
     return text.encode()

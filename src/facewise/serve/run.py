@@ -159,7 +159,9 @@ def _first_key(service: Service, tell: Tell) -> None:
 def _say_when_ready(service: Service, settings: ServiceSettings, port: int, tell: Tell) -> None:
     scheme = "http" if settings.tls_cert is None else "https"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    tell(f"Listening on {scheme}://{host}:{port} (page, and API under /v1); gallery {settings.gallery}.")
+    root = settings.root_path
+    under = f"page, and API under {root}/v1, behind a proxy" if root else "page, and API under /v1"
+    tell(f"Listening on {scheme}://{host}:{port}{root} ({under}); gallery {settings.gallery}.")
     if service.report is not None:
         tell(f"Report {settings.report}.")
 

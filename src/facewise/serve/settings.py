@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -67,6 +68,8 @@ class ServiceSettings:
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
         allowed_hosts: Names besides `localhost` and addresses by which browsers may call this service.
+        root_path: The path that a proxy serves this service under, such as `/faces`, or empty. Requests are
+            answered with it and without it, as some proxies take it away and others do not.
         keep: What is kept of enrolled photos.
         limits: See there.
         rate: How fast each key may ask that has no rate of its own; None sets no limit.
@@ -94,6 +97,7 @@ class ServiceSettings:
     host: str = "127.0.0.1"
     port: int = 8000
     allowed_hosts: tuple[str, ...] = ()
+    root_path: str = ""
     keep: Keep = "none"
     limits: Limits = field(default_factory=Limits)
     rate: Rate | None = None
@@ -120,6 +124,8 @@ class ServiceSettings:
             )
         if not 0 <= self.port <= 65535:
             raise SettingError(f"A port lies from 0 to 65535, not at {self.port}.")
+        if self.root_path:
+            _check_root_path(self.root_path)
         if self.keep not in {"none", "face", "photo"}:
             raise SettingError(f"Of a photo one keeps none, face or photo, not {self.keep!r}.")
         if self.workers is not None and self.workers < 1:
@@ -161,6 +167,16 @@ class ServiceSettings:
         if name == "localhost" or name in {host.lower() for host in self.allowed_hosts}:
             return True
         return _is_address(name)
+
+
+def _check_root_path(path: str) -> None:
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path) or {".", ".."} & set(path.split("/")):
+        raise SettingError(
+            f"A root path is made of words, each with a slash before it, such as /faces; it is not {path!r}."
+        )
+    first = path.split("/")[1]
+    if first in {"v1", "assets"}:  # whether a proxy has taken it away could not be told
+        raise SettingError(f"A root path cannot begin with /{first}, which is a path of the service itself.")
 
 
 def is_loopback(host: str) -> bool:

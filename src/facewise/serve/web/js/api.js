@@ -1,7 +1,7 @@
 // Talking to the service. Every failure becomes a `Trouble` with one plain sentence, the service's own where it
 // gave one. A service that is busy or still starting is waited for in the open: `waiting` is told the seconds left.
 
-import { currentKey } from "./session.js";
+import { base, currentKey } from "./session.js";
 
 // How often to ask in all where asking again helps: of a service that is busy, or still loading its models.
 const TRIES = { 429: 4, starting: 30 };
@@ -62,7 +62,7 @@ async function request(path, options) {
 }
 
 async function send(path, { method = "GET", json, form, query, signal, key = currentKey() }) {
-  const address = new URL(`/v1${path}`, location.origin);
+  const address = new URL(`${base}v1${path}`, location.origin);
   for (const [name, value] of Object.entries(query ?? {})) {
     if (value !== null && value !== undefined && value !== "") address.searchParams.append(name, value);
   }

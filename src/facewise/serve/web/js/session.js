@@ -1,7 +1,11 @@
 // Who is signed in. The key lives in this tab's sessionStorage only: it is gone when the tab is closed, and no
 // other tab sees it.
 
-const STORED = "facewise-key";
+/** The path that the service is under: `/`, or a proxy's such as `/faces/`. This file is `assets/<digest>/js/session.js` there. */
+export const base = new URL("../../../", import.meta.url).pathname;
+
+// Two services of one host, under different paths, each have a key of their own.
+const STORED = `facewise-key${base.slice(0, -1)}`;
 
 /** A fact the service wrote into the page's head. */
 const fact = (name) => document.querySelector(`meta[name="facewise-${name}"]`).content;
