@@ -228,6 +228,7 @@ def file_errors(name: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         if _BROKEN_URL.search(name):
+            name = _BROKEN_URL.sub(lambda found: f"{found[0]}/", name, count=1)
             _fail(name, _IS_URL, "download the photo first", error)
         _fail(name, "there is no such file or folder", "check the path", error)
     except PermissionError as error:

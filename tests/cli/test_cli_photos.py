@@ -78,9 +78,40 @@ def test_a_folder_without_photos_is_an_error(facewise, words):
         assert list(done.json) == ["error"]
 
 
-def test_an_empty_path_is_not_the_current_folder(facewise, photo):
-    photo("there.png", A)
-    assert "empty" in facewise("detect", "", code=2).err
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["detect", ""],
+        ["detect", "good.png", ""],
+        ["verify", "", "b.jpg"],
+        ["verify", "a.jpg", "b.jpg", "--draw", ""],
+        ["enroll", "--folder", ""],
+        ["cluster", ""],
+        ["train", ""],
+        ["train", "photos", "--out", ""],
+        ["compare", ""],
+        ["eval", "folder", ""],
+        ["eval", "pairs", "pairs.csv", "--root", ""],
+        ["eval", "lfw", ""],
+        ["eval", "bin", ""],
+        ["classify", "fit", "", "--out", "x.onnx"],
+        ["calibrate", "model", "--on", ""],
+        ["models", "import", ""],
+        ["report", ""],
+    ],
+    ids=" ".join,
+)
+def test_an_empty_path_is_not_the_current_folder(facewise, photo, words):
+    photo("good.png", (120, 110, 60, 2))
+    assert "empty" in facewise(*words, code=2).err
+
+
+def test_a_url_is_told_as_one_and_costs_one_photo(facewise, photo):
+    photo("good.png", (120, 110, 60, 2))
+    done = facewise("detect", "https://a.b/c.jpg", "good.png", "--json", code=3)
+    assert len(done.json["photos"]) == 1
+    assert "Cannot read https://a.b/c.jpg: it is a URL and only local paths are read" in done.err
+    assert "it is a URL" in facewise("verify", "good.png", "http://a.b/c.jpg", code=3).err
 
 
 def test_names_of_every_kind(facewise, photo, place):

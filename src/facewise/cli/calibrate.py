@@ -69,17 +69,26 @@ def calibrate(
         ),
     ] = None,
     root: Annotated[
-        Path | None, typer.Option("--root", help="Folder a CSV's paths are relative to. (default: the CSV's)")
+        Path | None,
+        typer.Option(
+            "--root", help="Folder a CSV's paths are relative to. (default: the CSV's)", parser=given_path
+        ),
     ] = None,
     without_people: Annotated[
         Path | None,
         typer.Option(
-            "--without-people", help="Leave these people out: a name a line (people.txt of a training run)."
+            "--without-people",
+            help="Leave these people out: a name a line (people.txt of a training run).",
+            parser=given_path,
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Write the calibrated model to this .onnx file instead of in place."),
+        typer.Option(
+            "--out",
+            help="Write the calibrated model to this .onnx file instead of in place.",
+            parser=given_path,
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure and show, write nothing.")] = False,
     leaks: OnLeaks = "refuse",

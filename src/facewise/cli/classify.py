@@ -27,6 +27,7 @@ from facewise.cli.options import (
     Provider,
     Threads,
     Variant,
+    given_path,
     load_pipeline,
     need_training,
     tell_providers,
@@ -52,10 +53,14 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Name a closed set of people by a classifier on embeddings.", no_args_is_help=True)
 
 ClassifierOption = Annotated[
-    Path, typer.Option("--classifier", help="The file that `classify fit` or a fine-tuning wrote.")
+    Path,
+    typer.Option(
+        "--classifier", help="The file that `classify fit` or a fine-tuning wrote.", parser=given_path
+    ),
 ]
 Grid = Annotated[
-    Path | None, typer.Option("--out", help="Picture of the photos with who they are taken for.")
+    Path | None,
+    typer.Option("--out", help="Picture of the photos with who they are taken for.", parser=given_path),
 ]
 Cache = Annotated[bool, typer.Option("--cache/--no-cache", help="Keep faces and embeddings for next time.")]
 
@@ -65,8 +70,12 @@ _DRAWN = 24
 
 @app.command()
 def fit(
-    data: Annotated[Path, typer.Argument(help="A folder per person, a CSV, LFW, or prepared crops.")],
-    out: Annotated[Path, typer.Option("--out", help="The classifier file to write, NAME.onnx.")],
+    data: Annotated[
+        Path, typer.Argument(help="A folder per person, a CSV, LFW, or prepared crops.", parser=given_path)
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", help="The classifier file to write, NAME.onnx.", parser=given_path)
+    ],
     method: Annotated[str, typer.Option("--method", help="svc, knn, lda or logistic.")] = "svc",
     test: Annotated[
         float, typer.Option("--test", help="Share of each person's photos that is held out to measure on.")
@@ -207,7 +216,9 @@ def predict(
 
 @app.command()
 def evaluate(
-    data: Annotated[Path, typer.Argument(help="A folder per person, a CSV, LFW, or prepared crops.")],
+    data: Annotated[
+        Path, typer.Argument(help="A folder per person, a CSV, LFW, or prepared crops.", parser=given_path)
+    ],
     classifier: ClassifierOption,
     leaks: Annotated[
         str,

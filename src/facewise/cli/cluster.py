@@ -23,6 +23,7 @@ from facewise.cli.options import (
     Threads,
     ThresholdOption,
     Variant,
+    given_path,
     load_pipeline,
 )
 from facewise.cli.output import BadItems, check_output_file, count, face_dict, print_json, say, table
@@ -36,8 +37,12 @@ def cluster(
     paths: Photos,
     fmr: Fmr = None,
     threshold: ThresholdOption = None,
-    out: Annotated[Path | None, typer.Option("--out", help="A .csv file: photo, face, group.")] = None,
-    draw: Annotated[Path | None, typer.Option("--draw", help="A picture of the groups.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A .csv file: photo, face, group.", parser=given_path)
+    ] = None,
+    draw: Annotated[
+        Path | None, typer.Option("--draw", help="A picture of the groups.", parser=given_path)
+    ] = None,
     detector: Detector = None,
     max_size: MaxSize = None,
     model: Model = None,

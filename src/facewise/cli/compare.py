@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facewise.cli import STOPPED
-from facewise.cli.options import Detector, Json, MaxSize, Threads, load_pipeline, need_training
+from facewise.cli.options import Detector, Json, MaxSize, Threads, given_path, load_pipeline, need_training
 from facewise.cli.output import print_json, say, table, tell, usage_error
 
 if TYPE_CHECKING:
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def compare(
-    data: Annotated[Path, typer.Argument(help="A folder per person, a CSV, LFW, a .rec; as for train.")],
+    data: Annotated[
+        Path, typer.Argument(help="A folder per person, a CSV, LFW, a .rec; as for train.", parser=given_path)
+    ],
     changes: Annotated[
         list[str] | None,
         typer.Argument(
@@ -69,7 +71,11 @@ def compare(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for all runs. (default: runs/compare-NAMES, runs/methods-NAMES)"),
+        typer.Option(
+            "--out",
+            help="Folder for all runs. (default: runs/compare-NAMES, runs/methods-NAMES)",
+            parser=given_path,
+        ),
     ] = None,
     map_by: Annotated[
         str, typer.Option("--map", help="How embeddings are drawn: pca, or tsne (needs scikit-learn).")

@@ -118,7 +118,9 @@ def check(
 @app.command()
 def split(
     dataset: Dataset,
-    out: Annotated[Path, typer.Option("--out", help="The CSV to write: key, person, part.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="The CSV to write: key, person, part.", parser=given_path)
+    ],
     by: Annotated[
         str, typer.Option("--by", help="`photo`: everybody is in all parts; `identity`: nobody is in two.")
     ] = "photo",
@@ -154,7 +156,9 @@ def split(
 @app.command()
 def prepare(
     dataset: Dataset,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the crops, OUT/PERSON/PHOTO.png.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for the crops, OUT/PERSON/PHOTO.png.", parser=given_path)
+    ],
     size: Annotated[
         int | None,
         typer.Option("--size", min=16, max=1024, help="Side of a crop in pixels. (default: 112)"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from facewise.cli.options import Json, Threads
+from facewise.cli.options import Json, Threads, given_path
 from facewise.cli.output import print_json, progress_bar, say, table, tell
 from facewise.filenames import escaped
 
@@ -25,12 +25,14 @@ def demo(
     data: Annotated[
         Path | None,
         typer.Option(
-            "--data", help="Real photos: a folder per person, or LFW. (default: people drawn for it)"
+            "--data",
+            help="Real photos: a folder per person, or LFW. (default: people drawn for it)",
+            parser=given_path,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for what the demo makes.")] = Path(
-        "facewise-demo"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for what the demo makes.", parser=given_path)
+    ] = Path("facewise-demo"),
     seconds: Annotated[
         float,
         typer.Option(

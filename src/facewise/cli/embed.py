@@ -43,7 +43,11 @@ if TYPE_CHECKING:
 def embed(
     out: Annotated[
         Path,
-        typer.Option("--out", help="The .npz file to write; or a folder, for parts that many can work on."),
+        typer.Option(
+            "--out",
+            help="The .npz file to write; or a folder, for parts that many can work on.",
+            parser=given_path,
+        ),
     ],
     paths: Annotated[
         list[Path] | None,

@@ -27,6 +27,7 @@ from facewise.cli.options import (
     Threads,
     Unreadable,
     Variant,
+    given_path,
     load_pipeline,
 )
 from facewise.cli.output import print_json, progress_bar, say
@@ -52,7 +53,10 @@ def group() -> None:
 @app.command()
 def lfw(
     root: Annotated[
-        Path, typer.Argument(help="Folder of LFW: pairs.txt, and the people or images/ with them.")
+        Path,
+        typer.Argument(
+            help="Folder of LFW: pairs.txt, and the people or images/ with them.", parser=given_path
+        ),
     ],
     view: Annotated[
         int | None,
@@ -66,7 +70,9 @@ def lfw(
     pairs: Annotated[
         Path | None,
         typer.Option(
-            "--pairs", help="Pair file; by default ROOT/pairs.txt, of View 1 ROOT/pairsDevTest.txt."
+            "--pairs",
+            help="Pair file; by default ROOT/pairs.txt, of View 1 ROOT/pairsDevTest.txt.",
+            parser=given_path,
         ),
     ] = None,
     threshold_from: Annotated[
@@ -74,6 +80,7 @@ def lfw(
         typer.Option(
             "--threshold-from",
             help="Pair file to choose the threshold on; of View 1 by default ROOT/pairsDevTrain.txt.",
+            parser=given_path,
         ),
     ] = None,
     without_people: Annotated[
@@ -81,6 +88,7 @@ def lfw(
         typer.Option(
             "--without-people",
             help="Leave out pairs with these people: a name a line (people.txt of a training run) or pairs.",
+            parser=given_path,
         ),
     ] = None,
     leaks: OnLeaks = "refuse",

@@ -28,7 +28,7 @@ from facewise.cli.evaluate_models import (
     models_line,
 )
 from facewise.cli.evaluate_pair_tables import print_bins, print_differences
-from facewise.cli.options import Flip, Json, Provider, Threads, Unreadable, Variant
+from facewise.cli.options import Flip, Json, Provider, Threads, Unreadable, Variant, given_path
 from facewise.cli.output import BadItems, print_json, progress_bar, say
 
 if TYPE_CHECKING:
@@ -52,7 +52,10 @@ class _Measured:
 
 def bin_files(
     files: Annotated[
-        list[Path], typer.Argument(help="Verification files: lfw.bin, cfp_fp.bin …", metavar="FILE.bin…")
+        list[Path],
+        typer.Argument(
+            help="Verification files: lfw.bin, cfp_fp.bin …", metavar="FILE.bin…", parser=given_path
+        ),
     ],
     leaks: OnLeaks = "refuse",
     trained_on: TrainedOnRuns = None,

@@ -28,12 +28,25 @@ from facewise.cli.evaluate_models import (
     models_line,
     tell_unreadable,
 )
-from facewise.cli.options import Detector, Flip, Json, MaxSize, Provider, Threads, Unreadable, Variant
+from facewise.cli.options import (
+    Detector,
+    Flip,
+    Json,
+    MaxSize,
+    Provider,
+    Threads,
+    Unreadable,
+    Variant,
+    given_path,
+)
 from facewise.cli.output import count, print_json, progress_bar, say, tell
 
 
 def folder(
-    root: Annotated[Path, typer.Argument(help="Folder with a sub-folder of photos a person.", metavar="DIR")],
+    root: Annotated[
+        Path,
+        typer.Argument(help="Folder with a sub-folder of photos a person.", metavar="DIR", parser=given_path),
+    ],
     shots: Annotated[
         str, typer.Option("--shots", help="Photos a person in the galleries, as in 1,2,5; 0 is none.")
     ] = "1",

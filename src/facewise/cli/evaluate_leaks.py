@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facewise.cli.options import given_path
 from facewise.cli.output import count, print_json, progress_bar, say, tell
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ TrainedOnRuns = Annotated[
         "--trained-on",
         help="Training run whose photos to look for, where the model file does not list them; repeatable.",
         metavar="RUN",
+        parser=given_path,
     ),
 ]
 

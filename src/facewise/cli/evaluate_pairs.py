@@ -29,7 +29,17 @@ from facewise.cli.evaluate_models import (
     tell_unreadable,
 )
 from facewise.cli.evaluate_pair_tables import print_differences, print_pairs
-from facewise.cli.options import Detector, Flip, Json, MaxSize, Provider, Threads, Unreadable, Variant
+from facewise.cli.options import (
+    Detector,
+    Flip,
+    Json,
+    MaxSize,
+    Provider,
+    Threads,
+    Unreadable,
+    Variant,
+    given_path,
+)
 from facewise.cli.output import count, print_json, progress_bar, say, tell
 from facewise.cli.photos import tell_several
 
@@ -44,14 +54,21 @@ def pairs(
     file: Annotated[
         Path,
         typer.Argument(
-            help="CSV with the columns a, b and same; fold, identity_a, identity_b and group if known."
+            help="CSV with the columns a, b and same; fold, identity_a, identity_b and group if known.",
+            parser=given_path,
         ),
     ],
     root: Annotated[
-        Path | None, typer.Option("--root", help="Folder its paths are relative to. (default: the CSV's)")
+        Path | None,
+        typer.Option(
+            "--root", help="Folder its paths are relative to. (default: the CSV's)", parser=given_path
+        ),
     ] = None,
     groups: Annotated[
-        Path | None, typer.Option("--groups", help="CSV of photos and attributes: path, and any columns.")
+        Path | None,
+        typer.Option(
+            "--groups", help="CSV of photos and attributes: path, and any columns.", parser=given_path
+        ),
     ] = None,
     by: Annotated[
         str | None, typer.Option("--by", help="Columns that make the groups, as in race,sex,race+sex.")
@@ -64,7 +81,11 @@ def pairs(
     ] = None,
     threshold_from: Annotated[
         Path | None,
-        typer.Option("--threshold-from", help="Decide at the most accurate threshold of this other CSV."),
+        typer.Option(
+            "--threshold-from",
+            help="Decide at the most accurate threshold of this other CSV.",
+            parser=given_path,
+        ),
     ] = None,
     save: Annotated[
         bool, typer.Option("--save", help="Write the measured thresholds into the embedder's model file.")

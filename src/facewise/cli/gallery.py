@@ -55,7 +55,9 @@ def enroll(
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option("--folder", help="Instead: a folder with one sub-folder of photos a person."),
+        typer.Option(
+            "--folder", help="Instead: a folder with one sub-folder of photos a person.", parser=given_path
+        ),
     ] = None,
     gallery: GalleryPath = DEFAULT_GALLERY,
     key_file: KeyFile = None,
@@ -272,7 +274,7 @@ def merge(
 
 @app.command("export")
 def export_gallery(
-    path: Annotated[Path, typer.Argument(help="The .npz file to write.")],
+    path: Annotated[Path, typer.Argument(help="The .npz file to write.", parser=given_path)],
     gallery: GalleryPath = DEFAULT_GALLERY,
     key_file: KeyFile = None,
     json: Json = False,
@@ -286,7 +288,7 @@ def export_gallery(
 
 @app.command("import")
 def import_gallery(
-    path: Annotated[Path, typer.Argument(help="An exported .npz file.")],
+    path: Annotated[Path, typer.Argument(help="An exported .npz file.", parser=given_path)],
     gallery: GalleryPath = DEFAULT_GALLERY,
     key_file: KeyFile = None,
     json: Json = False,

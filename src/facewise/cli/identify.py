@@ -71,10 +71,15 @@ def identify(
         typer.Option("--groups", help="Look among the people of these groups only, separated by commas."),
     ] = None,
     draw: Annotated[
-        Path | None, typer.Option("--draw", help="Folder for photos and videos with names drawn.")
+        Path | None,
+        typer.Option("--draw", help="Folder for photos and videos with names drawn.", parser=given_path),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="The video again, with names drawn.")] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Table of who was in the videos when.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The video again, with names drawn.", parser=given_path)
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="Table of who was in the videos when.", parser=given_path)
+    ] = None,
     every: Annotated[
         int | None,
         typer.Option("--every", min=1, help="Look at each N-th frame. (default: eight times a second)"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facewise.cli.options import Json
+from facewise.cli.options import Json, given_path
 from facewise.cli.output import BadItems, print_json, say, stderr_console, table, usage_error
 
 if TYPE_CHECKING:
@@ -21,13 +21,15 @@ def import_model(
         typer.Argument(
             help="Public PyTorch checkpoints (.pt, .pth, .ckpt, .safetensors) or ONNX files.",
             metavar="CHECKPOINT…",
+            parser=given_path,
         ),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Name in the store. (default: the family's)")
     ] = None,
     to: Annotated[
-        Path | None, typer.Option("--to", help="Folder for the model files. (default: the store)")
+        Path | None,
+        typer.Option("--to", help="Folder for the model files. (default: the store)", parser=given_path),
     ] = None,
     family: Annotated[
         str | None,

@@ -20,6 +20,7 @@ from facewise.cli.options import (
     Score,
     Threads,
     Variant,
+    given_path,
     load_pipeline,
 )
 from facewise.cli.output import (
@@ -43,7 +44,9 @@ MainOnly = Annotated[bool, typer.Option("--main", help="Only the main face of ea
 
 def detect(
     paths: Photos,
-    draw: Annotated[Path | None, typer.Option("--draw", help="Folder for photos with boxes drawn.")] = None,
+    draw: Annotated[
+        Path | None, typer.Option("--draw", help="Folder for photos with boxes drawn.", parser=given_path)
+    ] = None,
     detector: Detector = None,
     score: Score = 0.5,
     max_size: MaxSize = None,
@@ -92,7 +95,7 @@ def detect(
 
 def align(
     paths: Photos,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the crops.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the crops.", parser=given_path)],
     size: Annotated[int, typer.Option("--size", min=16, max=1024, help="Side of a crop in pixels.")] = 112,
     main: MainOnly = False,
     detector: Detector = None,

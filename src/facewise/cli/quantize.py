@@ -44,7 +44,10 @@ def quantize(
         str, typer.Option("--to", help="int8 (CPU), fp16 (half the size), fp16-gpu (computes in 16 bits).")
     ] = "int8",
     out: Annotated[
-        Path | None, typer.Option("--out", help="The new model file. (default: MODEL-int8 in the store)")
+        Path | None,
+        typer.Option(
+            "--out", help="The new model file. (default: MODEL-int8 in the store)", parser=given_path
+        ),
     ] = None,
     used: Annotated[
         int, typer.Option("--photos-used", min=1, help="Photos to calibrate on, chosen by chance.")

@@ -51,13 +51,20 @@ def report(
         typer.Option(
             "--out",
             help="The HTML file. (default: report.html in the run's folder; of several, and of models, here)",
+            parser=given_path,
         ),
     ] = None,
     root: Annotated[
-        Path | None, typer.Option("--root", help="Folder a CSV's paths are relative to. (default: the CSV's)")
+        Path | None,
+        typer.Option(
+            "--root", help="Folder a CSV's paths are relative to. (default: the CSV's)", parser=given_path
+        ),
     ] = None,
     groups: Annotated[
-        Path | None, typer.Option("--groups", help="CSV of photos and attributes: path, and any columns.")
+        Path | None,
+        typer.Option(
+            "--groups", help="CSV of photos and attributes: path, and any columns.", parser=given_path
+        ),
     ] = None,
     by: Annotated[
         str | None, typer.Option("--by", help="Columns that make the groups, as in race,sex,race+sex.")
@@ -83,6 +90,8 @@ def report(
     """
     if (groups is None) != (by is None):
         raise typer.BadParameter("--groups and --by go together: a CSV, and which of its columns.")
+    if not all(what):
+        raise typer.BadParameter("a path is empty.")
     if len(set(what)) < len(what):
         raise typer.BadParameter("a run or model is named twice; name each once.")
     if on is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facewise.cli import STOPPED
-from facewise.cli.options import Detector, Json, MaxSize, Threads, load_pipeline, need_training
+from facewise.cli.options import Detector, Json, MaxSize, Threads, given_path, load_pipeline, need_training
 from facewise.cli.output import print_json, say, table, tell
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 def train(
     data: Annotated[
         Path | None,
-        typer.Argument(help="A folder per person, a CSV, LFW, a .rec; photos are aligned on the way."),
+        typer.Argument(
+            help="A folder per person, a CSV, LFW, a .rec; photos are aligned on the way.", parser=given_path
+        ),
     ] = None,
     changes: Annotated[
         list[str] | None,
@@ -39,10 +41,14 @@ def train(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="New folder for the run. (default: runs/RECIPE)")
+        Path | None,
+        typer.Option("--out", help="New folder for the run. (default: runs/RECIPE)", parser=given_path),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", help="Go on with the run in this folder, to the same numbers.")
+        Path | None,
+        typer.Option(
+            "--resume", help="Go on with the run in this folder, to the same numbers.", parser=given_path
+        ),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     detector: Detector = None,

@@ -19,6 +19,7 @@ from facewise.cli.options import (
     Threads,
     ThresholdOption,
     Variant,
+    given_path,
     load_pipeline,
     tell_other_detector,
 )
@@ -36,8 +37,8 @@ class FaceChoice(StrEnum):
 
 
 def verify(
-    a: Annotated[Path, typer.Argument(help="A photo.", metavar="A")],
-    b: Annotated[Path, typer.Argument(help="Another photo.", metavar="B")],
+    a: Annotated[Path, typer.Argument(help="A photo.", metavar="A", parser=given_path)],
+    b: Annotated[Path, typer.Argument(help="Another photo.", metavar="B", parser=given_path)],
     fmr: Fmr = None,
     threshold: ThresholdOption = None,
     prior: Annotated[
@@ -50,7 +51,9 @@ def verify(
         FaceChoice,
         typer.Option("--face", help="Of several faces compare the main ones, or all for the best pair."),
     ] = FaceChoice.main,
-    draw: Annotated[Path | None, typer.Option("--draw", help="Picture of both faces side by side.")] = None,
+    draw: Annotated[
+        Path | None, typer.Option("--draw", help="Picture of both faces side by side.", parser=given_path)
+    ] = None,
     detector: Detector = None,
     max_size: MaxSize = None,
     model: Model = None,

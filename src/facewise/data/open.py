@@ -34,6 +34,8 @@ def open_source(path: str | os.PathLike[str], *, tell: Tell = warn) -> Source:
     Raises:
         DatasetError: There is nothing there, or nothing that is a dataset.
     """
+    if not os.fspath(path):  # which pathlib would take for the current folder
+        raise DatasetError("The path of the dataset is empty; name a file or folder.")
     path = Path(path)
     if path.is_dir():
         return _open_folder(path, tell)
