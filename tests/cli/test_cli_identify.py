@@ -49,6 +49,23 @@ def test_the_table(facewise, people, photo):
     assert "no face" in rows[2]
 
 
+def test_people_whose_names_read_like_what_is_said_of_strangers(facewise, photo):
+    names = ["unknown", "null", "None", "no face", "ADA", "ada", "José", "Bob?"]
+    for person, name in enumerate(names, start=1):
+        facewise("enroll", name, photo(f"{person}.png", (90, 80, 60, person)))
+    facewise(
+        "enroll", "Jose\u0301", photo("again.png", (200, 140, 80, 7))
+    )  # the same name, another form of it
+    assert [one["name"] for one in facewise("gallery", "list", "--json").json["people"]] == sorted(names)
+    photo("stranger.png", (90, 80, 60, 20))
+    shown = [f"{person}.png" for person in range(1, 9)]
+    done = facewise("identify", *shown, "stranger.png", "--threshold", 0.99, "--json")
+    assert [*said(done).values()] == [[name] for name in names] + [[None]]
+    rows = facewise("identify", *shown, "stranger.png", "--threshold", 0.99).out.splitlines()
+    told = [row.split("│")[2].strip() for row in rows if ".png" in row]
+    assert told == ['"unknown"', "null", "None", '"no face"', "ADA", "ada", "José", '"Bob?"', "unknown"]
+
+
 def test_one_name_for_two_faces_of_a_photo_is_marked(facewise, people, photo):
     photo("twins.png", (80, 80, 70, 2), (220, 150, 80, 2), (60, 190, 50, 1))
     photo("ada.png", (200, 140, 80, 1))

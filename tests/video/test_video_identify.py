@@ -73,6 +73,13 @@ def test_two_cross(crossed, gallery_of):
         assert switches(tracks_of(crossed, gallery, every=every), crossing) == 0
 
 
+def test_somebody_called_like_a_stranger_is_no_stranger(crossed, gallery_of):
+    result = identify_video(crossed, gallery_of(**{"unknown 1": ADA}))
+    assert [(p.name, p.label) for p in result.people] == [(None, "unknown 1"), ("unknown 1", '"unknown 1"')]
+    told = [dict(zip(CSV_COLUMNS, row, strict=True)) for row in csv_rows(result)]
+    assert [(row["person"], row["known"]) for row in told] == [("unknown 1", "no"), ("unknown 1", "yes")]
+
+
 def test_the_same_answer_as_by_every_frame(crossed, gallery_of):
     gallery = gallery_of(Ada=ADA, Bob=BOB)
     often, seldom = (identify_video(crossed, gallery, settings=VideoSettings(every=n)) for n in (1, 4))

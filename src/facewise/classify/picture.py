@@ -14,6 +14,7 @@ from facewise.classify.vectors import Model, files_of
 from facewise.data.source import Source
 from facewise.drawing import AMBER, BLUE, GREEN, RED, Tile, contact_sheet, draw_faces, save_image
 from facewise.embedding import Embedder
+from facewise.gallery.names import told_name
 from facewise.image import read_image
 from facewise.pipeline import Steps
 from facewise.types import Face, Image
@@ -83,7 +84,7 @@ def draw_evaluated(
 def _label(one: Prediction) -> str:
     if one.person is None:
         return f"unknown ({one.likeliest} {one.probability:.2f})"
-    return f"{one.person} {one.probability:.2f}"
+    return f"{told_name(one.person)} {one.probability:.2f}"
 
 
 def _truth(one: Named) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from facewise.cli.output import count, say, table
+from facewise.gallery.names import told_name
 
 if TYPE_CHECKING:
     from facewise.classify import ClassifierFile, Prediction
@@ -18,7 +19,13 @@ def rows_of(photo: str, predictions: Sequence[Prediction]) -> list[tuple[str, ..
     if not predictions:
         return [(photo, "no face", "", "", "")]
     return [
-        (photo, one.person or "unknown", f"{one.probability:.3f}", _alike(one), one.likeliest)
+        (
+            photo,
+            "unknown" if one.person is None else told_name(one.person),
+            f"{one.probability:.3f}",
+            _alike(one),
+            one.likeliest,
+        )
         for one in predictions
     ]
 

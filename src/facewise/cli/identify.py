@@ -290,8 +290,10 @@ def _draw(path: Path, photo: Path, matches: list[Match]) -> None:
 
 
 def _who(match: Match) -> str:
+    from facewise.gallery.names import told_name
+
     if match.name is not None:
-        return match.name
+        return told_name(match.name)
     if match.decided or not match.candidates:
         return "unknown"
     return f"{match.candidates[0].name}?"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -29,6 +30,16 @@ def clean_name(name: str) -> str:
     if any(map(unshowable, clean)):
         raise GalleryError(f"A person's name cannot hold control characters, and {clean!a} does.")
     return clean
+
+
+_SAID_OF_STRANGERS = re.compile(
+    r"unknown( [0-9]+)?|nobody|no face|not decided|.*\?|.*\(twice\)", re.IGNORECASE
+)
+
+
+def told_name(name: str) -> str:
+    """A name as it is told to people: in quotes where it would read like what is said of who has none."""
+    return f'"{name}"' if _SAID_OF_STRANGERS.fullmatch(name) else name
 
 
 def clean_group(name: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from facewise.errors import ImageError, SettingError
 from facewise.gallery import Gallery
+from facewise.gallery.names import told_name
 from facewise.gallery.search import Scoring
 from facewise.types import FloatArray
 from facewise.video.annotate import BoxesByFrame, Label, annotate, drawn, label_of, labels_by_track
@@ -178,7 +179,9 @@ class _Live:
             return
         for (track, _), who in zip(pools, self._watcher.who([p for _, p in pools]), strict=True):
             unsure = not who.decided and who.candidates
-            label = who.name or (f"{who.candidates[0].name}?" if unsure else "unknown")
+            label = f"{who.candidates[0].name}?" if unsure else "unknown"
+            if who.name is not None:
+                label = told_name(who.name)
             before = self._told.get(track.number)
             if self._seen is not None and (before is None or before[1] != label):
                 self._seen(seconds, label, who.similarity)

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from facewise.gallery.names import told_name
 from facewise.gallery.results import Identification
 from facewise.types import Candidate, Decision, FloatArray
 from facewise.video.results import Appearance, Interval
@@ -116,7 +117,7 @@ def _appearances(groups: Sequence[Sequence[_Told]], gap: float) -> list[Appearan
     for group in groups:
         best = max(group, key=lambda one: (one.similarity, -one.track.number))
         if best.name is not None:
-            label = best.name
+            label = told_name(best.name)
         elif best.who.decided or not best.who.candidates:
             strangers += 1
             label = f"unknown {strangers}"

@@ -38,8 +38,8 @@ class Appearance:
 
     Attributes:
         name: Who it is, or None: a stranger, or no decision possible (see `decided`).
-        label: What to call them: the name; `unknown 1`, `unknown 2` … for strangers; `Ada?` where nothing
-            could be decided.
+        label: What to call them: the name (see `told_name`); `unknown 1`, `unknown 2` … for strangers; `Ada?`
+            where nothing could be decided.
         decided: False where neither a calibration nor a given threshold allows a decision.
         similarity: The highest of the tracks'.
         intervals: When, in order.
@@ -113,7 +113,7 @@ def csv_rows(result: VideoResult) -> list[tuple[object, ...]]:
     rows = [
         (
             result.source,
-            person.label,
+            person.label if person.name is None else person.name,
             "yes" if person.name is not None else "no" if person.decided else "",
             i.track,
             f"{i.start:.3f}",

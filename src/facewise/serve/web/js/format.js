@@ -7,6 +7,10 @@ export const count = (number) => WHOLE.format(number);
 /** "1 photo", "2 photos". */
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
+/** A name, in quotes where it would read like what is said of somebody without one. */
+export const toldName = (name) =>
+  /^(unknown|not decided|nobody|no face)$/i.test(name) ? `“${name}”` : name;
+
 /** A cosine similarity. */
 export const similarity = (value) => value.toFixed(3).replace("-", "−");
 

@@ -2,7 +2,7 @@
 
 import { call, formOf } from "../api.js";
 import { button, h, nameText } from "../dom.js";
-import { count, percent, plural, rate, similarity } from "../format.js";
+import { count, percent, plural, rate, similarity, toldName } from "../format.js";
 import { alarm, busy, say, stopped } from "../notices.js";
 import { Photo, markedPhoto, meter } from "../photo.js";
 import { photoInput } from "../photo-input.js";
@@ -64,7 +64,7 @@ export function identifyView({ signal }) {
 
 function summary({ faces }) {
   if (!faces.length) return "No face was found in this photo.";
-  const known = faces.filter(isKnown).map((face) => face.name);
+  const known = faces.filter(isKnown).map((face) => toldName(face.name));
   const undecided = faces.filter((face) => !face.decided).length;
   const strangers = faces.length - known.length - undecided;
   const parts = [`${plural(faces.length, "face")} found`];
@@ -117,7 +117,7 @@ const isKnown = (face) => face.name !== null;
 const toneOf = (face) => (isKnown(face) ? "known" : face.decided ? "unknown" : "");
 
 function verdict(face) {
-  if (isKnown(face)) return face.name;
+  if (isKnown(face)) return toldName(face.name);
   return face.decided ? "unknown" : "not decided";
 }
 
@@ -165,8 +165,8 @@ function faceCard(photo, answer, face, index, again) {
   const linked = known && may("enrol") && face.person !== null;
   const title = known
     ? linked
-      ? h("a", { href: `#/people/${face.person}` }, nameText(face.name))
-      : nameText(face.name)
+      ? h("a", { href: `#/people/${face.person}` }, nameText(toldName(face.name)))
+      : nameText(toldName(face.name))
     : h("span", {}, face.decided ? "Unknown" : "Not decided");
   return h(
     "li",
