@@ -169,7 +169,7 @@ def test_a_face_whose_landmarks_are_one_point_is_left_out(
         return [replace(first, landmarks=np.full((5, 2), 9, np.float32)), second]
 
     monkeypatch.setattr(tiny_pipeline.detector, "detect", flat)
-    (face,) = tiny_pipeline.read(photo).faces
+    (face,) = tiny_pipeline.upright_only().read(photo).faces
     np.testing.assert_array_equal(face.box, detect(photo)[1].box)
 
 

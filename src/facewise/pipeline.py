@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from facewise.concurrency import in_processes, side_by_side
 from facewise.detection import Detector, DetectorSettings, ModelDetector, load_detector
+from facewise.detection.orientation import find_upright, in_photo, turned
 from facewise.embedding import Embedder
 from facewise.errors import FacewiseError, ImageError, SettingError
 from facewise.geometry import Cut, pose, sharpness
@@ -89,6 +90,7 @@ class Pipeline:
         crop_size: Side of the crops where there is neither an embedder nor a `cut` to say it.
         cut: How faces are cut where there is no embedder to say it; None cuts them by their landmarks.
         threads: Photos read side by side by `read_many`; None is all CPUs of this process.
+        any_way_up: Where nothing sure is found, look at photos turned by 90°, 180° and 270° too.
 
     Examples:
         >>> pipeline = Pipeline.load()  # doctest: +SKIP
@@ -104,6 +106,7 @@ class Pipeline:
         crop_size: int = 112,
         cut: Cut | None = None,
         threads: int | None = None,
+        any_way_up: bool = True,
     ) -> None:
         if threads is not None and threads < 1:
             raise SettingError(f"The number of threads must be at least 1, not {threads}.")
@@ -112,6 +115,7 @@ class Pipeline:
         self.cut = embedder.cut if embedder else cut or Cut(crop_size)
         self.crop_size = self.cut.size
         self.threads = threads or available_threads()
+        self.any_way_up = any_way_up
 
     @classmethod
     def load(
@@ -151,6 +155,10 @@ class Pipeline:
             file = find_model(model, kind="embedder")
             embedder = Embedder(file, flip=flip, provider=provider, threads=threads, variant=variant)
         return cls(found, embedder, threads=threads)
+
+    def upright_only(self) -> Pipeline:
+        """The same that looks at photos as they lie: for frames of a video, of which many show nobody."""
+        return Pipeline(self.detector, self._embedder, cut=self.cut, threads=self.threads, any_way_up=False)
 
     @property
     def embedder(self) -> Embedder:
@@ -199,11 +207,7 @@ class Pipeline:
             ImageError: The photo cannot be read; `PhotoTooLargeError` where it has too many pixels.
         """
         image = decode(data, name=name, max_pixels=max_pixels)
-        seen = tuple(self.detector.detect(image, threads=threads))
-        faces = seen[:max_faces]
-        size = (image.shape[0], image.shape[1])
-        found = PhotoFaces(name, content_hash(data), size, faces, len(seen) - len(faces))
-        return self._finish(found, image, steps, threads)
+        return self._look(image, name, content_hash(data), steps, threads, max_faces)
 
     def read_many(
         self, photos: Iterable[ImageSource], steps: Steps = DEFAULT_STEPS, *, processes: bool = False
@@ -268,16 +272,34 @@ class Pipeline:
 
     def _read(self, photo: ImageSource, steps: Steps, threads: int | None) -> PhotoFaces:
         image, digest = read_hashed(photo)
-        faces = self.detector.detect(image, threads=threads)
-        found = PhotoFaces(source_name(photo), digest, (image.shape[0], image.shape[1]), tuple(faces))
-        return self._finish(found, image, steps, threads)
+        return self._look(image, source_name(photo), digest, steps, threads)
+
+    def _look(
+        self,
+        image: Image,
+        name: str,
+        digest: str,
+        steps: Steps,
+        threads: int | None,
+        max_faces: int | None = None,
+    ) -> PhotoFaces:
+        """Detect, and do the other steps on the photo turned so that its faces are upright."""
+        size = (image.shape[0], image.shape[1])
+        if self.any_way_up:
+            quarters, seen = find_upright(self.detector, image, threads=threads)
+        else:
+            quarters, seen = 0, self.detector.detect(image, threads=threads)
+        faces = tuple(seen[:max_faces])
+        found = PhotoFaces(name, digest, size, faces, len(seen) - len(faces))
+        found = self._finish(found, turned(image, quarters), steps, threads)
+        return replace(found, faces=tuple(in_photo(face, quarters, size) for face in found.faces))
 
     def _finish(self, found: PhotoFaces, image: Image, steps: Steps, threads: int | None) -> PhotoFaces:
         faces = found.faces[:1] if steps.main_only else found.faces
         found = replace(found, others=found.others + len(found.faces) - len(faces))
         if not steps.align:
             return replace(found, faces=faces)
-        height, width = found.size
+        height, width = image.shape[:2]
         faces = tuple(face for face in faces if self.cut.fits(height, width, face.box, face.landmarks))
         crops = self.cut.of(image, [face.box for face in faces], _landmarks(faces))
         faces = tuple(

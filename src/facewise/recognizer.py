@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewise.detection import DetectorSettings
+from facewise.detection.orientation import TRIED
 from facewise.errors import FaceNotFoundError, SettingError
 from facewise.image import ImageSource, is_one_photo, source_name
 from facewise.models import best_pair_rate, choose_decision, default_path, no_decision
@@ -209,7 +210,9 @@ class Recognizer:
 
 def no_face(photo: str) -> FaceNotFoundError:
     """The error for a photo of this name in which nobody was found."""
-    return FaceNotFoundError(f"No face was found in {photo}; try a sharper, larger or more frontal photo.")
+    return FaceNotFoundError(
+        f"No face was found in {photo}, {TRIED}; try a sharper, larger or more frontal photo."
+    )
 
 
 def check_face(face: str) -> None:

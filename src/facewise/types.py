@@ -1,9 +1,9 @@
 """The results Facewise hands out: frozen, slotted, typed. Conventions of shape and unit live here.
 
 Boxes are float32 `[x1, y1, x2, y2]` in pixels of the photo given; landmarks are float32 `(5, 2)`: the eye
-at the image's left, the eye at its right, nose tip, mouth corner
-left, mouth corner right; embeddings are float32 `(D,)` of unit length; similarity is cosine in [-1, 1].
-Angles are radians.
+at the image's left, the eye at its right, nose tip, mouth corner left, mouth corner right (for a face that is
+found in the photo turned, left and right are those of the turned photo); embeddings are float32 `(D,)` of
+unit length; similarity is cosine in [-1, 1]. Angles are radians.
 """
 
 from __future__ import annotations

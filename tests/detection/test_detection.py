@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facewise.detection import DetectorSettings, OnnxDetector, non_maximum_suppression
-from facewise.detection.base import make_decoder
+from facewise.detection.base import RawFaces, make_decoder
+from facewise.detection.model_detector import pieces_of
 from facewise.errors import ModelError, SettingError
 from facewise.models import read_model, write_model
 from facewise.types import Face
@@ -261,7 +262,7 @@ def test_a_photo_twice_as_large_gives_boxes_twice_as_large(detector: OnnxDetecto
         np.testing.assert_allclose(other.landmarks, one.landmarks * 2, atol=1)
 
 
-@pytest.mark.parametrize("size", [(900, 1200), (1201, 700), (333, 3000)], ids=str)
+@pytest.mark.parametrize("size", [(900, 1200), (1201, 700), (500, 1400)], ids=str)
 @pytest.mark.parametrize("cap", [200, 640])
 def test_the_working_size_is_capped_and_boxes_are_mapped_back(
     detector: OnnxDetector,
@@ -322,6 +323,67 @@ def test_a_second_look_in_a_batch_goes_to_the_right_photo(detector: OnnxDetector
     assert nothing == []
     found_at(large, 480, 400, 790, within=5)
     found_at(plain, 300, 300, 120)
+
+
+def test_a_face_too_large_to_be_seen_whole_is_taken_from_a_smaller_picture(
+    detector: OnnxDetector, drawn_photo: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network takes part of a large face for one: here it is as large as its largest anchors."""
+    photo = drawn_photo([(500, 500, 800, 1), (60, 60, 60, 2)], (1000, 1000))
+    run = detector._run
+
+    def partly(images: list[np.ndarray], threads: int | None) -> list[RawFaces]:
+        found = run(images, threads)
+        if len(images[0]) < 1000:
+            return found
+        part = RawFaces(
+            np.float32([[330, 280, 790, 700]]), np.float32([0.9]), landmarks_of(560, 490, 430)[None]
+        )
+        return [RawFaces.joined([part, *found])]
+
+    monkeypatch.setattr(detector, "_run", partly)
+    faces = detector.detect(photo)
+    assert len(faces) == 2
+    found_at(faces, 500, 500, 800, within=5)
+    found_at(faces, 60, 60, 60)
+
+
+@pytest.mark.parametrize("upright", [True, False])
+def test_a_very_long_photo_is_looked_at_in_pieces(
+    detector: OnnxDetector, drawn_photo: Draw, monkeypatch: pytest.MonkeyPatch, upright: bool
+) -> None:
+    """Small faces are found that would be specks of the whole scaled down, and each once."""
+    shapes = []
+    run = detector.network.run
+    monkeypatch.setattr(detector.network, "run", lambda batch: (shapes.append(batch.shape), run(batch))[1])
+    places = [(60 + 170.5 * i, 60 + 90 * (i % 3), 30 + 8 * (i % 5)) for i in range(35)]
+    photo = drawn_photo(places, (300, 6100))
+    if upright:
+        photo = np.ascontiguousarray(photo.transpose(1, 0, 2))
+        places = [(y, x, diameter) for x, y, diameter in places]
+    faces = detector.detect(photo)
+    assert len(faces) == len(places)
+    for place in places:
+        near = [f for f in faces if np.abs(f.box - box_of(*place)).max() < 1.5]
+        assert len(near) == 1
+    assert {max(shape[2:]) for shape in shapes} == {1024}
+    shapes.clear()
+    detector.detect(drawn_photo([], (100, 1000)))
+    assert len(shapes) == 2  # nothing is scaled down there: it is looked at whole, and small
+
+
+def test_pieces_hold_every_face_that_fits_into_the_photo(drawn_photo: Draw) -> None:
+    for size in ((100, 4000), (1024, 3073), (700, 30_000), (9000, 50)):
+        photo, short = np.zeros((*size, 3), np.uint8), min(size)
+        pieces = pieces_of(photo, DetectorSettings())
+        assert (pieces[0].start, pieces[-1].end) == (0, max(size))
+        for piece, after in pairwise(pieces):
+            assert piece.end - after.start >= short
+            middle = (piece.last + after.first) / 2
+            assert after.start + short / 2 <= middle + 1
+            assert middle - 1 <= piece.end - short / 2
+    for size in ((1000, 3000), (200, 1024), (3000, 2000)):
+        assert len(pieces_of(np.zeros((*size, 3), np.uint8), DetectorSettings())) == 1
 
 
 def test_least_size(detector: OnnxDetector, drawn_photo: Draw) -> None:

@@ -265,14 +265,14 @@ def test_several_models_share_the_detectors_pass(
     detected = []
     detect = first.detector.detect
     monkeypatch.setattr(
-        first.detector, "detect", lambda image, **options: (detected.append(1), detect(image, **options))[1]
+        first.detector, "detect", lambda image, **o: (detected.append(len(image)), detect(image, **o))[1]
     )
     results = []
     with faces_kept(keep=False, models=3) as cache:
         assert cache is not None
         where = cache.path
         results = [evaluate_pair_file(file, model, cache=cache) for model in (first, *others)]
-    assert len(detected) == 18
+    assert sum(height > 64 for height in detected) == 18  # the others are looks at single faces
     assert not where.exists()
     alone = evaluate_pair_file(file, others[0])
     np.testing.assert_allclose(results[1].scored.similarities, alone.scored.similarities, atol=1e-6)

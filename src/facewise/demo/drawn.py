@@ -82,6 +82,7 @@ class KnownFaces:
     """
 
     name = "known landmarks"
+    sure = 1.0
 
     def __init__(self, known: Mapping[str, Known], photos: Mapping[str, Path], threads: int) -> None:
         """A detector.

@@ -13,6 +13,9 @@ from facewise.boxes import intersection_over_union
 from facewise.errors import ModelError, SettingError
 from facewise.types import Face, FloatArray, Image
 
+CANDIDATES = 5000
+"""Boxes kept for suppression at most, the most confident ones."""
+
 Shape = tuple[int | None, ...]
 """Of an array, None for a length that varies."""
 
@@ -57,6 +60,44 @@ class RawFaces:
     scores: FloatArray
     landmarks: FloatArray
 
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def best(self) -> RawFaces:
+        """The most confident ones, no more of them than are worth suppressing: that is quadratic in them."""
+        if len(self) <= CANDIDATES:
+            return self
+        return self.only(np.argsort(-self.scores, kind="stable")[:CANDIDATES])
+
+    @property
+    def sides(self) -> FloatArray:
+        """(K,) the longer side of each box."""
+        return np.asarray((self.boxes[:, 2:] - self.boxes[:, :2]).max(axis=1, initial=0))
+
+    def only(self, which: NDArray[Any]) -> RawFaces:
+        """Those at these indices, or where a mask is True."""
+        return RawFaces(self.boxes[which], self.scores[which], self.landmarks[which])
+
+    def scaled(self, x: float, y: float) -> RawFaces:
+        """The same in pixels of which there are more or fewer."""
+        scale = np.array([x, y], dtype=np.float32)
+        return RawFaces(self.boxes * np.tile(scale, 2), self.scores, self.landmarks * scale)
+
+    def moved(self, x: float, y: float) -> RawFaces:
+        """The same in pixels counted from another corner."""
+        shift = np.array([x, y], dtype=np.float32)
+        return RawFaces(self.boxes + np.tile(shift, 2), self.scores, self.landmarks + shift)
+
+    @staticmethod
+    def joined(parts: Sequence[RawFaces]) -> RawFaces:
+        """All of them, in order."""
+        return RawFaces(
+            np.concatenate([part.boxes for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.landmarks for part in parts]),
+        )
+
 
 class Detector(Protocol):
     """Photos in, faces out."""
@@ -76,6 +117,11 @@ class Detector(Protocol):
         """What counts as a face."""
         ...
 
+    @property
+    def sure(self) -> float:
+        """The score that 9 of 10 clear upright faces reach, and 1 of 100 that lie another way."""
+        ...
+
     def detect(self, image: Image, *, threads: int | None = None) -> list[Face]:
         """Faces of one photo: the main face (`main_candidate`), then the most confident.
 
@@ -92,6 +138,16 @@ class Detector(Protocol):
 
 class Decoder(Protocol):
     """Turns one network's outputs into faces."""
+
+    @property
+    def sure(self) -> float:
+        """See `Detector.sure`; of the family's networks that are measured in benchmarks/turned.py."""
+        ...
+
+    @property
+    def largest(self) -> float:
+        """Pixels of the longer side of the largest face that the network is made for."""
+        ...
 
     @property
     def multiple(self) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import cv2
 import numpy as np
 
+from facewise.boxes import intersection_over_first
 from facewise.detection.base import (
     DetectorSettings,
     RawFaces,
@@ -25,15 +28,24 @@ from facewise.variants import Variant
 BATCH = 8
 """Photos a network call at most: it bounds memory."""
 
-CANDIDATES = 5000
-"""Boxes kept for suppression at most, the most confident ones."""
-
 _MOST_PIXELS = 1 << 26
 """Pixels of a call at most that a file may ask for: a canvas is made of them whatever the photo's size."""
 
-_SECOND_LOOK = 320
-"""Where nothing is found, photos larger than this are looked at once more at this size: a face that fills a
-large photo is beyond the largest anchor, and within it at 320."""
+_LEAST_LOOK = 320
+"""Photos are looked at no smaller than this."""
+
+_NEXT_LOOK = 5 / 16
+"""How much smaller a photo is looked at again whose faces may be too large: 1024 pixels become 320."""
+
+_LARGE = 0.8
+"""A face found larger than this share of the largest that a network is made for may be but a part of one: of
+480 faces enlarged to up to twice that, no wrong box was smaller than 0.87 of it."""
+
+_LONG = 3
+"""Photos longer than this many times their width are looked at in pieces."""
+
+_BORDER = 0.05
+"""By how much of the photo's width two pieces' own parts overlap."""
 
 
 class ModelDetector(ABC):
@@ -82,6 +94,16 @@ class ModelDetector(ABC):
         """(height, width) that photos must fit in beside `settings.max_size`, None where any will do."""
         return None, None
 
+    @property
+    @abstractmethod
+    def sure(self) -> float:
+        """See `Detector.sure`."""
+
+    @property
+    @abstractmethod
+    def largest(self) -> float:
+        """Pixels of the longer side of the largest face that the network is made for."""
+
     @abstractmethod
     def network_input(self, photo: Image) -> Image:
         """A photo as large as the network is given it, for whoever feeds it in another way."""
@@ -101,57 +123,151 @@ class ModelDetector(ABC):
 
     def detect_batch(self, images: Sequence[Image], *, threads: int | None = None) -> list[list[Face]]:
         """See `Detector.detect_batch`."""
-        found = self._look(images, self.settings.max_size, threads)
-        again = [
-            i
-            for i, faces in enumerate(found)
-            if not faces and min(max(images[i].shape[:2]), self.settings.max_size) > _SECOND_LOOK
+        pieces = [(i, piece) for i, image in enumerate(images) for piece in pieces_of(image, self.settings)]
+        views = [piece.view(images[i]) for i, piece in pieces]
+        found: list[list[RawFaces]] = [[] for _ in images]
+        for (i, piece), faces in zip(pieces, self._of_any_size(views, threads), strict=True):
+            found[i].append(piece.in_photo(faces))
+        return [
+            self._finish(RawFaces.joined(faces).best, image.shape)
+            for image, faces in zip(images, found, strict=True)
         ]
-        if again:
-            for i, faces in zip(
-                again, self._look([images[i] for i in again], _SECOND_LOOK, threads), strict=True
-            ):
-                found[i] = faces
+
+    def _of_any_size(self, images: Sequence[Image], threads: int | None) -> list[RawFaces]:
+        """Candidates in pixels of each image, also of faces larger than the network is made for.
+
+        It sees no face that fills a large picture, or parts of it that it takes for faces. So where it finds
+        nothing, or something nearly as large as it can, it looks at a smaller picture too.
+        """
+        sizes = [fitted(image, self.settings.max_size, self.within) for image in images]
+        found = self._look(images, sizes, threads)
+        again = self._with_more(images, found, sizes)
+        while again:
+            least = [_LARGE * self.largest * max(images[i].shape[:2]) / sizes[i] for i in again]
+            for i in again:
+                sizes[i] = max(_LEAST_LOOK, round(sizes[i] * _NEXT_LOOK))
+            looks = self._look([images[i] for i in again], [sizes[i] for i in again], threads)
+            for i, large, smaller in zip(again, least, looks, strict=True):
+                found[i] = self._with_larger(found[i], smaller, large)
+            again = [i for i in self._with_more(images, found, sizes) if i in again]
         return found
 
-    def _look(self, images: Sequence[Image], max_size: int, threads: int | None) -> list[list[Face]]:
-        working = [shrink(image, max_size, self.within) for image in images]
+    def _with_more(
+        self, images: Sequence[Image], found: Sequence[RawFaces], sizes: Sequence[int]
+    ) -> list[int]:
+        """Which images, looked at in these sizes, may show faces too large to be seen so."""
+        return [
+            i
+            for i, (image, faces, size) in enumerate(zip(images, found, sizes, strict=True))
+            if size > _LEAST_LOOK
+            and faces.sides.max(initial=np.inf if not len(faces) else 0) * size / max(image.shape[:2])
+            >= _LARGE * self.largest
+        ]
+
+    def _with_larger(self, faces: RawFaces, smaller: RawFaces, least: float) -> RawFaces:
+        """What a picture and a smaller copy of it show together.
+
+        Args:
+            faces: Found in the picture.
+            smaller: Found in the copy, in pixels of the picture.
+            least: Pixels of the longer side from which on a face is taken from the copy: then nothing is that
+                the picture shows within it.
+        """
+        larger = smaller.only(smaller.sides >= least)
+        if not len(larger):
+            return faces if len(faces) else smaller
+        apart = non_maximum_suppression(larger.boxes, larger.scores, self.settings.nms_threshold)
+        inside = intersection_over_first(faces.boxes[:, None], larger.boxes[apart]).max(axis=1) > 0.5
+        return RawFaces.joined([larger, faces.only(~inside)])
+
+    def _look(self, images: Sequence[Image], sizes: Sequence[int], threads: int | None) -> list[RawFaces]:
+        """Candidates of images that are looked at in these sizes of the longer side, in their own pixels."""
+        working = [shrink(image, size, self.within) for image, size in zip(images, sizes, strict=True)]
         groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for i, image in enumerate(working):
             groups[image.shape].append(i)
-        found: list[list[Face]] = [[] for _ in images]
+        found: list[RawFaces | None] = [None] * len(images)
         for members in groups.values():
             for start in range(0, len(members), self.batch):
                 chunk = members[start : start + self.batch]
                 for i, raw in zip(chunk, self._run([working[i] for i in chunk], threads), strict=True):
-                    found[i] = self._finish(raw, images[i].shape[:2], working[i].shape[:2])
-        return found
+                    (height, width), (rows, columns) = images[i].shape[:2], working[i].shape[:2]
+                    found[i] = self._usable(raw.scaled(width / columns, height / rows))
+        return [faces for faces in found if faces is not None]
 
-    def _finish(self, raw: RawFaces, photo: tuple[int, ...], working: tuple[int, ...]) -> list[Face]:
-        """Drop what is too small or not finite, choose the main face, suppress doubles, in photo pixels."""
-        scale = np.array([photo[1] / working[1], photo[0] / working[0]], dtype=np.float32)
-        boxes, landmarks = raw.boxes * np.tile(scale, 2), raw.landmarks * scale
-        sides = (boxes[:, 2:] - boxes[:, :2]).min(axis=1)
+    def _usable(self, faces: RawFaces) -> RawFaces:
+        """Those that are finite and not too small, the most confident of very many."""
+        sides = (faces.boxes[:, 2:] - faces.boxes[:, :2]).min(axis=1)
         usable = np.flatnonzero(
-            np.isfinite(raw.scores)
-            & np.isfinite(boxes).all(axis=1)
-            & np.isfinite(landmarks).all(axis=(1, 2))
+            np.isfinite(faces.scores)
+            & np.isfinite(faces.boxes).all(axis=1)
+            & np.isfinite(faces.landmarks).all(axis=(1, 2))
             & (sides > 0)
             & (sides >= self.settings.min_face)
         )
-        # A photo of noise can pass thousands of anchors; suppression is quadratic in them.
-        usable = usable[np.argsort(-raw.scores[usable], kind="stable")[:CANDIDATES]]
-        if not usable.size:
+        return faces.only(usable).best  # a photo of noise can pass thousands of anchors
+
+    def _finish(self, faces: RawFaces, photo: tuple[int, ...]) -> list[Face]:
+        """Choose the main face, suppress doubles."""
+        if not len(faces):
             return []
-        boxes, scores, landmarks = boxes[usable], raw.scores[usable], landmarks[usable]
         # The main face is chosen before suppression and leads it: its landmarks are then those of the
         # candidate nearest the middle of the face, not of whichever neighbour scored a thousandth more.
-        main = main_candidate(boxes, scores, photo)
-        kept = non_maximum_suppression(boxes, scores, self.settings.nms_threshold, first=main)
+        main = main_candidate(faces.boxes, faces.scores, photo)
+        kept = non_maximum_suppression(faces.boxes, faces.scores, self.settings.nms_threshold, first=main)
         return [
-            Face(box=boxes[k], score=float(scores[k]), landmarks=landmarks[k])
+            Face(box=faces.boxes[k], score=float(faces.scores[k]), landmarks=faces.landmarks[k])
             for k in kept[: self.settings.max_faces]
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a photo that is looked at by itself.
+
+    Attributes:
+        upright: Whether the photo is longer from top to bottom.
+        start: Where it begins along the longer side, in pixels.
+        end: Where it ends.
+        first: Where the middles of the faces begin that are taken from it, and not from its neighbours.
+        last: Where they end.
+    """
+
+    upright: bool
+    start: int
+    end: int
+    first: float
+    last: float
+
+    def view(self, photo: Image) -> Image:
+        """Its pixels."""
+        return photo[self.start : self.end] if self.upright else photo[:, self.start : self.end]
+
+    def in_photo(self, faces: RawFaces) -> RawFaces:
+        """Those that are its own, in pixels of the photo."""
+        moved = faces.moved(*((0, self.start) if self.upright else (self.start, 0)))
+        along = (moved.boxes[:, :2] + moved.boxes[:, 2:])[:, int(self.upright)] / 2
+        return moved.only((along >= self.first) & (along < self.last))
+
+
+def pieces_of(photo: Image, settings: DetectorSettings) -> list[Piece]:
+    """The pieces a photo is looked at in: one, but several of very long photos that would be scaled down.
+
+    Neighbours overlap by the photo's width, so that whatever face fits into the photo fits into a piece.
+    """
+    height, width = photo.shape[:2]
+    upright, long, short = height > width, max(height, width), min(height, width)
+    length = max(2 * short, settings.max_size)
+    if long <= max(_LONG * short, length):
+        return [Piece(upright, 0, long, -np.inf, np.inf)]
+    starts = np.linspace(0, long - length, math.ceil((long - short) / (length - short))).round().astype(int)
+    # A face in the middle between two is found by both, a little apart: suppression makes it one.
+    cuts = (starts[1:] + starts[:-1] + length) / 2
+    first, last = [-np.inf, *(cuts - _BORDER * short)], [*(cuts + _BORDER * short), np.inf]
+    return [
+        Piece(upright, int(start), int(start) + length, float(low), float(high))
+        for start, low, high in zip(starts, first, last, strict=True)
+    ]
 
 
 def input_of(model: ModelFile, shape: Shape) -> tuple[int | None, int | None, int | None]:
@@ -188,9 +304,22 @@ def laid(image: Image, height: int, width: int) -> Image:
 def shrink(image: Image, max_size: int, within: tuple[int | None, int | None]) -> Image:
     """The photo itself, or scaled down so that its longer side is `max_size` and it fits `within`."""
     height, width = image.shape[:2]
-    limits = [(max_size, max(height, width)), (within[0] or height, height), (within[1] or width, width)]
-    limit, side = min(limits, key=lambda pair: pair[0] / pair[1])
+    limit, side = _limit(image, max_size, within)
     if limit >= side:
         return image
     size = (max(1, round(width * limit / side)), max(1, round(height * limit / side)))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def fitted(image: Image, max_size: int, within: tuple[int | None, int | None]) -> int:
+    """The longer side, in pixels, of what `shrink` makes."""
+    limit, side = _limit(image, max_size, within)
+    longest: int = max(image.shape[:2])
+    return max(1, round(longest * min(1.0, limit / side)))
+
+
+def _limit(image: Image, max_size: int, within: tuple[int | None, int | None]) -> tuple[int, int]:
+    """The bound that asks for the most scaling down, and the side it is for."""
+    height, width = image.shape[:2]
+    limits = [(max_size, max(height, width)), (within[0] or height, height), (within[1] or width, width)]
+    return min(limits, key=lambda pair: pair[0] / pair[1])

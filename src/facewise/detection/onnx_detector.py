@@ -51,6 +51,16 @@ class OnnxDetector(ModelDetector):
         self._batch = (self._photos or BATCH) if batches else 1
 
     @property
+    def sure(self) -> float:
+        """See `Detector.sure`."""
+        return self.decoder.sure
+
+    @property
+    def largest(self) -> float:
+        """See `ModelDetector.largest`."""
+        return self.decoder.largest
+
+    @property
     def batch(self) -> int:
         """See `ModelDetector.batch`."""
         return self._batch

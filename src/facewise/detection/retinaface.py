@@ -38,6 +38,16 @@ class RetinaFaceDecoder:
             raise ValueError("a stride is not positive")
 
     @property
+    def sure(self) -> float:
+        """See `Decoder.sure`."""
+        return 0.99
+
+    @property
+    def largest(self) -> float:
+        """See `Decoder.largest`."""
+        return max(side for sizes in self.min_sizes for side in sizes)
+
+    @property
     def multiple(self) -> int:
         """See `Decoder.multiple`: any size will do, anchors are laid past the edge."""
         return 1

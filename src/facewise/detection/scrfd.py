@@ -49,6 +49,16 @@ class ScrfdDecoder:
             raise ValueError("a stride is there twice or too large")
 
     @property
+    def sure(self) -> float:
+        """See `Decoder.sure`."""
+        return 0.7525
+
+    @property
+    def largest(self) -> float:
+        """See `Decoder.largest`: anchors of 16 times the largest stride, as published."""
+        return 16.0 * max(self.strides)
+
+    @property
     def multiple(self) -> int:
         """See `Decoder.multiple`."""
         return math.lcm(*self.strides)
@@ -90,7 +100,7 @@ class ScrfdDecoder:
                 "The network's scores are not between 0 and 1: this SCRFD was exported without its sigmoid."
             )
         return [
-            _joined(
+            RawFaces.joined(
                 [
                     self._decode_level(
                         level[i],
@@ -127,11 +137,3 @@ class ScrfdDecoder:
             scores=scores[passed],
             landmarks=(corner[:, None] + marks[passed].reshape(-1, 5, 2)) * np.float32(stride),
         )
-
-
-def _joined(levels: Sequence[RawFaces]) -> RawFaces:
-    return RawFaces(
-        np.concatenate([level.boxes for level in levels]),
-        np.concatenate([level.scores for level in levels]),
-        np.concatenate([level.landmarks for level in levels]),
-    )

@@ -16,8 +16,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from facewise.detection.base import DetectorSettings, RawFaces
-from facewise.detection.model_detector import CANDIDATES, ModelDetector, input_of, laid, shrink
+from facewise.detection.base import CANDIDATES, DetectorSettings, RawFaces
+from facewise.detection.model_detector import ModelDetector, input_of, laid, shrink
 from facewise.errors import ModelError, SettingError
 from facewise.models.file import ModelFile
 from facewise.network import AUTO, Network, check_provider
@@ -96,6 +96,16 @@ class YuNetDetector(ModelDetector):
     def __reduce__(self) -> tuple[Any, ...]:
         """In another process the network is loaded anew."""
         return _reopen, (self.model, self.settings)
+
+    @property
+    def sure(self) -> float:
+        """See `Detector.sure`."""
+        return 0.907
+
+    @property
+    def largest(self) -> float:
+        """See `ModelDetector.largest`: it has no anchors, and what it makes of larger faces is no larger."""
+        return 16.0 * _STEP
 
     @property
     def within(self) -> tuple[int | None, int | None]:

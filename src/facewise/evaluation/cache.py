@@ -23,7 +23,7 @@ from facewise.errors import FacewiseError
 from facewise.models.home import make_cache, without_cache
 from facewise.types import FloatArray, Image
 
-_VERSION = 2
+_VERSION = 3
 """Raise it when the way from photo to crop or from crop to embedding changes: older entries are dropped."""
 
 _SCHEMA = """

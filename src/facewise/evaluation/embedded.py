@@ -179,7 +179,8 @@ def _hash(path: Path) -> tuple[str, FacewiseError | None]:
 def detector_key(pipeline: Pipeline) -> str:
     """What decides a crop: the detector, its settings, and the cut."""
     settings = json.dumps(asdict(pipeline.detector.settings), sort_keys=True)
-    text = f"{pipeline.detector.fingerprint} {settings} {pipeline.cut.key}"
+    ways = "" if pipeline.any_way_up else " upright only"
+    text = f"{pipeline.detector.fingerprint} {settings} {pipeline.cut.key}{ways}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 

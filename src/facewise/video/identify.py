@@ -155,7 +155,7 @@ def identify_camera(
                 continue
             image = camera.image()
             if looked:
-                faces = tuple(gallery.pipeline.read(image).faces)
+                faces = tuple(watcher.reader.read(image).faces)
                 watcher.look(stamp, faces, (image.shape[0], image.shape[1]))
                 live.tell(stamp.seconds)
             if file is not None:

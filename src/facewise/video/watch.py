@@ -13,6 +13,7 @@ from facewise.errors import ImageError, SettingError
 from facewise.gallery import Gallery
 from facewise.gallery.results import Identification
 from facewise.gallery.search import Scoring
+from facewise.pipeline import Pipeline
 from facewise.types import Decision, Face, Image
 from facewise.video.people import GAP, people_of
 from facewise.video.reader import MAX_PIXELS, MAX_SECONDS, FrameSource, Stamp
@@ -91,6 +92,9 @@ class Watcher:
         self.decision = decision
         step = 1 / LOOKS_A_SECOND if settings.every is None else settings.every / fps
         self.gap = max(GAP, _RARE * step)
+        # Most frames without a sure face show none: looking at them in four ways takes four times as long.
+        pipeline = gallery.pipeline
+        self.reader = pipeline.upright_only() if isinstance(pipeline, Pipeline) else pipeline
         self._likeness = Likeness.of(gallery.pipeline.embedder.calibration, decision)
         patience = max(settings.patience, _RARE * step)
         self.tracker = Tracker(self._likeness, patience=patience, step=step)
@@ -186,7 +190,7 @@ class Watcher:
         return problems[0] if problems else None
 
     def _read(self, images: Iterable[Image], source: FrameSource) -> Iterator[tuple[Face, ...]]:
-        pipeline = self._gallery.pipeline
+        pipeline = self.reader
         pixels = getattr(source, "width", 0) * getattr(source, "height", 0)
         large = pixels * getattr(pipeline, "threads", 1) > _IN_FLIGHT
         for one in map(pipeline.read, images) if large else pipeline.read_many(images):

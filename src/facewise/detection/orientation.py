@@ -1,0 +1,126 @@
+"""Faces in photos that do not lie upright: the other three ways up are tried where nothing sure is found.
+
+Networks are trained on upright faces. Of a photo upside down most find nothing, or a face with its landmarks
+where those of an upright one would be: the mouth on the eyes. Scores tell: those of upright faces are higher.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from facewise.detection.base import Detector
+from facewise.geometry import TEMPLATE_112, Cut, similarity_transform
+from facewise.types import Face, FloatArray, Image
+
+TRIED = "upright or turned by 90°, 180° or 270°"
+"""How photos are looked at, for sentences about those in which nobody is found."""
+
+_AROUND = Cut(64, "square", 1.0)
+"""What is looked at of a face that is not sure, to see which way up it is: twice as wide, 32 pixels large."""
+
+_CLEARLY = 1e-3
+"""By how much a turned photo must be better, more than rounding, to be taken for the upright one."""
+
+_GOOD = 0.9
+"""Share of the score of a sure face that one must reach which is seen in a turned photo only: a photo without
+a face is looked at four times, and must not show one four times as often."""
+
+_ROLL = np.pi / 4
+_MISFIT = 0.2
+"""How far the landmarks of an upright face are from their places in a crop, in eye distances, at most."""
+
+
+def turned(image: Image, quarters: int) -> Image:
+    """The image turned counterclockwise by so many times 90°."""
+    return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image
+
+
+def find_upright(detector: Detector, image: Image, *, threads: int | None = None) -> tuple[int, list[Face]]:
+    """By how many quarters a photo has to be turned for its faces to be upright, and the faces.
+
+    Where a face is surely an upright one the photo is taken as it lies, whatever else it shows. Else the most
+    confident face is looked at alone and small in all four ways; where nothing comes of that, or there was
+    none, the photo is.
+
+    Args:
+        detector: What finds faces.
+        image: (H, W, 3) RGB.
+        threads: See `Detector.detect`.
+
+    Returns:
+        Quarters, counterclockwise, 0 to 3; and the faces in pixels of the photo turned so, see `in_photo`.
+    """
+    as_it_lies = detector.detect(image, threads=threads)
+    least = _evidence(as_it_lies)
+    if least >= detector.sure:
+        return 0, as_it_lies
+    best, found = 0, as_it_lies
+    for quarters in _ways(detector, image, as_it_lies, threads):
+        faces = detector.detect(turned(image, quarters), threads=threads)
+        good = max((face.score for face in faces), default=0.0) >= _GOOD * detector.sure
+        if good and (evidence := _evidence(faces)) > least + _CLEARLY:
+            best, found, least = quarters, faces, evidence
+    return best, found
+
+
+def in_photo(face: Face, quarters: int, size: tuple[int, int]) -> Face:
+    """A face of a turned photo in pixels of the photo as it lies; its landmarks keep their order.
+
+    Args:
+        face: In pixels of the photo turned counterclockwise by so many quarters.
+        quarters: 0 to 3.
+        size: (height, width) of the photo as it lies.
+    """
+    if quarters == 0:
+        return face
+    corners = _back(face.box.reshape(2, 2), quarters, size)
+    box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
+    # Landmarks count from the middle of the first pixel, as what cuts by them does, and boxes from its edge.
+    landmarks = _back(face.landmarks + np.float32(0.5), quarters, size) - np.float32(0.5)
+    quality = face.quality
+    if quality is not None:
+        roll = quality.roll + quarters * np.pi / 2
+        quality = replace(quality, roll=float((roll + np.pi) % (2 * np.pi) - np.pi))
+    return replace(face, box=box, landmarks=landmarks, quality=quality)
+
+
+def _back(points: FloatArray, quarters: int, size: tuple[int, int]) -> FloatArray:
+    """(K, 2) points of the turned photo, x and y from its corner, in the photo as it lies."""
+    height, width = size
+    x, y = points[:, 0], points[:, 1]
+    places = {1: (width - y, x), 2: (width - x, height - y), 3: (y, height - x)}
+    return np.stack(places[quarters], axis=1).astype(np.float32)
+
+
+def _ways(detector: Detector, image: Image, faces: list[Face], threads: int | None) -> tuple[int, ...]:
+    """Which ways to turn a photo in which nothing sure was found."""
+    everywhere = (1, 2, 3)
+    if not faces:
+        return everywhere
+    face = max(faces, key=lambda one: one.score)
+    if not _AROUND.fits(image.shape[0], image.shape[1], face.box, face.landmarks):
+        return everywhere
+    around = _AROUND.of(image, [face.box], None)[0]
+    evidence = [_evidence(detector.detect(turned(around, way), threads=threads)) for way in range(4)]
+    likely = int(np.argmax(evidence))
+    if evidence[likely] == 0:
+        return everywhere
+    return (likely,) if evidence[likely] > evidence[0] + _CLEARLY else ()
+
+
+def _evidence(faces: list[Face]) -> float:
+    """The highest score of a face; it counts half where the landmarks are not those of an upright one."""
+    return max((face.score * (1.0 if _is_upright(face.landmarks) else 0.5) for face in faces), default=0.0)
+
+
+def _is_upright(landmarks: FloatArray) -> bool:
+    if np.ptp(landmarks, axis=0).max() <= 1e-3:
+        return False
+    matrix = similarity_transform(landmarks, TEMPLATE_112)
+    away = landmarks @ matrix[:, :2].T + matrix[:, 2] - TEMPLATE_112
+    misfit = np.sqrt((away**2).sum(axis=1).mean()) / (TEMPLATE_112[1, 0] - TEMPLATE_112[0, 0])
+    left, right = landmarks[0], landmarks[1]
+    roll = np.arctan2(right[1] - left[1], right[0] - left[0])
+    return bool(misfit < _MISFIT and abs(roll) < _ROLL)
