@@ -159,3 +159,21 @@ def test_what_cannot_be_done_is_told(facewise, people, words, code, told):
             "error": done.err[len("facewise: ") :].strip()
         }
     assert not Path("s.csv").exists()
+
+
+def test_prepare_and_embed_tell_what_changed_since(facewise, photo):
+    def shot(i: int, x: int) -> None:
+        photo(f"photos/Ada/{i}.png", (x, 80, 60, 1))
+
+    for i in range(4):
+        shot(i, 80 + i)
+    run = ("data", "prepare", "photos", "--out", "crops"), ("embed", "photos", "--out", "run")
+    for words in run:
+        assert "changed" not in facewise(*words).out
+    shot(0, 120)
+    shot(4, 130)
+    Path("photos/Ada/3.png").unlink()
+    for words in run:
+        assert "Photos changed since the last run: 1 added, 1 replaced, 1 gone." in facewise(*words).out
+    for words in run:
+        assert facewise(*words, "--json").json["changes"] == {"added": 0, "replaced": 0, "gone": 0}

@@ -156,6 +156,35 @@ def test_photos_mended_or_added_since(photos: Path, pipeline: Pipeline, tmp_path
     assert len(open_prepared(out).keys) == 5
 
 
+def test_photos_that_changed_are_done_again(photos: Path, pipeline: Pipeline, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    save(photos / "Cid" / "1.png", A)
+    prepare(folder_source(photos), pipeline, 112, out)
+    save(photos / "Ada" / "1.png", B)  # another content under the same name
+    save(photos / "Ada" / "2.png")  # without a face now
+    shutil.rmtree(photos / "Cid")
+    save(photos / "Dan" / "1.png", B)
+    made = prepare(folder_source(photos), pipeline, 112, out)
+    assert (made.added, made.replaced, made.gone) == (1, 2, 1)
+    prepare(folder_source(photos), pipeline, 112, tmp_path / "anew")
+    assert tree(out) == tree(tmp_path / "anew")
+    assert not (out / "Cid").exists()
+    again = prepare(folder_source(photos), pipeline, 112, out)
+    assert (again.added, again.replaced, again.gone, again.resumed) == (0, 0, 0, 5)
+
+
+def test_a_photo_of_another_person_now_is_done_again(pipeline: Pipeline, tmp_path: Path) -> None:
+    save(tmp_path / "1.png", A)
+    save(tmp_path / "2.png", B)
+    table = tmp_path / "photos.csv"
+    table.write_text("path,person\n1.png,Ada\n2.png,Bob\n")
+    prepare(csv_source(table), pipeline, 112, tmp_path / "out")
+    table.write_text("path,person\n1.png,Eve\n2.png,Bob\n")
+    made = prepare(csv_source(table), pipeline, 112, tmp_path / "out")
+    assert (made.replaced, made.resumed) == (1, 1)
+    assert sorted(tree(tmp_path / "out")) == ["Bob/2.png", "Eve/1.png", MANIFEST]
+
+
 def test_names_that_clash_or_no_file_system_has(pipeline: Pipeline, tmp_path: Path) -> None:
     rows = [("x/a.png", "A/C: D?"), ("y/a.png", "A/C: D?"), ("x/A.jpg.png", ".."), ("z/a.png", "a/c: d?")]
     for key, _ in rows:
@@ -221,8 +250,10 @@ def test_folders_that_are_refused(photos: Path, pipeline: Pipeline, tmp_path: Pa
         prepare(source, pipeline, 128, out)
     with pytest.raises(DatasetError, match="made otherwise"):
         prepare(source, pipeline, 112, out, format="jpg")
-    with pytest.raises(DatasetError, match=r"holds 2 crops of photos .* Ada/1\.png"):
-        prepare(Subset(source, [2, 3, 4]), pipeline, 112, out)
+    before = tree(out)
+    with pytest.raises(DatasetError, match=r"holds 3 crops of photos .* Ada/1\.png"):
+        prepare(Subset(source, [3, 4]), pipeline, 112, out)
+    assert tree(out) == before
     with FileLock(out / ".prepare.lock"):
         with pytest.raises(DatasetError, match="being prepared already"):
             prepare(source, pipeline, 112, out)

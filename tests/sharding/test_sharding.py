@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from itertools import chain
 from pathlib import Path
 
@@ -14,8 +15,10 @@ import pytest
 from facewise.errors import DatasetError, FacewiseError, GalleryError, SettingError
 from facewise.files import atomic_write
 from facewise.gallery import Gallery
+from facewise.image import content_hash
+from facewise.photos import find_photos
 from facewise.pipeline import Pipeline
-from facewise.sharding import check_run, embed_shard, into_gallery, launched_as, merge, read_plan
+from facewise.sharding import Changes, check_run, embed_shard, into_gallery, launched_as, merge, read_plan
 from facewise.sharding.plan import listed
 from facewise.sharding.ranks import threads_here
 
@@ -32,6 +35,12 @@ def photos(tmp_path_factory, drawn_photo) -> Path:
     PIL.Image.fromarray(drawn_photo((), size=(100, 100))).save(root / "bob" / "none.png")
     (root / "cyd" / "broken.jpg").write_bytes(b"no photo")
     return root
+
+
+@pytest.fixture
+def own_photos(tmp_path, photos) -> Path:
+    """The same, to be changed."""
+    return shutil.copytree(photos, tmp_path / "photos")
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -210,10 +219,107 @@ def test_a_list_of_photos(tmp_path, photos, tiny_pipeline):
     listing.write_bytes("\n".join(names).encode("utf-16"))
     assert list(map(str, listed(listing))) == names
     listing.write_text(names[0])
-    with pytest.raises(SettingError, match="other photos"):
+    with pytest.raises(SettingError, match=r"2 of the 3 photos .* are gone: name another folder"):
         embed_shard(tmp_path / "out", listing=listing, pipeline=tiny_pipeline)
     with pytest.raises(DatasetError, match="Cannot read the list"):
         embed_shard(tmp_path / "new", listing=tmp_path / "none.txt", pipeline=tiny_pipeline)
+
+
+def rows_of(result, folder):
+    """Photo → its hash, of all rows."""
+    found = {}
+    for part in range(result.manifest.parts):
+        with np.load(folder / f"part-{part:06d}.npz") as rows:
+            found |= dict(zip(map(Path, rows["photo"].tolist()), rows["photo_sha256"].tolist(), strict=True))
+    return found
+
+
+def test_photos_that_changed_are_done_again(tmp_path, own_photos, tiny_pipeline):
+    """Two parts are left as they are, two are made again, and what is new comes at the end."""
+    out, done = tmp_path / "out", find_photos(own_photos)
+    first = embed_shard(out, [own_photos], pipeline=tiny_pipeline, part_size=3)
+    assert not first.changes
+    kept = {path: path.read_bytes() for path in sorted(out.glob("part-*.npz"))}
+    new, other, gone = own_photos / "ada" / "new.png", done[1], done[4]
+    shutil.copy(other, new)
+    shutil.copy(done[7], other)
+    gone.unlink()
+    again = embed_shard(out, [own_photos], pipeline=tiny_pipeline)
+    assert again.changes == Changes(added=1, replaced=1, gone=1)
+    assert [facts.part for facts in again.done] == [0, 1, len(kept)]
+    found = rows_of(again, out)
+    assert {new, other} <= found.keys()
+    assert gone not in found
+    assert found[other] == content_hash(other.read_bytes())
+    assert found.keys() <= set(find_photos(own_photos))
+    for path, content in list(kept.items())[2:]:
+        assert path.read_bytes() == content
+    same = embed_shard(out, [own_photos], pipeline=tiny_pipeline)
+    assert not same.changes
+    assert same.done == ()
+    assert (same.manifest.faces, same.manifest.photos) == (again.manifest.faces, again.manifest.photos)
+
+
+@pytest.mark.parametrize("change", ["replaced", "gone"])
+def test_one_change_alone(tmp_path, own_photos, tiny_pipeline, change):
+    out, photo = tmp_path / "out", find_photos(own_photos)[0]
+    embed_shard(out, [own_photos], pipeline=tiny_pipeline, part_size=3)
+    if change == "gone":
+        photo.unlink()
+    else:
+        shutil.copy(find_photos(own_photos)[5], photo)
+    # Nobody names the photos: it is looked at those of then.
+    again = embed_shard(out, pipeline=tiny_pipeline)
+    assert again.changes == Changes(**{change: 1})
+    assert [facts.part for facts in again.done] == [0]
+    assert len(again.manifest.bad) == len(embed_shard(out, pipeline=tiny_pipeline).manifest.bad)
+
+
+def test_all_of_a_part_may_go(tmp_path, own_photos, tiny_pipeline):
+    out, done = tmp_path / "out", find_photos(own_photos)
+    embed_shard(out, [own_photos], pipeline=tiny_pipeline, part_size=2)
+    for photo in done[2:4]:
+        photo.unlink()
+    again = embed_shard(out, [own_photos], pipeline=tiny_pipeline)
+    assert again.changes == Changes(gone=2)
+    assert not set(done[2:4]) & rows_of(again, out).keys()
+    merge(read_plan(out), tmp_path / "all.npz")
+
+
+def test_other_photos_altogether_are_refused(tmp_path, own_photos, tiny_pipeline):
+    embed_shard(tmp_path / "out", [own_photos], pipeline=tiny_pipeline)
+    before = (tmp_path / "out" / "plan.json").read_bytes()
+    for photo in find_photos(own_photos)[1:]:
+        photo.unlink()
+    with pytest.raises(SettingError, match="are gone: name another folder"):
+        embed_shard(tmp_path / "out", [own_photos], pipeline=tiny_pipeline)
+    assert (tmp_path / "out" / "plan.json").read_bytes() == before
+
+
+def test_a_run_of_the_first_format_goes_on(tmp_path, own_photos, tiny_pipeline):
+    """As an earlier Facewise wrote it: no parts in the plan but where they begin, and one id for all."""
+    out = tmp_path / "out"
+    whole = embed_shard(out, [own_photos], pipeline=tiny_pipeline, part_size=3)
+    data = json.loads((out / "plan.json").read_text())
+    offsets = [offset for offset, *_ in data.pop("parts")]
+    facts = [
+        data["settings"],
+        data["sources"],
+        data["photos"],
+        data["part_size"],
+        offsets,
+        data["list_sha256"],
+    ]
+    data |= {"format": 1, "offsets": offsets}
+    data["id"] = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    (out / "plan.json").write_text(json.dumps(data))
+    for path in out.glob("part-*.json"):
+        part = json.loads(path.read_text()) | {"plan": data["id"]}
+        del part["seen"]
+        path.write_text(json.dumps(part))
+    again = embed_shard(out, [own_photos], pipeline=tiny_pipeline)
+    assert again.done == ()
+    assert again.manifest.faces == whole.manifest.faces
 
 
 def test_no_photos_and_no_plan(tmp_path, tiny_pipeline):

@@ -29,6 +29,7 @@ from facewise.cli.output import (
     say,
     table,
     tell,
+    told_changes,
     usage_error,
 )
 from facewise.cli.synth import synth
@@ -327,6 +328,7 @@ def _print_prepared(made: Prepared, *, json: bool, bad: list[dict[str, str]]) ->
                 "size": made.making.size,
                 "photos": len(made.photos),
                 "done_before": made.resumed,
+                "changes": {"added": made.added, "replaced": made.replaced, "gone": made.gone},
                 "counts": counts,
                 "without_face": [photo.key for photo in made.of("no face")],
                 "several_faces": [photo.key for photo in made.of("several faces")],
@@ -336,6 +338,8 @@ def _print_prepared(made: Prepared, *, json: bool, bad: list[dict[str, str]]) ->
         return
     cut, size = counts["ok"] + counts["several faces"], made.making.size
     say(f"{count(cut, 'crop')} of {size}×{size} pixels in {made.folder}.")
+    if made.added or made.replaced or made.gone:
+        say(told_changes(made.added, made.replaced, made.gone))
     if made.resumed:
         say(f"{count(made.resumed, 'photo was', 'photos were')} done before.")
     if counts["several faces"]:

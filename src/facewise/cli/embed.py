@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +32,7 @@ from facewise.cli.output import (
     progress_bar,
     say,
     tell,
+    told_changes,
     usage_error,
 )
 from facewise.cli.photos import MainOnly, read_photos, tell_several, tell_without
@@ -215,7 +217,7 @@ def _into_folder(
                 "photos_per_second": round(photos / max(seconds, 1e-9), 2),
                 "model": pipeline.embedder.name, "fingerprint": pipeline.embedder.fingerprint,
                 "flip": pipeline.embedder.flip, "providers": pipeline.providers, "bad": bad,
-                "left_out": items.left_out,
+                "left_out": items.left_out, "changes": asdict(result.changes),
                 "manifest": _manifest(result.manifest),
             }
         )  # fmt: skip
@@ -231,6 +233,8 @@ def _into_folder(
 
 
 def _say_shard(result: ShardResult, photos: int, seconds: float, out: Path) -> None:
+    if result.changes:
+        say(told_changes(**asdict(result.changes)))
     before = f" ({len(result.before)} were done before)" if result.before else ""
     rate = f", {photos / max(seconds, 1e-9):.1f} photos/s" if photos else ""
     say(

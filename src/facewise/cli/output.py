@@ -49,6 +49,13 @@ def named(names: Sequence[str], *, most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
+def told_changes(added: int, replaced: int, gone: int) -> str:
+    """A sentence such as `Photos changed since the last run: 3 added, 1 replaced, 2 gone.`."""
+    counts = ((added, "added"), (replaced, "replaced"), (gone, "gone"))
+    found = [f"{number} {what}" for number, what in counts if number]
+    return f"Photos changed since the last run: {', '.join(found)}."
+
+
 def say(text: str) -> None:
     """A line for people on stdout."""
     _line(sys.stdout, text)

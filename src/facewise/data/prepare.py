@@ -6,13 +6,15 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import cv2
 
-from facewise.data.content import StoredPhotos
+from facewise.concurrency import side_by_side
+from facewise.data.content import StoredPhotos, photo_hash
 from facewise.data.prepared import (
     MANIFEST,
     Making,
@@ -24,10 +26,11 @@ from facewise.data.prepared import (
     write_manifest,
 )
 from facewise.data.source import Source
-from facewise.errors import DatasetError, FacewiseError, SettingError
+from facewise.errors import DatasetError, FacewiseError, ImageError, SettingError
 from facewise.filenames import file_name, same_file
 from facewise.files import NAME_REFUSED, one_at_a_time
 from facewise.geometry import Cut
+from facewise.hardware import available_threads
 from facewise.image import source_name
 from facewise.pipeline import PhotoFaces, Pipeline, Steps
 from facewise.types import Image
@@ -48,12 +51,18 @@ class Prepared:
         making: How they were made.
         photos: One entry a photo, in the order of the dataset.
         resumed: How many of them an earlier run had done.
+        added: How many were not in the dataset then.
+        replaced: How many were done then, with another content or of another person.
+        gone: How many that were done then are in the dataset no more; their crops are deleted.
     """
 
     folder: Path
     making: Making
     photos: tuple[PreparedPhoto, ...]
     resumed: int
+    added: int = 0
+    replaced: int = 0
+    gone: int = 0
 
     def of(self, *status: str) -> list[PreparedPhoto]:
         """The photos that came out so."""
@@ -82,11 +91,13 @@ def prepare(
     *,
     format: Format = "png",  # noqa: A002  the word for it
     processes: bool = False,
+    unchanged: bool = False,
 ) -> Prepared:
     """Cut the main face of every photo into `out/PERSON/PHOTO.png`.
 
     What was done is kept in a manifest as it is done: started again after it was stopped, the work goes on
-    where it was and ends the same. Photos that were unreadable are tried again.
+    where it was and ends the same. Photos that were unreadable are tried again, and so are those that have
+    another content than then; the crops of photos that are gone are deleted.
 
     Args:
         source: The photos.
@@ -96,9 +107,11 @@ def prepare(
         progress: Told as photos are done; those of an earlier run at once.
         format: `png`, without loss, or `jpg` at quality 95, a quarter of the size.
         processes: See `Pipeline.read_many`.
+        unchanged: The caller knows that no photo has changed, so that none is read to see.
 
     Raises:
-        DatasetError: `out` holds something else, crops of other photos, or crops made otherwise.
+        DatasetError: `out` holds something else, crops of other photos for the most part, or crops made
+            otherwise.
         FacewiseError: It cannot be written to.
         SettingError: Size or format make no sense.
     """
@@ -114,14 +127,14 @@ def prepare(
     busy = DatasetError(f"{source_name(folder)} is being prepared already; wait for it to end.")
     try:
         with one_at_a_time(folder / ".prepare.lock", busy):
-            run = _Run(source, folder, making)
+            run = _Run(source, folder, making, unchanged=unchanged)
             progress(len(source.keys) - len(run.left))
             run.work(Pipeline(detector, None, cut=cut, threads=pipeline.threads), progress, processes)
             photos = tuple(run.done[key] for key in source.keys)
             write_manifest(folder, making, len(photos), photos)
     except OSError as error:
         raise FacewiseError(f"Cannot write to {source_name(folder)}: {error.strerror or error}.") from error
-    return Prepared(folder, making, photos, run.resumed)
+    return Prepared(folder, making, photos, run.resumed, run.added, run.replaced, run.gone)
 
 
 def _begin(folder: Path, making: Making, source: Source) -> None:
@@ -142,11 +155,17 @@ def _begin(folder: Path, making: Making, source: Source) -> None:
 class _Run:
     """What is done and what is left to do in one folder."""
 
-    def __init__(self, source: Source, folder: Path, making: Making) -> None:
+    def __init__(self, source: Source, folder: Path, making: Making, *, unchanged: bool) -> None:
         self.source, self.folder, self.making = source, folder, making
-        found, _, photos = read_manifest(folder)
-        self._refuse_other(found, photos)
-        kept = [photo for photo in photos if photo.status != "unreadable" and self._is_there(photo)]
+        found, total, photos = read_manifest(folder)
+        self._refuse_otherwise(found)
+        there = self._still_there(photos)
+        same = set(there) if unchanged else self._same(there)
+        self.gone, self.replaced = len(photos) - len(there), len(there) - len(same)
+        self.added = max(0, len(source.keys) - total + self.gone) if photos else 0
+        # Before their lines: what has a line is there, and nothing else is.
+        self._delete([photo for photo in photos if photo not in same])
+        kept = [p for p in there if p in same and p.status != "unreadable" and self._is_there(p)]
         self.done = {photo.key: photo for photo in kept}
         self.resumed = len(self.done)
         self.left = [i for i, key in enumerate(source.keys) if key not in self.done]
@@ -154,22 +173,50 @@ class _Run:
         # Lines that were not finished, or whose crops are not there, go.
         write_manifest(folder, making, len(source.keys), kept)
 
-    def _refuse_other(self, found: Making, photos: Sequence[PreparedPhoto]) -> None:
-        name = source_name(self.folder)
+    def _refuse_otherwise(self, found: Making) -> None:
         if found != self.making:
             raise DatasetError(
-                f"The crops in {name} were made otherwise ({found.cut.key} pixels, {found.format}, "
-                f"detector {found.detector[:12]}): name another folder, or delete this one."
+                f"The crops in {source_name(self.folder)} were made otherwise ({found.cut.key} pixels, "
+                f"{found.format}, detector {found.detector[:12]}): name another folder, or delete this one."
             )
-        people = dict(zip(self.source.keys, self.source.labels.tolist(), strict=True))
-        others = [
-            p.key for p in photos if p.key not in people or self.source.names[people[p.key]] != p.person
-        ]
-        if others:
+
+    def _still_there(self, photos: Sequence[PreparedPhoto]) -> list[PreparedPhoto]:
+        """Those done that are in the dataset."""
+        keys = set(self.source.keys)
+        there = [photo for photo in photos if photo.key in keys]
+        gone = [photo.key for photo in photos if photo.key not in keys]
+        if 2 * len(gone) > len(photos):  # rather a slip than a dataset that changed
             raise DatasetError(
-                f"{name} holds {len(others)} crops of photos that {self.source.name} has not or of another "
-                f"person, {source_name(others[0])} among them: name another folder, or delete this one."
+                f"{source_name(self.folder)} holds {len(gone)} crops of photos that {self.source.name} has "
+                f"not, {source_name(gone[0])} among them: name another folder, or delete this one."
             )
+        return there
+
+    def _same(self, photos: Sequence[PreparedPhoto]) -> set[PreparedPhoto]:
+        """Those of the content and the person that they were of; every photo is read, none decoded."""
+        number = {key: i for i, key in enumerate(self.source.keys)}
+        labels, names = self.source.labels, self.source.names
+
+        def same(photo: PreparedPhoto) -> bool:
+            index = number[photo.key]
+            if names[labels[index]] != photo.person:
+                return False
+            try:
+                return photo.status == "unreadable" or photo_hash(self.source, index) == photo.sha256
+            except ImageError:
+                return False
+
+        looked = side_by_side(same, photos, available_threads())
+        return {photo for photo, good in zip(photos, looked, strict=True) if good}
+
+    def _delete(self, photos: Sequence[PreparedPhoto]) -> None:
+        """The crops of photos that are gone or are others now, and the folders that this leaves empty."""
+        for photo in photos:
+            if photo.crop:
+                crop = self.folder / photo.crop
+                crop.unlink(missing_ok=True)
+                with suppress(OSError):  # not empty
+                    crop.parent.rmdir()
 
     def _is_there(self, photo: PreparedPhoto) -> bool:
         if not photo.crop:

@@ -4,9 +4,10 @@ from facewise.sharding.manifest import Checked, Manifest, check_run
 from facewise.sharding.merge import into_gallery, merge
 from facewise.sharding.plan import Plan, read_plan
 from facewise.sharding.ranks import launched_as
-from facewise.sharding.run import ShardResult, embed_shard
+from facewise.sharding.run import Changes, ShardResult, embed_shard
 
 __all__ = [
+    "Changes",
     "Checked",
     "Manifest",
     "Plan",

@@ -60,7 +60,7 @@ def check_run(plan: Plan) -> Checked:
     Raises:
         FacewiseError: The manifest cannot be written.
     """
-    numbers = range(len(plan.offsets))
+    numbers = range(len(plan.parts))
     parts = {part: read_part(plan, part) for part in numbers}
     bad = [part for part, facts in parts.items() if facts is None]
     damaged = tuple(part for part in bad if part_exists(plan, part))
@@ -75,7 +75,7 @@ def write_manifest_if_done(plan: Plan) -> Manifest | None:
     Raises:
         FacewiseError: It cannot be written.
     """
-    if not all(read_part(plan, part, verify=False) for part in range(len(plan.offsets))):
+    if not all(read_part(plan, part, verify=False) for part in range(len(plan.parts))):
         return None
     return check_run(plan).manifest
 
@@ -86,7 +86,7 @@ def whole_parts(plan: Plan) -> Iterator[PartFacts]:
     Raises:
         DatasetError: One is missing or damaged.
     """
-    for part in range(len(plan.offsets)):
+    for part in range(len(plan.parts)):
         facts = read_part(plan, part)
         if facts is None:
             raise DatasetError(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from facewise.concurrency import side_by_side
+from facewise.errors import ImageError
 from facewise.files import atomic_write, remove_leftovers
+from facewise.hardware import available_threads
+from facewise.image import content_hash, load
 from facewise.pipeline import PhotoFaces
 from facewise.sharding.plan import Plan
 from facewise.sharding.rows import FaceRow, face_arrays, quality_array
@@ -30,6 +34,8 @@ class PartFacts:
         faces: Rows in the file.
         without_face: Paths of photos in which no face was found.
         bad: Photos that could not be read: `photo` and `error` each.
+        seen: The beginning of the sha256 (hex) of each photo, empty where it could not be read at all; none
+            where the part was made before this was kept.
     """
 
     part: int
@@ -40,6 +46,7 @@ class PartFacts:
     faces: int
     without_face: tuple[str, ...] = ()
     bad: tuple[dict[str, str], ...] = field(default=())
+    seen: tuple[str, ...] = ()
 
 
 def write_part(plan: Plan, part: int, photos: Iterable[tuple[Path, PhotoFaces]]) -> PartFacts:
@@ -52,8 +59,9 @@ def write_part(plan: Plan, part: int, photos: Iterable[tuple[Path, PhotoFaces]])
         FacewiseError: The disk is full, or the folder cannot be written.
     """
     rows: list[FaceRow] = []
-    without, bad, good = [], [], 0
+    without, bad, seen, good = [], [], [], 0
     for path, found in photos:
+        seen.append((found.sha256 or _sha256(path))[:_SEEN])
         if found.error is not None:
             bad.append({"photo": str(path), "error": " ".join(str(found.error).split())})
             continue
@@ -70,7 +78,7 @@ def write_part(plan: Plan, part: int, photos: Iterable[tuple[Path, PhotoFaces]])
         data = temporary.read_bytes()
     facts = PartFacts(
         part, path.name, len(data), hashlib.sha256(data).hexdigest(), good, len(rows), tuple(without),
-        tuple(bad),
+        tuple(bad), tuple(seen),
     )  # fmt: skip
     with atomic_write(_facts_file(plan, part), private=True) as temporary:
         temporary.write_text(json.dumps(_as_json(plan, facts), indent=1) + "\n", encoding="ascii")
@@ -89,10 +97,10 @@ def read_part(plan: Plan, part: int, *, verify: bool = True) -> PartFacts | None
         data = json.loads(_facts_file(plan, part).read_bytes())
         facts = PartFacts(
             data["part"], data["file"], data["bytes"], data["sha256"], data["photos"], data["faces"],
-            tuple(data["without_face"]), tuple(data["bad"]),
+            tuple(data["without_face"]), tuple(data["bad"]), tuple(data.get("seen", ())),
         )  # fmt: skip
         rows = _rows_file(plan, part)
-        if data["plan"] != plan.id or facts.part != part or facts.file != rows.name:
+        if data["plan"] != plan.parts[part].id or facts.part != part or facts.file != rows.name:
             return None
         if rows.stat().st_size != facts.bytes:
             return None
@@ -103,6 +111,36 @@ def read_part(plan: Plan, part: int, *, verify: bool = True) -> PartFacts | None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return facts
+
+
+def changed_photos(facts: PartFacts, photos: Sequence[Path], now: Sequence[Path]) -> tuple[int, int]:
+    """How many photos of a part have another content than when it was made, and how many are not there.
+
+    Every photo is read, none decoded.
+
+    Args:
+        facts: The part's.
+        photos: What it was made of.
+        now: Those of them that it is still to be made of.
+    """
+    wanted = set(now)
+    then = [(path, digest) for path, digest in zip(photos, facts.seen, strict=False) if path in wanted]
+    found = side_by_side(_sha256, (path for path, _ in then), available_threads())
+    pairs = [(one[:_SEEN], digest) for one, (_, digest) in zip(found, then, strict=True)]
+    gone = sum(not one and bool(digest) for one, digest in pairs)
+    return sum(one != digest for one, digest in pairs) - gone, gone
+
+
+_SEEN = 16
+"""Digits kept of a photo's sha256: nobody fakes a photo here, and they are many."""
+
+
+def _sha256(path: Path) -> str:
+    """Of a photo; empty where it cannot be read."""
+    try:
+        return content_hash(load(path))
+    except ImageError:
+        return ""
 
 
 def facts_sha256(plan: Plan, part: int) -> str:
@@ -128,8 +166,9 @@ def remove_part_leftovers(plan: Plan, part: int) -> None:
 
 def _as_json(plan: Plan, facts: PartFacts) -> dict[str, Any]:
     return {
-        "part": facts.part, "plan": plan.id, "file": facts.file, "bytes": facts.bytes, "sha256": facts.sha256,
-        "photos": facts.photos, "faces": facts.faces, "without_face": facts.without_face, "bad": facts.bad,
+        "part": facts.part, "plan": plan.parts[facts.part].id, "file": facts.file, "bytes": facts.bytes,
+        "sha256": facts.sha256, "photos": facts.photos, "faces": facts.faces,
+        "without_face": facts.without_face, "bad": facts.bad, "seen": facts.seen,
     }  # fmt: skip
 
 

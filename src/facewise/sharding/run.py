@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -12,12 +13,30 @@ from facewise.errors import FacewiseError
 from facewise.files import one_at_a_time
 from facewise.photos import search_photos
 from facewise.pipeline import PhotoFaces, Pipeline, Steps
-from facewise.sharding.manifest import Manifest, write_manifest_if_done
-from facewise.sharding.parts import PartFacts, read_part, remove_part_leftovers, write_part
-from facewise.sharding.plan import Plan, list_source, listed, make_plan, settings_of
+from facewise.sharding.manifest import MANIFEST, Manifest, write_manifest_if_done
+from facewise.sharding.parts import PartFacts, changed_photos, read_part, remove_part_leftovers, write_part
+from facewise.sharding.plan import Before, Plan, list_source, listed, make_plan, settings_of
 from facewise.sharding.ranks import check_shard
 
 OnPart = Callable[[PartFacts], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is different from the last time.
+
+    Attributes:
+        added: Photos that were not there.
+        replaced: Photos that had another content.
+        gone: Photos that are not there any more.
+    """
+
+    added: int = 0
+    replaced: int = 0
+    gone: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.replaced or self.gone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +49,8 @@ class ShardResult:
         done: Its parts that this run made.
         before: Its parts that were there already, whole.
         manifest: The whole run's, where nothing is left to do for anybody; else None.
+        changes: What this process found changed since the run was last at work: photos added and gone in all
+            of it, photos replaced in its own parts.
     """
 
     shard: int
@@ -37,6 +58,7 @@ class ShardResult:
     done: tuple[PartFacts, ...]
     before: tuple[PartFacts, ...]
     manifest: Manifest | None
+    changes: Changes = Changes()
 
 
 def embed_shard(
@@ -83,16 +105,18 @@ def embed_shard(
     pipeline = pipeline or Pipeline.load()
     steps = Steps(main_only=main_only)
     target = Path(folder)
-    plan = _plan(target, photos, listing, settings_of(pipeline, steps), part_size, on_left_out)
+    plan, old = _plan(target, photos, listing, settings_of(pipeline, steps), part_size, on_left_out)
     busy = FacewiseError(f"Another process is at shard {shard} of {shards} in {target}: let it finish.")
     done: list[PartFacts] = []
     with one_at_a_time(target / f".shard-{shard}-of-{shards}.lock", busy):
-        before, missing = _look(plan, plan.parts_of(shard, shards))
+        before, missing, changes = _look(plan, plan.parts_of(shard, shards), old)
+        if changes:
+            (target / MANIFEST).unlink(missing_ok=True)  # it is of what was
         for facts in _embed(plan, missing, pipeline, steps, processes, on_photo):
             done.append(facts)
             if on_part is not None:
                 on_part(facts)
-    return ShardResult(shard, shards, tuple(done), tuple(before), write_manifest_if_done(plan))
+    return ShardResult(shard, shards, tuple(done), tuple(before), write_manifest_if_done(plan), changes)
 
 
 def _plan(
@@ -102,7 +126,8 @@ def _plan(
     settings: dict[str, object],
     part_size: int | None,
     on_left_out: Callable[[dict[str, int]], None],
-) -> Plan:
+) -> tuple[Plan, Before]:
+    @cache
     def search() -> list[Path]:
         found = search_photos(given)
         on_left_out(found.left_out)
@@ -116,18 +141,24 @@ def _plan(
     return make_plan(folder, settings, sources, search, part_size)
 
 
-def _look(plan: Plan, parts: Iterable[int]) -> tuple[list[PartFacts], list[int]]:
-    """The parts that are there and whole, and the numbers of the others."""
+def _look(plan: Plan, parts: Iterable[int], old: Before) -> tuple[list[PartFacts], list[int], Changes]:
+    """The parts that are whole and of the photos there are, the numbers of the others, and what changed."""
     there: list[PartFacts] = []
     missing: list[int] = []
+    replaced, gone = 0, old.gone
     for part in parts:
-        facts = read_part(plan, part)
-        if facts is None:
+        facts, photos = read_part(plan, part), plan.photos_of(part)
+        done = facts
+        if done is None and old.plan is not None and part in old.photos:
+            done = read_part(old.plan, part, verify=False)
+        others, lost = (0, 0) if done is None else changed_photos(done, old.photos.get(part, photos), photos)
+        replaced, gone = replaced + others, gone + lost
+        if facts is None or others or lost:
             remove_part_leftovers(plan, part)
             missing.append(part)
         else:
             there.append(facts)
-    return there, missing
+    return there, missing, Changes(old.added, replaced, gone)
 
 
 class _Photos:
@@ -135,7 +166,7 @@ class _Photos:
 
     def __init__(self, plan: Plan, parts: list[int]) -> None:
         self._plan, self._parts = plan, parts
-        self._sizes = [min(plan.part_size, plan.photos - part * plan.part_size) for part in parts]
+        self._sizes = [plan.parts[part].photos for part in parts]
 
     def __len__(self) -> int:
         return sum(self._sizes)

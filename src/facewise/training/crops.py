@@ -174,7 +174,8 @@ def _align(
         done += count
         progress("aligning", done, total)
 
-    prepared = prepare(source, made, cut, folder, tell, processes=True)
+    # The folder is named after what tells that photos have changed.
+    prepared = prepare(source, made, cut, folder, tell, processes=True, unchanged=True)
     several, left_out = prepared.of("several faces"), prepared.of("no face", "unreadable")
     used = total - len(left_out)
     for photo in left_out[:_NAMED]:
