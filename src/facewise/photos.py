@@ -8,11 +8,14 @@ Counted as left out: every other file whose name has no ending of a photo.
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
+from facewise.errors import DatasetError
 from facewise.image import file_errors, local_path, source_name
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
@@ -27,6 +30,15 @@ CLUTTER = frozenset(
     }
 )  # fmt: skip
 """Lower-case names of files and folders that are nobody's photos, and nothing to tell of."""
+
+
+Tell: TypeAlias = Callable[[str], None]
+"""Takes a sentence about what is left out, so that nothing is left out in silence."""
+
+
+def warn(text: str) -> None:
+    """Tell it as a Python warning, where nobody said how else."""
+    warnings.warn(text, stacklevel=3)
 
 
 @dataclass(slots=True)
@@ -94,6 +106,56 @@ def search_photos(
     return Found(list(found.values()), dict(most_first))
 
 
+def search_people(root: Path) -> dict[str, Found]:
+    """What is in each folder of a folder of people, and in the folders inside it, by the folder's name.
+
+    Raises:
+        ImageError: A folder cannot be listed.
+    """
+    return {folder.name: search_photos(folder) for folder in folders_in(root)}
+
+
+def refuse_one_level_too_high(folder: Path) -> None:
+    """A folder whose only folder is one of people would be taken for a single person.
+
+    Raises:
+        DatasetError: It is one.
+        ImageError: A folder cannot be listed.
+    """
+    inside = folders_in(folder)
+    if len(inside) == 1 and len(folders_in(inside[0])) > 1 and not find_photos(inside[0], recursive=False):
+        raise DatasetError(
+            f"{source_name(folder)} holds one folder of folders, {source_name(inside[0].name)}: "
+            f"name {source_name(inside[0])} if these are the people."
+        )
+
+
+def left_out_of_people(root: Path, found: Mapping[str, Found]) -> list[str]:
+    """What is no person's photo in a folder of people, in sentences.
+
+    Args:
+        root: The folder.
+        found: By `search_people`.
+
+    Raises:
+        ImageError: The folder cannot be listed.
+    """
+    where, told = f"Left out of {source_name(root)}:", []
+    here = search_photos(root, recursive=False)
+    if here.photos:
+        loose = some(photo.name for photo in here.photos)
+        told.append(f"{where} {several(len(here.photos), 'photo')} in nobody's folder ({loose}).")
+    empty = [name for name, inside in found.items() if not inside.photos]
+    if empty:
+        told.append(f"{where} {several(len(empty), 'folder')} without a photo ({some(empty)}).")
+    endings = sum((Counter(inside.left_out) for inside in found.values()), Counter())
+    if endings:
+        others = several(endings.total(), "file")
+        listed = told_endings(dict(endings.most_common()))
+        told.append(f"{where} {others} with no ending of a photo ({listed}).")
+    return told
+
+
 def folders_in(folder: Path) -> list[Path]:
     """The folders in a folder, linked ones too, by name.
 
@@ -120,6 +182,18 @@ def told_endings(left_out: Mapping[str, int]) -> str:
     ]
     rest = sum(list(left_out.values())[_SHOWN:])
     return ", ".join(shown[:_SHOWN]) + (f" and {rest} of other endings" if rest else "")
+
+
+def several(number: int, what: str) -> str:
+    """`1 photo`, `2 photos`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def some(items: Iterable[str], most: int = 3) -> str:
+    """`a, b, c and 5 more`: enough to know what is meant."""
+    names = [source_name(item) for item in items]
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 _SHOWN = 8

@@ -1,5 +1,6 @@
 import contextlib
 import json
+import shutil
 import stat
 import sys
 import threading
@@ -444,28 +445,33 @@ def test_enrol_a_folder(gallery, tmp_path):
     photo(root / "ada" / "more", "0.jpg", "ada:8")
     photo(root / ".hidden", "0.jpg", "broken")
     photo(root / "ada", ".DS_Store", "broken")
-    done = {e.name: e for e in gallery.enroll_folder(root)}
-    assert {n: e.added for n, e in done.items()} == {
-        "ada": 3,
-        "bob": 3,
-        "eve": 0,
-        "empty": 0,
-        "bad\x07name": 0,
-        "": 0,
-    }
+    photo(root / "ada", "Thumbs.db", "broken")
+    photo(root / "ada", "clip.mov", "broken")
+    photo(root, "loose.jpg", "ada:9")
+    said: list[str] = []
+    done = {e.name: e for e in gallery.enroll_folder(root, tell=said.append)}
+    assert {n: e.added for n, e in done.items()} == {"ada": 4, "bob": 3, "eve": 0, "bad\x07name": 0}
     told = {n: [r.reason for r in e.rejected] for n, e in done.items()}
-    assert told["ada"] == ["it is a folder inside a person's folder"]
+    assert told["ada"] == []
     assert "not an image" in told["bob"][0]
     assert told["eve"] == ["no face was found in it"]
-    assert told["empty"] == ["it holds no photo"]
     assert "control characters" in told["bad\x07name"][0]
-    assert told[""] == ["it lies in no person's folder"]
+    assert len(said) == 3
+    assert said[0].endswith("1 photo in nobody's folder (loose.jpg).")
+    assert said[1].endswith("1 folder without a photo (empty).")
+    assert said[2].endswith("1 file with no ending of a photo (1 .mov).")
     assert [p.name for p in gallery.people()] == ["ada", "bob"]
-    assert all(e.added == 0 for e in gallery.enroll_folder(root))  # once more: all duplicates
+    assert all(
+        e.added == 0 for e in gallery.enroll_folder(root, tell=said.append)
+    )  # once more: all duplicates
     with pytest.raises(DatasetError, match="holds no people"):
         gallery.enroll_folder(root / "eve")
     with pytest.raises(DatasetError, match="no folder"):
         gallery.enroll_folder(root / "nowhere")
+    (root / "loose.jpg").unlink()
+    shutil.move(root, tmp_path / "above" / "photos")
+    with pytest.raises(DatasetError, match=r"name .*photos if these are the people"):
+        gallery.enroll_folder(tmp_path / "above")
 
 
 # Export and import

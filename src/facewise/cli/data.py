@@ -346,7 +346,7 @@ def _print_prepared(made: Prepared, *, json: bool, bad: list[dict[str, str]]) ->
         several = count(counts["several faces"], "photo has", "photos have")
         say(f"{several} several faces: the main one was taken.")
     if counts["no face"]:
-        from facewise.data.folder import some
+        from facewise.photos import some
 
         keys = [photo.key for photo in made.of("no face")]
         tell(f"{count(len(keys), 'photo has', 'photos have')} no face: {some(keys, 10)}")

@@ -101,7 +101,9 @@ def enroll(
     ) as opened:
         if folder is not None:
             count = sum(1 for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else 0
-            people = opened.enroll_folder(folder, fmr=fmr, threshold=threshold, keep=keep.value, groups=of)
+            people = opened.enroll_folder(
+                folder, fmr=fmr, threshold=threshold, keep=keep.value, groups=of, tell=tell
+            )
             for enrollment in with_progress("Enrolling people", people, count):
                 done.append(enrollment)
                 _tell(enrollment, bad)

@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 
 from facewise.data.csvfile import PERSON_COLUMNS, columns_of, csv_source
-from facewise.data.folder import Tell, folder_source, some, warn
+from facewise.data.folder import folder_source
 from facewise.data.lfw import images_of, lfw_people
 from facewise.data.prepared import is_prepared, open_prepared
 from facewise.data.recordsource import RecordSource
 from facewise.data.source import Source
 from facewise.errors import DatasetError
 from facewise.image import source_name
-from facewise.photos import files_in, find_photos, folders_in
+from facewise.photos import Tell, files_in, folders_in, refuse_one_level_too_high, some, warn
 
 
 def open_source(path: str | os.PathLike[str], *, tell: Tell = warn) -> Source:
@@ -84,20 +84,10 @@ def _open_folder(folder: Path, tell: Tell) -> Source:
                 f"Nothing says who is in the photos of {source_name(images)}: put a CSV with the columns "
                 f"path and person into {source_name(folder)}, or each one's photos in a folder."
             )
-    _refuse_one_level_too_high(folder)
+    refuse_one_level_too_high(folder)
     return folder_source(folder, tell=tell)
 
 
 def _names_people(file: Path) -> bool:
     columns = columns_of(file)
     return "path" in columns and not columns.isdisjoint(PERSON_COLUMNS)
-
-
-def _refuse_one_level_too_high(folder: Path) -> None:
-    """A folder whose only folder is one of people would be a dataset of a single person."""
-    inside = folders_in(folder)
-    if len(inside) == 1 and len(folders_in(inside[0])) > 1 and not find_photos(inside[0], recursive=False):
-        raise DatasetError(
-            f"{source_name(folder)} holds one folder of folders, {source_name(inside[0].name)}: "
-            f"name {source_name(inside[0])} if these are the people."
-        )

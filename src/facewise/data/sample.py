@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from facewise.data.content import StoredPhotos
-from facewise.data.folder import Tell, labelled, warn
+from facewise.data.folder import labelled
 from facewise.data.open import open_source
 from facewise.data.prepared import PreparedSource, is_prepared
 from facewise.data.recordsource import RecordSource
@@ -20,7 +20,7 @@ from facewise.data.store import CropStore
 from facewise.errors import DatasetError, ImageError
 from facewise.geometry import Cut
 from facewise.image import source_name
-from facewise.photos import find_photos
+from facewise.photos import Tell, find_photos, warn
 from facewise.pipeline import Pipeline, Steps
 from facewise.types import Image
 

@@ -18,11 +18,11 @@ import numpy as np
 
 from facewise.data.content import content_hashes
 from facewise.data.csvfile import read_csv
-from facewise.data.folder import some
 from facewise.data.source import Source, Subset
 from facewise.errors import DatasetError, SettingError
 from facewise.files import write_bytes
 from facewise.image import source_name
+from facewise.photos import some
 
 By = Literal["photo", "identity"]
 PART_NAMES = {2: ("train", "test"), 3: ("train", "val", "test")}

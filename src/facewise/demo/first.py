@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from facewise.data.folder import several
 from facewise.demo.blocks import Picture, Section
 from facewise.demo.drawn import draw_group
 from facewise.demo.finding import jpeg
@@ -15,6 +14,7 @@ from facewise.drawing import BLUE, draw_faces
 from facewise.errors import ImageError
 from facewise.files import write_bytes
 from facewise.image import read_image
+from facewise.photos import several
 from facewise.types import Face, Image
 
 PICTURE = "faces.jpg"

@@ -9,7 +9,6 @@ from pathlib import Path
 from shutil import which
 
 from facewise._version import __version__
-from facewise.data.folder import several
 from facewise.demo.blocks import Block, Commands, Faces, Section, Table
 from facewise.demo.cast import People
 from facewise.demo.detectors import is_missing
@@ -17,6 +16,7 @@ from facewise.demo.page import page
 from facewise.demo.story import Story
 from facewise.drawing import Tile, contact_sheet, save_image
 from facewise.files import write_bytes
+from facewise.photos import several
 
 REPORT = "report.html"
 

@@ -6,65 +6,62 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from facewise.errors import DatasetError, GalleryError
 from facewise.gallery.names import clean_name
 from facewise.gallery.results import Rejection
 
+if TYPE_CHECKING:
+    from facewise.photos import Tell
+
 
 @dataclass(slots=True)
 class PersonFolder:
-    """One person's part of a folder of people: photos to read, and what is no photo."""
+    """One person's part of a folder of people: photos to read, and photos that are refused unread."""
 
     name: str
     photos: list[Path] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
 
 
-def people_in(folder: Path) -> list[PersonFolder]:
-    """The people of a folder with a sub-folder of photos each, by name; hidden files are left out.
+def people_in(folder: Path, tell: Tell) -> list[PersonFolder]:
+    """The people of a folder with a sub-folder of photos each, by name; see `facewise.photos`.
 
-    Files beside the sub-folders and folders inside them are rejected by name, the former under an empty name.
+    Args:
+        folder: The folder of people. Photos may lie in folders inside theirs.
+        tell: Told what else is in it.
 
     Raises:
         DatasetError: There is no such folder, or nobody in it.
+        ImageError: A folder cannot be listed.
     """
+    # Only here: they need the image library.
+    from facewise.photos import (  # noqa: PLC0415
+        left_out_of_people,
+        refuse_one_level_too_high,
+        search_people,
+    )
+
     if not folder.is_dir():
         raise DatasetError(f"There is no folder {folder}.")
-    entries = _visible(folder)
-    plan = [_person_in(entry) for entry in entries if entry.is_dir()]
+    refuse_one_level_too_high(folder)
+    found = search_people(folder)
+    plan = [_person(name, inside.photos) for name, inside in found.items() if inside.photos]
     if not plan:
         raise DatasetError(
             f"The folder {folder} holds no people: put each one's photos in a sub-folder of its own."
         )
-    loose = [
-        Rejection(str(entry), "it lies in no person's folder") for entry in entries if not entry.is_dir()
-    ]
-    return plan + ([PersonFolder("", [], loose)] if loose else [])
+    for sentence in left_out_of_people(folder, found):
+        tell(sentence)
+    return plan
 
 
-def _visible(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-
-
-def _person_in(folder: Path) -> PersonFolder:
-    entries = _visible(folder)
-    person = PersonFolder(folder.name)
-    person.rejected += [
-        Rejection(str(entry), "it is a folder inside a person's folder")
-        for entry in entries
-        if entry.is_dir()
-    ]
-    photos = [entry for entry in entries if not entry.is_dir()]
+def _person(name: str, photos: list[Path]) -> PersonFolder:
     try:
-        person.name = clean_name(folder.name)
+        return PersonFolder(clean_name(name), photos)
     except GalleryError as error:
-        person.rejected += [Rejection(str(photo), str(error)) for photo in photos or [folder]]
-    else:
-        person.photos = photos
-        if not entries:
-            person.rejected.append(Rejection(str(folder), "it holds no photo"))
-    return person
+        return PersonFolder(name, [], [Rejection(str(photo), str(error)) for photo in photos])
 
 
 def all_photos(plan: Iterable[PersonFolder]) -> Iterator[Path]:

@@ -25,6 +25,7 @@ from facewise.types import Decision, Match
 
 if TYPE_CHECKING:  # who brings embeddings needs no image library
     from facewise.image import ImageSource
+    from facewise.photos import Tell
 
 
 class Gallery(VectorGallery):
@@ -142,6 +143,7 @@ class Gallery(VectorGallery):
         threshold: float | None = None,
         keep: Keep = "none",
         groups: Iterable[str] = (),
+        tell: Tell | None = None,
     ) -> Iterator[Enrollment]:
         """Enrols everybody in a folder with a sub-folder of photos a person, one transaction a person.
 
@@ -151,18 +153,22 @@ class Gallery(VectorGallery):
             threshold: As for `enroll`.
             keep: As for `enroll`.
             groups: As for `enroll`; everybody is put into them.
+            tell: Told what is no person's photo and so left out; None gives Python warnings.
 
         Returns:
-            One enrolment a person as it is done, also where nothing of a person was good; files that lie in
-            no person's folder come last, rejected under an empty name. Hidden files are left out.
+            One enrolment a person as it is done, also where nothing of a person was good.
 
         Raises:
             DatasetError: There is no such folder, or nobody in it.
+            ImageError: A folder cannot be listed.
             GalleryError: Another model than the gallery's.
         """
+        from facewise.photos import warn  # noqa: PLC0415  who brings embeddings needs no image library
+
         check_keep(keep)
         member_of = clean_groups(groups)
-        plan, space = people_in(Path(folder)), self._pipeline_space()
+        space = self._pipeline_space()
+        plan = people_in(Path(folder), tell or warn)
         decision = self._decision(fmr, threshold)
         found = self.pipeline.read_many(all_photos(plan))
 

@@ -113,7 +113,7 @@ class Enrollment:
     """What one enrolment did.
 
     Attributes:
-        name: The person; for `enroll_folder`, empty for files that lie in no person's folder.
+        name: The person.
         added: How many samples were stored.
         duplicates: Sources this person already has, not stored again.
         rejected: Photos not enrolled: unreadable, without a face, or already another person's.
