@@ -29,6 +29,10 @@ class FileNameError(FacewiseError):
     """A file cannot have the name it was given: too long, or with characters its file system refuses."""
 
 
+class DamagedPhotoError(ImageError):
+    """A photo is damaged or cut short, though its decoder made a picture of it."""
+
+
 class FaceNotFoundError(FacewiseError):
     """A photo was read, but the face that was asked for is not in it."""
 

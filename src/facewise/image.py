@@ -2,15 +2,18 @@
 
 That is RGB, uint8, `(H, W, 3)`, C-contiguous, the right way up.
 
-Six formats are read and no other: JPEG, PNG, WebP, BMP, GIF and TIFF (of several frames, the first). What the
-pixels become:
+Read are JPEG (MPO too), PNG, WebP, BMP, GIF, TIFF, HEIC, AVIF and, with the optional extras `jxl` and `raw`,
+JPEG XL and the camera RAW files that LibRaw knows (of several pictures, the first, or the one the file calls
+its primary). What the pixels become:
 
-* EXIF orientation is applied; unreadable EXIF counts as upright. ICC profiles are ignored.
+* EXIF orientation is applied; unreadable EXIF counts as upright. HEIC and JPEG XL turn themselves.
+* A colour profile (Display P3, Adobe RGB, grey, ink) is applied where it changes pixels: they become sRGB.
 * Transparency is laid over white, as paper and web pages are: most cut-out portraits and logos assume it.
 * Grey, palette and 1-bit images are expanded to RGB. 16-bit grey is scaled by 1/257 and rounded; of 16-bit
-  colour the high byte is kept (at most 1 grey level from the rounded value). Pixels of 32 bits or floating
-  point have no agreed white, so they are refused rather than guessed at.
-* CMYK (also Adobe's inverted one, and YCCK) becomes RGB without a profile: R = 255 - min(255, C + K).
+  colour the high byte is kept (at most 1 grey level from the rounded value). Where all of 16 bits' values fit
+  into 12, 10 or 8, they are scaled from those. Pixels of 32 bits or floating point have no agreed white, so
+  they are refused rather than guessed at.
+* CMYK without a profile (also Adobe's inverted one, and YCCK) becomes RGB by R = 255 - min(255, C + K).
 
 Whatever is wrong with a photo is told as one `ImageError`.
 """
@@ -20,23 +23,30 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import logging
 import os
 import re
 import stat
-import struct
 import threading
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NamedTuple, NoReturn, TypeAlias, TypeGuard, cast
+from typing import IO, Literal, NoReturn, TypeAlias, TypeGuard
 
-import cv2
 import numpy as np
 import PIL
 import PIL.Image
 
-from facewise.errors import ImageError, PhotoTooLargeError
+from facewise.errors import DamagedPhotoError, ImageError, PhotoTooLargeError, SettingError
 from facewise.filenames import shown
+from facewise.formats import jpeg, webp
+from facewise.formats.colour import array_in_srgb, over_white, to_rgb
+from facewise.formats.heif import decode_heif
+from facewise.formats.jxl import decode_jxl
+from facewise.formats.kinds import described, kind_of
+from facewise.formats.pillow import decode_with_pillow
+from facewise.formats.raw import decode_raw
+from facewise.formats.refused import DAMAGED, Refused, check_pixels
+from facewise.formats.upright import parse_exif, upright
 from facewise.types import Image
 
 ImageSource: TypeAlias = (
@@ -51,27 +61,19 @@ MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 256 * 2**20
 """Size of a file, or of image bytes, above which a photo is refused."""
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+DAMAGED_VARIABLE = "FACEWISE_DAMAGED"
+"""Environment variable that says what is done with damaged photos where the caller does not: see `decode`."""
+
+Damaged: TypeAlias = Literal["refuse", "use"]
+
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _BROKEN_URL = re.compile(r"(?:^[a-z][a-z0-9+.-]+|/(?:https?|ftp|file|s3|gs)):/", re.IGNORECASE)
 """A URL as pathlib leaves it, which makes one slash of two, alone or behind the folder of a table."""
 _LONGEST_NAME = 4096
-_ORIENTATION_TAG, _BITS_PER_SAMPLE_TAG, _PHOTOMETRIC_TAG = 0x0112, 0x0102, 0x0106
-
-_TURN: dict[int, Callable[[Image], object]] = {
-    2: lambda image: cv2.flip(image, 1),
-    3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
-    4: lambda image: cv2.flip(image, 0),
-    5: cv2.transpose,
-    6: lambda image: cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE),
-    7: lambda image: cv2.flip(cv2.transpose(image), -1),
-    8: lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
-}
-"""EXIF orientation → what brings the stored pixels upright (Exif 2.32, tag 274)."""
+_LOG = logging.getLogger(__name__)
 
 
-def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image:
+def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS, damaged: Damaged | None = None) -> Image:
     """Read a photo.
 
     Args:
@@ -80,6 +82,7 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image:
             RGB, `(H, W, 4)` as RGBA, `(H, W)` and `(H, W, 1)` as grey.
         max_pixels: Refuse more than this many pixels (width × height), before anything is decoded. For files
             Pillow's own ceiling, twice `PIL.Image.MAX_IMAGE_PIXELS` (179 million), holds as well.
+        damaged: See `decode`.
 
     Returns:
         RGB uint8 `(H, W, 3)`, C-contiguous. An array that already is so is returned itself, not copied.
@@ -91,7 +94,7 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image:
         return _from_array(source, max_pixels)
     if isinstance(source, PIL.Image.Image):
         return _from_pil(source, max_pixels)
-    return decode(load(source), name=source_name(source), max_pixels=max_pixels)
+    return decode(load(source), name=source_name(source), max_pixels=max_pixels, damaged=damaged)
 
 
 def read_hashed(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> tuple[Image, str]:
@@ -177,30 +180,103 @@ def load(source: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[by
             return file.read()
 
 
-def decode(data: bytes, *, name: str = "image bytes", max_pixels: int = MAX_PIXELS) -> Image:
+def decode(
+    data: bytes,
+    *,
+    name: str = "image bytes",
+    max_pixels: int = MAX_PIXELS,
+    damaged: Damaged | None = None,
+) -> Image:
     """Decode the bytes of an image file.
 
     Args:
         data: The whole file.
         name: What to call the photo in an error, see `source_name`.
         max_pixels: As in `read_image`.
+        damaged: What to do with a JPEG, WebP or TIFF of JPEG that is damaged or cut short, but of which a
+            decoder makes a picture: `"refuse"` it, or `"use"` the picture and log a warning that names it.
+            None is what the environment variable `FACEWISE_DAMAGED` says, or else `"refuse"`.
 
     Returns:
         RGB uint8 `(H, W, 3)`, C-contiguous.
 
     Raises:
-        ImageError: Not one of the six formats, damaged, cut short or too large.
+        ImageError: Of no format that is read, or too large; `DamagedPhotoError` where it is damaged or cut
+            short, though its decoder made something of it.
+        SettingError: `damaged` is none of the two.
     """
     _check_length(len(data), name)
     ceiling = PIL.Image.MAX_IMAGE_PIXELS
     limit = max_pixels if ceiling is None else min(max_pixels, 2 * ceiling)
-    header = _plain_jpeg(data)
-    if header is not None:
-        _check_pixels(header.width, header.height, limit, name)
-        image = _decode_plain_jpeg(data, header)
-        if image is not None:
-            return image
-    return _decode_with_pillow(data, name, limit)
+    try:
+        image, is_damaged = _decoded(data, limit)
+    except Refused as refused:
+        _fail(name, refused.wrong, refused.remedy, refused.__cause__, refused.kind)
+    if is_damaged:
+        if _policy(damaged) == "refuse":
+            _fail(name, *DAMAGED, kind=DamagedPhotoError)
+        _LOG.warning("%s is damaged, and was used as far as it could be read.", name)
+    return image
+
+
+@contextlib.contextmanager
+def damaged_photos(policy: Damaged | None) -> Iterator[None]:
+    """Within this, what `decode` does unless told, also in processes started here; None changes nothing."""
+    before = os.environ.get(DAMAGED_VARIABLE)
+    if policy is not None:
+        os.environ[DAMAGED_VARIABLE] = policy
+    try:
+        yield
+    finally:
+        if policy is not None and before is None:
+            os.environ.pop(DAMAGED_VARIABLE, None)
+        elif policy is not None and before is not None:
+            os.environ[DAMAGED_VARIABLE] = before
+
+
+def _policy(given: str | None) -> str:
+    policy = given or os.environ.get(DAMAGED_VARIABLE) or "refuse"
+    if policy not in {"refuse", "use"}:
+        raise SettingError(f"What to do with damaged photos is refuse or use, not {policy}.")
+    return policy
+
+
+def _decoded(data: bytes, limit: int) -> tuple[Image, bool]:
+    """The pixels, and whether the data is damaged nevertheless."""
+    kind = kind_of(data)
+    if kind == "JPEG":
+        header = jpeg.read_header(data)
+        if header is not None:
+            check_pixels(header.width, header.height, limit)
+            decoded = None if header.components == 4 else jpeg.decode_jpeg(data, header)
+            if decoded is not None:
+                return _finished_jpeg(decoded[0], header, data), decoded[1]
+    if kind == "WEBP":
+        plain = webp.decode_plain(data, limit)
+        if plain is not None:
+            return plain, webp.is_damaged(data)
+    if kind == "HEIF":
+        return decode_heif(data, limit), False
+    if kind == "JXL":
+        return decode_jxl(data, limit), False
+    if kind == "RAW":
+        return decode_raw(data, limit), False
+    if not kind:
+        what = described(data)
+        if what:
+            raise Refused(f"it is {what}, which is not read as a photo", "save its picture as JPEG or PNG")
+        raise Refused(_NO_PHOTO, "convert it to one")
+    return decode_with_pillow(data, kind, limit)
+
+
+def _finished_jpeg(image: Image, header: jpeg.Header, data: bytes) -> Image:
+    image = array_in_srgb(image, header.icc, grey=header.components == 1)
+    if header.xmp_turns:
+        return upright(image, PIL.Image.open(io.BytesIO(data), formats=("JPEG",)).getexif)
+    return upright(image, lambda: parse_exif(header.exif)) if header.exif else image
+
+
+_NO_PHOTO = "it is not a JPEG, PNG, WebP, BMP, GIF, TIFF, HEIC or AVIF image"
 
 
 def content_hash(data: bytes) -> str:
@@ -290,7 +366,7 @@ def _from_array(array: np.ndarray, max_pixels: int) -> Image:
         _fail(name, f"it has no pixels, its shape is {array.shape}", "give at least one pixel")
     _check_pixels(array.shape[1], array.shape[0], max_pixels, name)
     if channels == 4:
-        return _over_white(PIL.Image.fromarray(np.ascontiguousarray(array), "RGBA"))
+        return over_white(PIL.Image.fromarray(np.ascontiguousarray(array), "RGBA"))
     if channels == 1:
         array = np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
     return np.ascontiguousarray(array)
@@ -328,145 +404,12 @@ def _from_pil(picture: PIL.Image.Image, max_pixels: int) -> Image:
     try:
         with _READING:
             picture.load()
-        return _upright(_to_rgb(picture, name), picture.getexif)
-    except ImageError:
-        raise
+        return upright(to_rgb(picture), picture.getexif)
+    except Refused as refused:
+        _fail(name, refused.wrong, refused.remedy, refused, refused.kind)
     except MemoryError as error:
         _fail(name, "there is not enough memory to decode it", "make it smaller first", error)
-    # As in `_decode_with_pillow`: its file is decoded only here.
+    # As in `facewise.formats.pillow`: its file is decoded only here.
     except Exception as error:  # noqa: BLE001
         wrong = f"Pillow cannot decode or convert it ({picture.mode})"
         _fail(name, wrong, "give it as RGB, or give the file", error)
-
-
-# JPEG, the quick way: nearly every photo. OpenCV gives the same bits as Pillow (both are libjpeg-turbo) in
-# half the time, with four threads in a third. Whatever is unusual about a file leaves it to Pillow.
-
-
-_PASSED_OVER = {0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xEE)}
-"""JPEG markers that do not change how pixels are to be read: tables, comments, APP0 to APP13."""
-
-
-class _JpegHeader(NamedTuple):
-    width: int
-    height: int
-    exif: bytes
-
-
-def _plain_jpeg(data: bytes) -> _JpegHeader | None:
-    """The header of an 8-bit grey or YCbCr JPEG that is all there; None of anything else."""
-    # Entropy-coded data cannot contain this marker, so a file that was cut short does not end in it.
-    if not (data.startswith(b"\xff\xd8\xff") and data.endswith(b"\xff\xd9")):
-        return None
-    exif, position = b"", 2
-    while position + 4 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-        body = data[position + 4 : end]
-        if marker in {0xC0, 0xC1, 0xC2} and len(body) >= 6:  # baseline, extended or progressive frame
-            bits, height, width, _ = struct.unpack_from(">BHHB", body)
-            plain = bits == 8 and width and height and body[6::3] in {b"\x01", b"\x01\x02\x03"}
-            return _JpegHeader(width, height, exif) if plain else None
-        if marker == 0xE1 and body.startswith(b"Exif\0"):
-            exif = exif or body
-        # Adobe's APP14 (other colours) and XMP's orientation are Pillow's.
-        elif marker not in _PASSED_OVER or b"tiff:Orientation" in body:
-            return None
-        position = end
-    return None
-
-
-def _decode_plain_jpeg(data: bytes, header: _JpegHeader) -> Image | None:
-    """Decode with OpenCV; None if it will not, so that Pillow has its say."""
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        image = cast("Image | None", cv2.imdecode(np.frombuffer(data, np.uint8), flags))
-    except cv2.error:
-        return None
-    if image is None or image.shape != (header.height, header.width, 3):
-        return None
-    return _upright(image, lambda: _parse_exif(header.exif)) if header.exif else image
-
-
-# Everything else: Pillow
-
-_QUIET = threading.Lock()
-"""Held while the warning filters, which all threads share, are changed: two at once would mix them up."""
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    with _QUIET, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _decode_with_pillow(data: bytes, name: str, limit: int) -> Image:
-    try:
-        with _quiet():
-            picture = PIL.Image.open(io.BytesIO(data), formats=_FORMATS)
-            _check_pixels(*picture.size, limit, name)
-            # These may warn while they are decoded; the others decode outside the lock, in parallel.
-            if picture.format == "TIFF" or b"acTL" in data:
-                picture.load()
-        picture.load()
-        return _upright(_to_rgb(picture, name), picture.getexif)
-    except ImageError:
-        raise
-    except PIL.Image.DecompressionBombError as error:
-        wrong = f"it has more than {limit:,} pixels"
-        _fail(name, wrong, "make it smaller first", error, PhotoTooLargeError)
-    except MemoryError as error:
-        _fail(name, "there is not enough memory to decode it", "make it smaller first", error)
-    # Pillow's decoders raise whatever their code trips over in a damaged file: OSError, SyntaxError,
-    # KeyError, struct.error, ... No list of them stays complete.
-    except Exception as error:  # noqa: BLE001
-        if data.startswith(_MAGIC):
-            _fail(name, "it is damaged or cut short", "copy or download the photo again", error)
-        _fail(name, "it is not a JPEG, PNG, WebP, BMP, GIF or TIFF image", "convert it to one", error)
-
-
-def _to_rgb(picture: PIL.Image.Image, name: str) -> Image:
-    if picture.mode.startswith("I;16"):
-        return _from_grey16(picture)
-    if picture.mode in {"I", "F"}:
-        kind = "floating-point" if picture.mode == "F" else "32-bit"
-        _fail(name, f"its pixels are {kind} numbers without an agreed white", "convert it to 8 bits first")
-    if picture.has_transparency_data:
-        return _over_white(picture.convert("RGBA"))
-    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
-
-
-def _from_grey16(picture: PIL.Image.Image) -> Image:
-    tags = getattr(picture, "tag_v2", {})
-    grey = np.asarray(picture).astype(np.uint32)
-    largest = 2 ** int(tags.get(_BITS_PER_SAMPLE_TAG, (16,))[0]) - 1  # TIFF has 12-bit grey as well
-    scaled = ((grey * 255 + largest // 2) // largest).astype(np.uint8)
-    if tags.get(_PHOTOMETRIC_TAG) == 0:  # TIFF's WhiteIsZero, which Pillow undoes for 8 bits only
-        scaled = 255 - scaled
-    if "transparency" in picture.info:
-        scaled[grey == picture.info["transparency"]] = 255
-    return np.repeat(scaled[:, :, None], 3, axis=2)
-
-
-def _over_white(picture: PIL.Image.Image) -> Image:
-    canvas = PIL.Image.new("RGB", picture.size, "white")
-    canvas.paste(picture, mask=picture.getchannel("A"))
-    return np.array(canvas)
-
-
-def _parse_exif(body: bytes) -> PIL.Image.Exif:
-    exif = PIL.Image.Exif()
-    exif.load(body)
-    return exif
-
-
-def _upright(image: Image, read_exif: Callable[[], PIL.Image.Exif]) -> Image:
-    try:
-        with _quiet():
-            orientation = read_exif().get(_ORIENTATION_TAG)
-    # A photo whose pixels are fine is not refused for its EXIF: many programs write it wrong.
-    except (SyntaxError, ValueError, LookupError, TypeError, OSError, EOFError, struct.error):
-        return image
-    turn = _TURN.get(orientation) if isinstance(orientation, int) else None
-    return image if turn is None else cast("Image", turn(image))

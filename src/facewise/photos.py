@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from facewise.errors import DatasetError
+from facewise.formats.kinds import extra_for, suffixes
 from facewise.image import file_errors, local_path, source_name
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-"""Lower-case file name endings that `find_photos` takes for photos."""
+SUFFIXES = suffixes()
+"""Lower-case file name endings that `find_photos` takes for photos: what is installed reads them."""
 
 CLUTTER = frozenset(
     {
@@ -176,12 +177,14 @@ def files_in(folder: Path, suffix: str) -> list[Path]:
 
 def told_endings(left_out: Mapping[str, int]) -> str:
     """`3 .heic, 1 .mov`, for people."""
+    extras = sorted({extra for ending in left_out if (extra := extra_for(ending)) is not None})
     shown = [
         f"{number} {source_name(ending) if ending else 'without ending'}"
         for ending, number in left_out.items()
     ]
+    needs = f" (`pip install facewise[{','.join(extras)}]` to read more)" if extras else ""
     rest = sum(list(left_out.values())[_SHOWN:])
-    return ", ".join(shown[:_SHOWN]) + (f" and {rest} of other endings" if rest else "")
+    return ", ".join(shown[:_SHOWN]) + (f" and {rest} of other endings" if rest else "") + needs
 
 
 def several(number: int, what: str) -> str:

@@ -258,3 +258,32 @@ def test_embed_without_any_face_keeps_the_shapes(facewise, photo):
     with np.load("rows.npz") as rows:
         assert rows["embedding"].shape == (0, 32)
         assert rows["landmarks"].shape == (0, 5, 2)
+
+
+def test_a_damaged_photo_is_refused_or_used_and_named(facewise, process, drawn_photo) -> None:
+    PIL.Image.fromarray(drawn_photo([(100, 100, 60)])).save("sound.jpg", quality=95)
+    data = Path("sound.jpg").read_bytes()
+    at = len(data) * 7 // 10
+    Path("damaged.jpg").write_bytes(data[:at] + bytes(200) + data[at + 200 :])
+    done = facewise("detect", "damaged.jpg", "sound.jpg", "--json", code=3)
+    assert [bad["item"] for bad in done.json["bad"]] == ["damaged.jpg"]
+    assert "damaged or cut short" in done.err
+    refused = process("detect", "damaged.jpg")
+    assert refused.code == 3
+    assert len(refused.err.splitlines()) == 1
+    used = process("detect", "damaged.jpg", "--damaged", "use")
+    assert used.code == 0
+    assert used.err.splitlines() == ["damaged.jpg is damaged, and was used as far as it could be read."]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "detect", "align", "embed", "verify", "enroll", "identify", "cluster", "classify fit",
+        "classify predict", "classify evaluate", "data check", "data prepare", "train", "compare",
+        "eval lfw", "eval pairs",
+        "eval folder", "eval ijb", "eval bin", "calibrate", "report", "bench", "demo", "serve",
+    ],
+)  # fmt: skip
+def test_every_command_that_reads_photos_says_what_of_damaged_ones(facewise, command) -> None:
+    assert "--damaged" in facewise(*command.split(), "--help").out

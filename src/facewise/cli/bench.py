@@ -19,11 +19,13 @@ from facewise.cli.options import (
     Variant,
     given_path,
     load_pipeline,
+    reads_photos,
 )
 from facewise.cli.output import BadItems, print_json, say, stderr_console, table
 from facewise.cli.photos import photos_in
 
 
+@reads_photos
 def bench(
     paths: Annotated[
         list[Path] | None,

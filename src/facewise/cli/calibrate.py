@@ -25,6 +25,7 @@ from facewise.cli.options import (
     Variant,
     given_path,
     load_pipeline,
+    reads_photos,
 )
 from facewise.cli.output import check_output_file, count, print_json, progress_bar, say, table, tell
 from facewise.cli.show_model import ANOTHER_GROUP, POINTS, interval, probability_text
@@ -42,6 +43,7 @@ class Pairs(StrEnum):
     VIEW2 = "view2"
 
 
+@reads_photos
 def calibrate(
     model: Annotated[
         str, typer.Argument(help="Embedder: a name in the model store or a model file.", metavar="MODEL")

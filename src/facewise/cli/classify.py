@@ -30,6 +30,7 @@ from facewise.cli.options import (
     given_path,
     load_pipeline,
     need_training,
+    reads_photos,
     tell_providers,
 )
 from facewise.cli.output import (
@@ -69,6 +70,7 @@ _DRAWN = 24
 
 
 @app.command()
+@reads_photos
 def fit(
     data: Annotated[
         Path, typer.Argument(help="A folder per person, a CSV, LFW, or prepared crops.", parser=given_path)
@@ -145,6 +147,7 @@ def fit(
 
 
 @app.command()
+@reads_photos
 def predict(
     paths: Photos,
     classifier: ClassifierOption,
@@ -215,6 +218,7 @@ def predict(
 
 
 @app.command()
+@reads_photos
 def evaluate(
     data: Annotated[
         Path, typer.Argument(help="A folder per person, a CSV, LFW, or prepared crops.", parser=given_path)

@@ -25,6 +25,7 @@ from facewise.cli.options import (
     Variant,
     given_path,
     load_pipeline,
+    reads_photos,
 )
 from facewise.cli.output import BadItems, check_output_file, count, face_dict, print_json, say, table
 from facewise.cli.photos import read_photos, tell_without
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from facewise.types import Face
 
 
+@reads_photos
 def cluster(
     paths: Photos,
     fmr: Fmr = None,

@@ -8,13 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facewise.cli import STOPPED
-from facewise.cli.options import Detector, Json, MaxSize, Threads, given_path, load_pipeline, need_training
+from facewise.cli.options import (
+    Detector,
+    Json,
+    MaxSize,
+    Threads,
+    given_path,
+    load_pipeline,
+    need_training,
+    reads_photos,
+)
 from facewise.cli.output import print_json, say, table, tell, usage_error
 
 if TYPE_CHECKING:
     from facewise.training.comparison import Comparison
 
 
+@reads_photos
 def compare(
     data: Annotated[
         Path, typer.Argument(help="A folder per person, a CSV, LFW, a .rec; as for train.", parser=given_path)

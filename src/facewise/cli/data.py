@@ -19,6 +19,7 @@ from facewise.cli.options import (
     Variant,
     given_path,
     load_pipeline,
+    reads_photos,
 )
 from facewise.cli.output import (
     BadItems,
@@ -63,6 +64,7 @@ def group() -> None:
 
 
 @app.command()
+@reads_photos
 def check(
     dataset: Dataset,
     suspects: Annotated[
@@ -155,6 +157,7 @@ def split(
 
 
 @app.command()
+@reads_photos
 def prepare(
     dataset: Dataset,
     out: Annotated[

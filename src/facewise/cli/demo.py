@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from facewise.cli.options import Json, Threads, given_path
+from facewise.cli.options import Json, Threads, given_path, reads_photos
 from facewise.cli.output import print_json, progress_bar, say, table, tell
 from facewise.filenames import escaped
 
@@ -21,6 +21,7 @@ _SAID_EVERY = 10.0
 """Seconds between lines on what is left, where there is no terminal to show it on."""
 
 
+@reads_photos
 def demo(
     data: Annotated[
         Path | None,

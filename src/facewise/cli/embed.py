@@ -22,6 +22,7 @@ from facewise.cli.options import (
     Variant,
     given_path,
     load_pipeline,
+    reads_photos,
 )
 from facewise.cli.output import (
     BadItems,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from facewise.sharding import Manifest, ShardResult
 
 
+@reads_photos
 def embed(
     out: Annotated[
         Path,

@@ -29,6 +29,7 @@ from facewise.cli.options import (
     Variant,
     given_path,
     load_pipeline,
+    reads_photos,
 )
 from facewise.cli.output import print_json, progress_bar, say
 
@@ -51,6 +52,7 @@ def group() -> None:
 
 
 @app.command()
+@reads_photos
 def lfw(
     root: Annotated[
         Path,

@@ -28,7 +28,7 @@ from facewise.cli.evaluate_models import (
     models_line,
 )
 from facewise.cli.evaluate_pair_tables import print_bins, print_differences
-from facewise.cli.options import Flip, Json, Provider, Threads, Unreadable, Variant, given_path
+from facewise.cli.options import Flip, Json, Provider, Threads, Unreadable, Variant, given_path, reads_photos
 from facewise.cli.output import BadItems, print_json, progress_bar, say
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class _Measured:
     left_out: LeftOutFor | None
 
 
+@reads_photos
 def bin_files(
     files: Annotated[
         list[Path],

@@ -38,10 +38,12 @@ from facewise.cli.options import (
     Unreadable,
     Variant,
     given_path,
+    reads_photos,
 )
 from facewise.cli.output import count, print_json, progress_bar, say, tell
 
 
+@reads_photos
 def folder(
     root: Annotated[
         Path,

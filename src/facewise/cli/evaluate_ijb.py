@@ -13,13 +13,14 @@ import typer
 from facewise.cli.evaluate_leaks import OnLeaks, TrainedOnRuns, find_leaks, leak_check, policy_of, say_leaks
 from facewise.cli.evaluate_models import Models, about_model, about_run, load_models
 from facewise.cli.evaluate_tables import interval_text
-from facewise.cli.options import Flip, Json, Provider, Threads, Unreadable, Variant, given_path
+from facewise.cli.options import Flip, Json, Provider, Threads, Unreadable, Variant, given_path, reads_photos
 from facewise.cli.output import BadItems, count, print_json, progress_bar, say, table, tell
 
 if TYPE_CHECKING:
     from facewise.evaluation.ijb_results import GalleryIdentification, IjbResult
 
 
+@reads_photos
 def ijb(
     root: Annotated[
         Path,

@@ -39,6 +39,7 @@ from facewise.cli.options import (
     Unreadable,
     Variant,
     given_path,
+    reads_photos,
 )
 from facewise.cli.output import count, print_json, progress_bar, say, tell
 from facewise.cli.photos import tell_several
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from facewise.evaluation.side_by_side import Model
 
 
+@reads_photos
 def pairs(
     file: Annotated[
         Path,

@@ -27,6 +27,7 @@ from facewise.cli.options import (
     Variant,
     given_path,
     load_pipeline,
+    reads_photos,
 )
 from facewise.cli.output import BadItems, count, print_json, say, table, tell, usage_error, with_progress
 
@@ -48,6 +49,7 @@ class KeepChoice(StrEnum):
 Name = Annotated[str, typer.Argument(help="A person of the gallery.")]
 
 
+@reads_photos
 def enroll(
     name: Annotated[str | None, typer.Argument(help="Who is in the photos.")] = None,
     photos: Annotated[

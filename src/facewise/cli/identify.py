@@ -33,6 +33,7 @@ from facewise.cli.options import (
     ThresholdOption,
     Variant,
     given_path,
+    reads_photos,
     tell_other_detector,
 )
 from facewise.cli.output import (
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from facewise.video import VideoResult
 
 
+@reads_photos
 def identify(
     paths: Annotated[
         list[Path] | None,

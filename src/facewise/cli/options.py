@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -113,6 +116,38 @@ KeyFile = Annotated[
 ]
 
 DEFAULT_GALLERY = "facewise.db"
+
+
+class DamagedChoice(StrEnum):
+    """What is done with damaged photos."""
+
+    refuse = "refuse"
+    use = "use"
+
+
+Damaged = Annotated[
+    DamagedChoice | None,
+    typer.Option(
+        "--damaged",
+        help="Photos that are damaged or cut short: refuse them, or use them and tell. (default: refuse)",
+    ),
+]
+
+
+def reads_photos(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command what all have that read photos: `--damaged`, which holds in its worker processes too."""
+
+    @wraps(command)
+    def run(*args: Any, damaged: DamagedChoice | None = None, **kwargs: Any) -> None:
+        from facewise.image import damaged_photos
+
+        with damaged_photos(None if damaged is None else damaged.value):
+            command(*args, **kwargs)
+
+    own = inspect.signature(command, eval_str=True)
+    option = inspect.Parameter("damaged", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Damaged)
+    run.__signature__ = own.replace(parameters=[*own.parameters.values(), option])  # type: ignore[attr-defined]
+    return run
 
 
 def detector_settings(**given: float | None) -> DetectorSettings:

@@ -22,6 +22,7 @@ from facewise.cli.options import (
     Variant,
     given_path,
     load_pipeline,
+    reads_photos,
 )
 from facewise.cli.output import (
     BadItems,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 MainOnly = Annotated[bool, typer.Option("--main", help="Only the main face of each photo.")]
 
 
+@reads_photos
 def detect(
     paths: Photos,
     draw: Annotated[
@@ -93,6 +95,7 @@ def detect(
     bad.finish(len(results))
 
 
+@reads_photos
 def align(
     paths: Photos,
     out: Annotated[Path, typer.Option("--out", help="Folder for the crops.", parser=given_path)],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facewise.cli.options import Detector, Json, MaxSize, detector_settings, given_path
+from facewise.cli.options import Detector, Json, MaxSize, detector_settings, given_path, reads_photos
 from facewise.cli.output import check_output_file, count, print_json, progress_bar, say, table, tell
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _NAMED = 10
 """Photos left out that are named one by one."""
 
 
+@reads_photos
 def quantize(
     model: Annotated[str, typer.Argument(help="A name in the store, or a model file.", metavar="MODEL")],
     photos: Annotated[

@@ -19,6 +19,7 @@ from facewise.cli.options import (
     Variant,
     given_path,
     need_training,
+    reads_photos,
 )
 from facewise.cli.output import check_output_file, print_json, progress_bar, say
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 DEFAULT = Path("report.html")
 
 
+@reads_photos
 def report(
     what: Annotated[
         list[str],

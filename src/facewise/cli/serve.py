@@ -17,10 +17,12 @@ from facewise.cli.options import (
     Threads,
     Variant,
     given_path,
+    reads_photos,
 )
 from facewise.cli.output import tell
 
 
+@reads_photos
 def serve(
     gallery: Annotated[str, typer.Option("--gallery", help="Path or URI of the gallery.")] = str(
         DEFAULT_GALLERY

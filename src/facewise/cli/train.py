@@ -9,13 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facewise.cli import STOPPED
-from facewise.cli.options import Detector, Json, MaxSize, Threads, given_path, load_pipeline, need_training
+from facewise.cli.options import (
+    Detector,
+    Json,
+    MaxSize,
+    Threads,
+    given_path,
+    load_pipeline,
+    need_training,
+    reads_photos,
+)
 from facewise.cli.output import print_json, say, table, tell
 
 if TYPE_CHECKING:
     from facewise.training.run import Run
 
 
+@reads_photos
 def train(
     data: Annotated[
         Path | None,

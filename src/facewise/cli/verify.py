@@ -21,6 +21,7 @@ from facewise.cli.options import (
     Variant,
     given_path,
     load_pipeline,
+    reads_photos,
     tell_other_detector,
 )
 from facewise.cli.output import check_output_file, count, face_dict, print_json, say, tell
@@ -36,6 +37,7 @@ class FaceChoice(StrEnum):
     best = "best"
 
 
+@reads_photos
 def verify(
     a: Annotated[Path, typer.Argument(help="A photo.", metavar="A", parser=given_path)],
     b: Annotated[Path, typer.Argument(help="Another photo.", metavar="B", parser=given_path)],
