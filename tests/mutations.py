@@ -120,7 +120,7 @@ def size_changed(data: bytes, rng: np.random.Generator, _: Sequence[bytes]) -> b
     return bytes(changed)
 
 
-def _size_fields(data: bytes) -> tuple[int, str]:
+def _size_fields(data: bytes) -> tuple[int, str]:  # noqa: PLR0911  one a format
     """Where the width or height, whichever comes first, is stored and how; a TIFF's tag count otherwise."""
     if data.startswith(b"\xff\xd8"):
         frame = next(at for at in (data.find(b"\xff\xc0\0"), data.find(b"\xff\xc2\0")) if at >= 0)
@@ -133,6 +133,10 @@ def _size_fields(data: bytes) -> tuple[int, str]:
         return 18, "<I"
     if data.startswith(b"GIF"):
         return 6, "<H"
+    if data[4:8] == b"ftyp":
+        return data.index(b"ispe") + 8, ">I"
+    if not data.startswith(b"II*"):
+        return 2, ">H"  # JPEG XL packs its size into bits
     directory = struct.unpack_from("<I", data, 4)[0]
     return directory + 2 + 8, "<I"  # the first tag is ImageWidth; its value lies 8 bytes in
 

@@ -11,6 +11,7 @@ import pytest
 from facewise.errors import ImageError
 from facewise.image import read_image
 from mutations import mutated_images, originals
+from photo_formats import newer_originals
 
 
 def check_image(image: np.ndarray) -> None:
@@ -40,7 +41,7 @@ def test_mutations_are_reproducible() -> None:
 
 
 @pytest.mark.parametrize("count", [500, pytest.param(4000, marks=pytest.mark.slow)])
-def test_damaged_images(count: int) -> None:
+def test_damaged_images(count: int, capfd: pytest.CaptureFixture[str]) -> None:
     outcomes: Counter[str] = Counter()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -53,6 +54,34 @@ def test_damaged_images(count: int) -> None:
                 outcomes["error"] += 1
     # The generator is worth something only while it produces both.
     assert min(outcomes["image"], outcomes["error"]) > count * 0.15, outcomes
+    assert capfd.readouterr().err == ""
+
+
+_SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [
+        *((kind, 200) for kind in ("HEIF", "AVIF", "MPO", "JXL")),
+        ("RAW", 12),  # a process each
+        *(pytest.param(kind, 2000, marks=_SLOW) for kind in ("HEIF", "AVIF", "MPO", "JXL", "RAW")),
+    ],
+)
+def test_damaged_photos_of_newer_formats(kind: str, count: int, capfd: pytest.CaptureFixture[str]) -> None:
+    whole = newer_originals().get(kind)
+    if whole is None:
+        pytest.skip(f"no decoder of {kind} is installed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for photo in whole:
+            check_image(read_image(photo))
+        for _, data in mutated_images(count, 20261130, whole):
+            try:
+                check_image(read_image(data))
+            except ImageError as error:
+                check_sentence(str(error))
+    assert capfd.readouterr().err == ""
 
 
 def test_an_image_cut_short_is_never_half_a_picture() -> None:
