@@ -20,6 +20,7 @@ from facewise.data.recordsource import RecordSource
 from facewise.data.source import FileSource, Source
 from facewise.data.suspects import find_suspects
 from facewise.errors import SettingError
+from mutations import encode, picture
 
 
 def photograph(seed: int, size: int = 96) -> np.ndarray:
@@ -207,3 +208,14 @@ def test_photos_of_lfw_under_two_names(shared: Path) -> None:
     for group in found.conflicts:
         a, b = (source.read(source.keys.index(key)).astype(int) for key in group.keys)
         assert np.abs(a - b).mean() < 8
+
+
+def test_photos_damaged_in_their_middle_are_listed(tmp_path: Path) -> None:
+    data = encode(PIL.Image.fromarray(picture(200, 160)), "JPEG", quality=95)
+    (tmp_path / "Ada").mkdir()
+    (tmp_path / "Ada/sound.jpg").write_bytes(data)
+    middle = len(data) // 2
+    (tmp_path / "Ada/lost.jpg").write_bytes(data[:middle] + bytes(200) + data[middle + 200 :])
+    [(key, error)] = check_source(folder_source(tmp_path)).unreadable
+    assert key == "Ada/lost.jpg"
+    assert "damaged or cut short" in error

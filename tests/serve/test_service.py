@@ -7,7 +7,11 @@ import gzip
 import json
 
 import numpy as np
+import PIL.Image
 import pytest
+
+from mutations import encode
+from photo_formats import heic
 
 THRESHOLD = {"threshold": "0.5"}
 
@@ -39,6 +43,17 @@ def test_detect_finds_the_drawn_faces(client, photo_bytes):
     left = min(body["faces"], key=lambda face: face["box"][0])
     assert left["box"] == pytest.approx([35, 65, 125, 155], abs=3)
     assert left["quality"]["size"] > 20
+
+
+def test_photos_of_phones_are_read_whatever_they_are_called(client, drawn_photo):
+    scene = PIL.Image.fromarray(drawn_photo([(80, 110, 90)]))
+    for data in (heic(scene, quality=95), encode(scene, "AVIF", quality=95)):
+        body = client.post("/v1/detect", files={"photo": ("a.jpg", data)}).json()
+        assert (body["width"], body["height"], len(body["faces"])) == (320, 240, 1)
+    broken = encode(scene, "JPEG", quality=98)
+    middle = len(broken) // 2
+    broken = broken[:middle] + bytes(200) + broken[middle + 200 :]
+    problem(client.post("/v1/detect", files={"photo": ("a.jpg", broken)}), 422, "bad_photo")
 
 
 def test_json_and_form_answer_alike(client, photo_bytes):

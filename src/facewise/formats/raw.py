@@ -15,11 +15,17 @@ from importlib.util import find_spec
 import numpy as np
 
 from facewise.errors import PhotoTooLargeError
-from facewise.formats.refused import DAMAGED, Refused, check_pixels
+from facewise.formats.refused import Refused, check_pixels
 from facewise.types import Image
 
 SECONDS = 120
 """After which a photo is given up; 24 megapixels take about two."""
+
+
+_UNREAD = (
+    "it is a camera RAW file, damaged or cut short or of a camera that LibRaw does not know",
+    "export it as JPEG with the program of the camera",
+)
 
 
 def decode_raw(data: bytes, limit: int) -> Image:
@@ -42,9 +48,9 @@ def decode_raw(data: bytes, limit: int) -> Image:
         wrong = f"it is a camera RAW file that took longer than {SECONDS} s"
         raise Refused(wrong, "export it as JPEG", PhotoTooLargeError) from error
     if len(done.stdout) < 8:
-        raise Refused(*DAMAGED)
+        raise Refused(*_UNREAD)
     width, height = struct.unpack_from("<II", done.stdout)
     check_pixels(width, height, limit)
     if done.returncode or len(done.stdout) != 8 + 3 * width * height:
-        raise Refused(*DAMAGED)
+        raise Refused(*_UNREAD)
     return np.frombuffer(done.stdout, np.uint8, offset=8).reshape(height, width, 3).copy()

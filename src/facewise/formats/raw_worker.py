@@ -7,7 +7,9 @@ import io
 import struct
 import sys
 
-_SECONDS, _BYTES = 100, 6 * 2**30
+_SECONDS = 100
+_BYTES, _BYTES_OF_PIXEL = 2 * 2**30, 24
+"""Memory: of Python and its libraries, mostly set aside and not used; and of one pixel on its way."""
 
 
 def main(limit: int) -> int:
@@ -16,7 +18,8 @@ def main(limit: int) -> int:
         import resource  # noqa: PLC0415
 
         resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
-        resource.setrlimit(resource.RLIMIT_AS, (_BYTES, _BYTES))
+        most = _BYTES + _BYTES_OF_PIXEL * limit
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     import rawpy  # noqa: PLC0415  within the limits
 
