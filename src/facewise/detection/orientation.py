@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from facewise.detection.base import Detector
@@ -20,12 +21,14 @@ TRIED = "upright or turned by 90°, 180° or 270°"
 _AROUND = Cut(64, "square", 1.0)
 """What is looked at of a face that is not sure, to see which way up it is: twice as wide, 32 pixels large."""
 
+_TURNS = (1, 2, 3)
+
 _CLEARLY = 1e-3
 """By how much a turned photo must be better, more than rounding, to be taken for the upright one."""
 
 _GOOD = 0.9
-"""Share of the score of a sure face that one must reach which is seen in a turned photo only: a photo without
-a face is looked at four times, and must not show one four times as often."""
+"""Share of the score of a sure face that a good one has. One that is seen in a turned photo only must be
+good: a photo without a face is looked at four times, and must not show one four times as often."""
 
 _ROLL = np.pi / 4
 _MISFIT = 0.2
@@ -34,15 +37,18 @@ _MISFIT = 0.2
 
 def turned(image: Image, quarters: int) -> Image:
     """The image turned counterclockwise by so many times 90°."""
-    return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image
+    if quarters == 0:
+        return image
+    ways = (cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)
+    return np.asarray(cv2.rotate(image, ways[quarters - 1]), dtype=np.uint8)
 
 
 def find_upright(detector: Detector, image: Image, *, threads: int | None = None) -> tuple[int, list[Face]]:
     """By how many quarters a photo has to be turned for its faces to be upright, and the faces.
 
-    Where a face is surely an upright one the photo is taken as it lies, whatever else it shows. Else the most
-    confident face is looked at alone and small in all four ways; where nothing comes of that, or there was
-    none, the photo is.
+    Where a face is surely an upright one the photo is taken as it lies, whatever else it shows. A good one is
+    looked at alone and small in all four ways, which costs little. Where that does not say that it lies
+    upright, or nothing good was found, the photo is looked at in the other ways.
 
     Args:
         detector: What finds faces.
@@ -56,12 +62,16 @@ def find_upright(detector: Detector, image: Image, *, threads: int | None = None
     least = _evidence(as_it_lies)
     if least >= detector.sure:
         return 0, as_it_lies
+    good = _GOOD * detector.sure
+    likely = _way_up(detector, image, as_it_lies, threads) if least >= good else None
     best, found = 0, as_it_lies
-    for quarters in _ways(detector, image, as_it_lies, threads):
+    for quarters in sorted(_TURNS, key=lambda one: one != likely) if likely != 0 else ():
         faces = detector.detect(turned(image, quarters), threads=threads)
-        good = max((face.score for face in faces), default=0.0) >= _GOOD * detector.sure
-        if good and (evidence := _evidence(faces)) > least + _CLEARLY:
+        doubtful = max((face.score for face in faces), default=0.0) < good
+        if not doubtful and (evidence := _evidence(faces)) > least + _CLEARLY:
             best, found, least = quarters, faces, evidence
+            if quarters == likely:
+                break
     return best, found
 
 
@@ -94,20 +104,17 @@ def _back(points: FloatArray, quarters: int, size: tuple[int, int]) -> FloatArra
     return np.stack(places[quarters], axis=1).astype(np.float32)
 
 
-def _ways(detector: Detector, image: Image, faces: list[Face], threads: int | None) -> tuple[int, ...]:
-    """Which ways to turn a photo in which nothing sure was found."""
-    everywhere = (1, 2, 3)
-    if not faces:
-        return everywhere
+def _way_up(detector: Detector, image: Image, faces: list[Face], threads: int | None) -> int | None:
+    """By how many quarters to turn the most confident face, as it looks alone; None where that is no face."""
     face = max(faces, key=lambda one: one.score)
     if not _AROUND.fits(image.shape[0], image.shape[1], face.box, face.landmarks):
-        return everywhere
+        return None
     around = _AROUND.of(image, [face.box], None)[0]
     evidence = [_evidence(detector.detect(turned(around, way), threads=threads)) for way in range(4)]
     likely = int(np.argmax(evidence))
     if evidence[likely] == 0:
-        return everywhere
-    return (likely,) if evidence[likely] > evidence[0] + _CLEARLY else ()
+        return None
+    return likely if evidence[likely] > evidence[0] + _CLEARLY else 0
 
 
 def _evidence(faces: list[Face]) -> float:
