@@ -221,9 +221,11 @@ def test_the_main_of_several_is_told(facewise, photo):
     photo("in/one.png", (90, 80, 60, 1))
     for number in range(7):
         photo(f"in/two{number}.png", (150, 120, 60, 1), (40, 40, 30, 2))
-    for words in (("embed", "in", "--out", "rows.npz"), ("align", "in", "--out", "crops")):
-        assert "several" not in facewise(*words).err
-        done = facewise(*words, "--main", "--json")
+    for words in (("embed", "in", "--out", "rows.npz"), ("align", "in", "--out", "crops"), ("embed", "in")):
+        where = () if "--out" in words else ("--out", "parts")
+        all_faces = () if "--out" in words else ("--out", "parts of all")
+        assert "several" not in facewise(*words, *all_faces).err
+        done = facewise(*words, *where, "--main", "--json")
         assert [Path(name).stem for name in done.json["main_of_several"]] == [f"two{n}" for n in range(7)]
         assert "7 photos have several faces, of which the main one was taken: " in done.err
         assert "two4.png and 2 more" in done.err

@@ -209,7 +209,9 @@ def _into_folder(
         )  # fmt: skip
     seconds = time.perf_counter() - started
     photos = sum(part.photos for part in result.done)
-    bad = [item for part in (*result.before, *result.done) for item in part.bad]
+    parts = (*result.before, *result.done)
+    bad = [item for part in parts for item in part.bad]
+    several = [path for part in parts for path in part.several]
     if json:
         print_json(
             {
@@ -219,12 +221,14 @@ def _into_folder(
                 "photos_per_second": round(photos / max(seconds, 1e-9), 2),
                 "model": pipeline.embedder.name, "fingerprint": pipeline.embedder.fingerprint,
                 "flip": pipeline.embedder.flip, "providers": pipeline.providers, "bad": bad,
+                "main_of_several": several,
                 "left_out": items.left_out, "changes": asdict(result.changes),
                 "manifest": _manifest(result.manifest),
             }
         )  # fmt: skip
     else:
         _say_shard(result, photos, seconds, out)
+    tell_several(several)
     for item in bad:
         tell(f"facewise: {item['error']}")
     # A launcher stops all others when one fails: of several, each is done when its parts are; the manifest

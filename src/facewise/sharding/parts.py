@@ -36,6 +36,7 @@ class PartFacts:
         bad: Photos that could not be read: `photo` and `error` each.
         seen: The beginning of the sha256 (hex) of each photo, empty where it could not be read at all; none
             where the part was made before this was kept.
+        several: Paths of photos with several faces, of which the main one alone was taken.
     """
 
     part: int
@@ -47,6 +48,7 @@ class PartFacts:
     without_face: tuple[str, ...] = ()
     bad: tuple[dict[str, str], ...] = field(default=())
     seen: tuple[str, ...] = ()
+    several: tuple[str, ...] = ()
 
 
 def write_part(plan: Plan, part: int, photos: Iterable[tuple[Path, PhotoFaces]]) -> PartFacts:
@@ -59,7 +61,7 @@ def write_part(plan: Plan, part: int, photos: Iterable[tuple[Path, PhotoFaces]])
         FacewiseError: The disk is full, or the folder cannot be written.
     """
     rows: list[FaceRow] = []
-    without, bad, seen, good = [], [], [], 0
+    without, bad, seen, several, good = [], [], [], [], 0
     for path, found in photos:
         seen.append((found.sha256 or _sha256(path))[:_SEEN])
         if found.error is not None:
@@ -69,6 +71,8 @@ def write_part(plan: Plan, part: int, photos: Iterable[tuple[Path, PhotoFaces]])
         rows += [(str(path), found.sha256, i, face) for i, face in enumerate(found.faces)]
         if not found.faces:
             without.append(str(path))
+        if found.others:
+            several.append(str(path))
     settings, path = plan.settings, _rows_file(plan, part)
     arrays = face_arrays(rows, settings["model"], settings["fingerprint"], settings["flip"],
                          settings["embedding_size"])  # fmt: skip
@@ -78,7 +82,7 @@ def write_part(plan: Plan, part: int, photos: Iterable[tuple[Path, PhotoFaces]])
         data = temporary.read_bytes()
     facts = PartFacts(
         part, path.name, len(data), hashlib.sha256(data).hexdigest(), good, len(rows), tuple(without),
-        tuple(bad), tuple(seen),
+        tuple(bad), tuple(seen), tuple(several),
     )  # fmt: skip
     with atomic_write(_facts_file(plan, part), private=True) as temporary:
         temporary.write_text(json.dumps(_as_json(plan, facts), indent=1) + "\n", encoding="ascii")
@@ -98,6 +102,7 @@ def read_part(plan: Plan, part: int, *, verify: bool = True) -> PartFacts | None
         facts = PartFacts(
             data["part"], data["file"], data["bytes"], data["sha256"], data["photos"], data["faces"],
             tuple(data["without_face"]), tuple(data["bad"]), tuple(data.get("seen", ())),
+            tuple(data.get("main_of_several", ())),
         )  # fmt: skip
         rows = _rows_file(plan, part)
         if data["plan"] != plan.parts[part].id or facts.part != part or facts.file != rows.name:
@@ -169,6 +174,7 @@ def _as_json(plan: Plan, facts: PartFacts) -> dict[str, Any]:
         "part": facts.part, "plan": plan.parts[facts.part].id, "file": facts.file, "bytes": facts.bytes,
         "sha256": facts.sha256, "photos": facts.photos, "faces": facts.faces,
         "without_face": facts.without_face, "bad": facts.bad, "seen": facts.seen,
+        "main_of_several": facts.several,
     }  # fmt: skip
 
 
