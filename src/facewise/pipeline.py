@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,12 +14,13 @@ from facewise.detection import Detector, DetectorSettings, ModelDetector, load_d
 from facewise.detection.orientation import find_upright, in_photo, turned
 from facewise.embedding import Embedder
 from facewise.errors import FacewiseError, ImageError, SettingError
-from facewise.geometry import Cut, pose, sharpness
+from facewise.geometry import Cut
 from facewise.hardware import available_threads
 from facewise.image import MAX_PIXELS, ImageSource, content_hash, decode, read_hashed, source_name
 from facewise.models import find_model
 from facewise.network import AUTO
-from facewise.types import Face, Image, Quality
+from facewise.quality import embedded, measure
+from facewise.types import Face, FloatArray, Image
 from facewise.variants import Variant, variants_of
 
 _MANY, _MANY_OF_TWO = 1000, 2000
@@ -303,12 +304,19 @@ class Pipeline:
         faces = tuple(face for face in faces if self.cut.fits(height, width, face.box, face.landmarks))
         crops = self.cut.of(image, [face.box for face in faces], _landmarks(faces))
         faces = tuple(
-            replace(face, quality=face_quality(face, crop)) for face, crop in zip(faces, crops, strict=True)
+            replace(face, quality=measure(face, crop, found.size))
+            for face, crop in zip(faces, crops, strict=True)
         )
         if steps.embed:
             vectors = self.embedder.embed(crops, threads=threads)
-            faces = tuple(replace(face, embedding=v) for face, v in zip(faces, vectors, strict=True))
+            faces = self.with_embeddings(faces, vectors)
         return replace(found, faces=faces, crops=crops if steps.keep_crops else None)
+
+    def with_embeddings(self, faces: Sequence[Face], vectors: FloatArray) -> tuple[Face, ...]:
+        """Measured faces with their embeddings (F, D), and the quality that follows from them."""
+        calibration = self.embedder.calibration
+        rule = None if calibration is None else calibration.quality
+        return tuple(embedded(face, vector, rule) for face, vector in zip(faces, vectors, strict=True))
 
 
 def _read_in_worker(shared: tuple[Pipeline, Steps], photo: ImageSource) -> PhotoFaces:
@@ -320,18 +328,6 @@ def _read_in_worker(shared: tuple[Pipeline, Steps], photo: ImageSource) -> Photo
 def _keeps_a_process(photo: object) -> bool:
     """Whether a photo cannot be sent to another process, as a file object cannot."""
     return not (photo is None or isinstance(photo, str | os.PathLike | bytes | bytearray | np.ndarray))
-
-
-def face_quality(face: Face, crop: Image) -> Quality:
-    """How usable a face is.
-
-    Args:
-        face: With box, score and landmarks.
-        crop: (S, S, 3) its aligned crop.
-    """
-    yaw, pitch, roll = pose(face.landmarks)
-    eyes = face.landmarks[1] - face.landmarks[0]
-    return Quality(face.score, float(np.hypot(eyes[0], eyes[1])), sharpness(crop), yaw, pitch, roll)
 
 
 def _landmarks(faces: tuple[Face, ...]) -> NDArray[np.float32]:

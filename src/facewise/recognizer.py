@@ -16,7 +16,7 @@ from facewise.detection import DetectorSettings
 from facewise.detection.orientation import TRIED
 from facewise.errors import FaceNotFoundError, SettingError
 from facewise.image import ImageSource, is_one_photo, source_name
-from facewise.models import best_pair_rate, choose_decision, default_path, no_decision
+from facewise.models import best_pair_rate, choose_decision, default_path, judge
 from facewise.models.calibration import Calibration
 from facewise.network import AUTO
 from facewise.photos import find_photos
@@ -306,16 +306,20 @@ def compare_faces(
     check_prior(prior)
     decision = choose_decision(calibration, fmr=fmr, threshold=threshold)
     similarity = float(np.clip(np.vdot(_embedding(faces[0]), _embedding(faces[1])), -1.0, 1.0))
-    score_map = None if calibration is None else calibration.score_map
+    qualities = (faces[0].quality, faces[1].quality)
+    verdict = judge(similarity, qualities, decision, calibration, prior=prior)
+    told = None
+    if verdict.probability is not None and calibration is not None and calibration.score_map is not None:
+        told = calibration.score_map.prior if prior is None else prior
     return Verification(
         similarity=similarity,
-        same=None if decision is None else similarity >= decision.threshold,
-        threshold=None if decision is None else decision.threshold,
+        same=verdict.same,
+        threshold=verdict.threshold,
         fmr=None if decision is None else decision.fmr,
-        probability=None if score_map is None else score_map.probability(similarity, prior),
+        probability=verdict.probability,
         faces=faces,
-        note=no_decision(calibration) if decision is None else decision.source,
-        prior=None if score_map is None else score_map.prior if prior is None else prior,
+        note=verdict.note,
+        prior=told,
     )
 
 

@@ -31,6 +31,10 @@ class Quality:
         yaw: Turn to the side, radians, 0 is frontal, positive towards the image's right; from the landmarks.
         pitch: Nod, radians, 0 is frontal, positive is looking down; from the landmarks.
         roll: In-plane rotation of the eye line, radians, positive is clockwise in the image.
+        value: Quality in [0, 1] as the embedder's calibration sees it, 1 is best; or None where the face was
+            not embedded, or the calibration knows nothing of quality.
+        reasons: What is so bad about the photo that thresholds were not measured on its like, in words such
+            as `"blurred"`: where the calibration knows of quality, nothing is decided by it. Mostly empty.
     """
 
     score: float
@@ -39,6 +43,8 @@ class Quality:
     yaw: float
     pitch: float
     roll: float
+    value: float | None = None
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,8 +100,9 @@ class Verification:
 
     Attributes:
         similarity: Cosine similarity in [-1, 1].
-        same: The decision, or None where the model has no calibration to decide by.
-        threshold: The threshold decided by, or None.
+        same: The decision, or None where the model has no calibration to decide by, or the photos are too bad
+            for one.
+        threshold: The threshold decided by, which is higher where both photos are poor; or None.
         fmr: False match rate of that threshold, or None.
         probability: Calibrated probability of the same person, or None where none is calibrated.
         faces: The face compared in each photo.
@@ -135,13 +142,15 @@ class Match:
         face: The face in the photo.
         name: The person, or None: a stranger, or no decision possible (see `decided`).
         similarity: Cosine similarity to the best candidate; -1 for an empty gallery.
-        decided: False where neither a calibration nor a given threshold allows a decision.
+        decided: False where neither a calibration nor a given threshold allows a decision, or the photo is
+            too bad for one.
         threshold: The threshold decided by, or None.
         fmr: False match rate of that threshold, or None.
         candidates: Best people first.
         fpir: Share of strangers whom that rate would give a name in this gallery, or None.
         twice: Whether another face of the photo was given the same name: one of the two is wrong, as nobody
             is in a photo twice.
+        note: Why there is no decision, or empty.
     """
 
     face: Face
@@ -153,3 +162,4 @@ class Match:
     candidates: tuple[Candidate, ...] = field(default_factory=tuple)
     fpir: float | None = None
     twice: bool = False
+    note: str = ""

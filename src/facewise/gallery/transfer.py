@@ -130,5 +130,8 @@ def _samples(
 
 def _sample(told: dict[str, Any], row: NDArray[np.floating[Any]], jpeg: bytes | None) -> Sample:
     measures = told["quality"]
-    quality = None if measures is None else Quality(*(float(measures[m]) for m in _MEASURES))
+    quality = None
+    if measures is not None:
+        score, size, sharpness, yaw, pitch, roll = (float(measures[m]) for m in _MEASURES)
+        quality = Quality(score, size, sharpness, yaw, pitch, roll)
     return Sample(row, str(told["source"]), str(told["source_hash"]), quality, str(told["created"]), jpeg)

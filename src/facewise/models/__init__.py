@@ -4,14 +4,20 @@ from facewise.models.calibration import DEFAULT_FMR, Calibration, Threshold
 from facewise.models.decisions import (
     DEFAULT_FPIR,
     NO_CALIBRATION,
+    Verdict,
     best_pair_rate,
+    better_of,
     choose_decision,
     fmr_for,
     fpir_of,
+    judge,
     no_decision,
+    refusal,
     search_decision,
+    threshold_for,
 )
 from facewise.models.file import ModelCard, ModelFile, read_model, write_model
+from facewise.models.quality import QualityRule
 from facewise.models.score_map import ScoreMap
 from facewise.models.store import (
     Installed,
@@ -31,10 +37,13 @@ __all__ = [
     "Installed",
     "ModelCard",
     "ModelFile",
+    "QualityRule",
     "ScoreMap",
     "Threshold",
     "TrainedOn",
+    "Verdict",
     "best_pair_rate",
+    "better_of",
     "choose_decision",
     "default_name",
     "default_path",
@@ -42,9 +51,12 @@ __all__ = [
     "fmr_for",
     "fpir_of",
     "installed_models",
+    "judge",
     "no_decision",
     "read_model",
+    "refusal",
     "save_calibration",
     "search_decision",
+    "threshold_for",
     "write_model",
 ]

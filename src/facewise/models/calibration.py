@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from facewise.errors import ModelError
+from facewise.models.quality import QualityRule
 from facewise.models.score_map import ScoreMap
 from facewise.types import Decision
 
@@ -63,6 +64,8 @@ class Calibration:
         score_map: From similarity to probability, or None where none was fitted.
         people: How many people were compared, or None where that is not known.
         pairs_of_people: How many different pairs of two people, or None likewise.
+        quality: What a photo's quality does to the thresholds, or None: then they hold for photos as good as
+            the data's only.
     """
 
     dataset: str
@@ -77,6 +80,7 @@ class Calibration:
     score_map: ScoreMap | None = None
     people: int | None = None
     pairs_of_people: int | None = None
+    quality: QualityRule | None = None
 
     def decision(self, fmr: float = DEFAULT_FMR) -> Decision | None:
         """The decision rule for a target false match rate, or None if it was not measured."""
@@ -85,6 +89,11 @@ class Calibration:
                 source = f"{self.dataset} {self.protocol}, {self.impostors} impostor pairs"
                 return Decision(point.threshold, point.fmr, source)
         return None
+
+    def threshold_at(self, fmr: float) -> float | None:
+        """The threshold of good photos at a rate, or None if it was not measured."""
+        found = self.decision(fmr)
+        return None if found is None else found.threshold
 
     def rates(self) -> list[float]:
         """The false match rates a decision can be made at, largest first."""
@@ -105,7 +114,9 @@ class Calibration:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form kept in model files."""
-        return asdict(self)
+        plain = asdict(replace(self, quality=None))
+        del plain["quality"]
+        return plain if self.quality is None else {**plain, "quality": self.quality.to_dict()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Calibration:
@@ -116,7 +127,7 @@ class Calibration:
         """
         try:
             points = tuple(_threshold(point) for point in data["thresholds"])
-            score_map = data.get("score_map")
+            score_map, quality = data.get("score_map"), data.get("quality")
             calibration = cls(
                 dataset=str(data["dataset"]),
                 protocol=str(data["protocol"]),
@@ -130,6 +141,7 @@ class Calibration:
                 score_map=None if score_map is None else ScoreMap.from_dict(score_map),
                 people=None if data.get("people") is None else int(data["people"]),
                 pairs_of_people=None if data.get("pairs_of_people") is None else int(data["pairs_of_people"]),
+                quality=None if quality is None else QualityRule.from_dict(quality),
             )
         except (AttributeError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise ModelError(f"The model file's calibration is incomplete or malformed ({error}).") from error

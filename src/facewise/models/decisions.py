@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from facewise.errors import SettingError
 from facewise.models.calibration import DEFAULT_FMR, LOWEST_FMR, Calibration
-from facewise.types import Decision
+from facewise.types import Decision, Quality
 
 DEFAULT_FPIR = 0.1
 """A search that is asked for no rate never lets more strangers than this pass for somebody, if it can."""
@@ -146,6 +146,130 @@ def best_pair_rate(calibration: Calibration | None, pairs: int, *, fmr: float | 
         f"calibration of this model goes down to {calibration.rates()[-1]:g} only: allow more, give a "
         "threshold, or compare the main faces."
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a rule says of one pair of faces.
+
+    Attributes:
+        same: The decision, or None where there is none.
+        threshold: The similarity decided by: the rule's, or a higher one where both photos are poor. None
+            where there is no decision.
+        probability: Of one person, or None where none is calibrated or the photos tell nothing.
+        note: Where the threshold comes from, or why there is no decision.
+    """
+
+    same: bool | None
+    threshold: float | None
+    probability: float | None
+    note: str
+
+
+def judge(
+    similarity: float,
+    qualities: tuple[Quality | None, Quality | None],
+    decision: Decision | None,
+    calibration: Calibration | None,
+    *,
+    prior: float | None = None,
+) -> Verdict:
+    """Decides about one pair of faces, where its error rate was shown to hold.
+
+    A threshold that the user gave decides whatever the photos are like, and so does a calibration that knows
+    nothing of quality; one that does decides about the photos it was shown to hold for.
+
+    Args:
+        similarity: Cosine similarity in [-1, 1].
+        qualities: Of both faces; None where nobody measured it, which counts as good.
+        decision: The rule, or None.
+        calibration: Of the model in use, or None.
+        prior: For the probability; see `Calibration.probability_at`.
+
+    Raises:
+        SettingError: The prior is not between 0 and 1.
+    """
+    if decision is None:
+        return Verdict(
+            None,
+            None,
+            None if calibration is None else calibration.probability_at(similarity, prior),
+            no_decision(calibration),
+        )
+    if calibration is None or calibration.quality is None or decision.fmr is None:
+        chance = None if calibration is None else calibration.probability_at(similarity, prior)
+        return Verdict(similarity >= decision.threshold, decision.threshold, chance, decision.source)
+    reason = refusal(qualities)
+    needed = threshold_for(better_of(qualities), decision, calibration)
+    if reason is None and needed == math.inf:
+        reason = "both photos are too poor to tell at this false match rate"
+    if reason is not None:
+        return Verdict(None, None, None, f"no decision: {reason}")
+    note = decision.source
+    if needed > decision.threshold:
+        note += f"; {decision.threshold:.3f} for good photos, and neither is one"
+    chance = _probability(similarity, better_of(qualities), calibration, prior)
+    return Verdict(similarity >= needed, needed, chance, note)
+
+
+def refusal(qualities: tuple[Quality | None, ...]) -> str | None:
+    """Why photos can decide nothing, in words, or None where they can."""
+    bad = [quality for quality in qualities if quality is not None and quality.reasons]
+    if not bad:
+        return None
+    if len(qualities) == 1:
+        return f"the face is {' and '.join(bad[0].reasons)}"
+    if len(bad) == 2 and bad[0].reasons == bad[1].reasons:
+        return f"both faces are {' and '.join(bad[0].reasons)}"
+    places = ("first", "second")
+    told = [
+        f"the {places[i]} face is {' and '.join(quality.reasons)}"
+        for i, quality in enumerate(qualities)
+        if quality is not None and quality.reasons
+    ]
+    return ", ".join(told)
+
+
+def threshold_for(better: float, decision: Decision, calibration: Calibration | None) -> float:
+    """The similarity that a pair needs by a rule, infinite where there is no decision.
+
+    Args:
+        better: Quality of the better photo, in [0, 1].
+        decision: The rule.
+        calibration: Of the model in use, or None.
+    """
+    rule = None if calibration is None else calibration.quality
+    if rule is None or calibration is None or decision.fmr is None:
+        return decision.threshold
+    here = calibration.threshold_at(rule.fmr)
+    if here is None:
+        return decision.threshold
+    return float(rule.threshold(decision.threshold, decision.fmr, here, better))
+
+
+def better_of(qualities: tuple[Quality | None, ...]) -> float:
+    """The quality of the better photo; one that nobody measured counts as good."""
+    return max(1.0 if quality is None or quality.value is None else quality.value for quality in qualities)
+
+
+def _probability(
+    similarity: float, better: float, calibration: Calibration, prior: float | None
+) -> float | None:
+    """By the map of good photos, with the similarity lowered by as much as the threshold is raised.
+
+    Where it is raised, and the similarity below it, the pair is held to be no likelier of one person than
+    anybody thought before.
+    """
+    default = calibration.decision()
+    if calibration.score_map is None or default is None:
+        return calibration.probability_at(similarity, prior)
+    needed = threshold_for(better, default, calibration)
+    if needed == math.inf:
+        return None
+    found = calibration.score_map.probability(similarity - (needed - default.threshold), prior)
+    if default.threshold < needed and similarity < needed:
+        found = min(found, calibration.score_map.prior if prior is None else prior)
+    return found
 
 
 def fmr_for(fpir: float, comparisons: int) -> float:

@@ -146,9 +146,7 @@ class ThreadEngine(Engine):
         for item in items:
             own = rows[start : start + len(item.crops)]
             start += len(own)
-            faces = tuple(
-                replace(face, embedding=row) for face, row in zip(item.found.faces, own, strict=True)
-            )
+            faces = self.pipeline.with_embeddings(item.found.faces, own)
             found = replace(item.found, faces=faces, crops=None)
             if item.asked is None:
                 item.future.set_result(found)

@@ -222,7 +222,7 @@ def _look(pipeline: Pipeline, limits: Limits, photos: Sequence[Look]) -> tuple[l
             if isinstance(one, PhotoFaces):
                 own = rows[start : start + len(one.faces)]
                 start += len(own)
-                faces = tuple(replace(face, embedding=row) for face, row in zip(one.faces, own, strict=True))
+                faces = pipeline.with_embeddings(one.faces, own)
                 seen[i] = replace(one, faces=faces, crops=None)
     return [replace(one, crops=None) if isinstance(one, PhotoFaces) else one for one in seen], count
 

@@ -59,4 +59,7 @@ def quality_array(rows: Sequence[FaceRow]) -> FloatArray:
 
 def quality_of(score: float, row: FloatArray) -> Quality | None:
     """The quality back from a row of `quality_array`, or None where it was not measured."""
-    return None if np.isnan(row).any() else Quality(score, *map(float, row))
+    if np.isnan(row).any():
+        return None
+    size, sharpness, yaw, pitch, roll = map(float, row)
+    return Quality(score, size, sharpness, yaw, pitch, roll)

@@ -1,0 +1,378 @@
+"""Photos made worse on purpose, as cameras, weather and the web do it, for calibrating by quality.
+
+Each family takes a whole photo, as it is before a face is looked for, and a strength from 0, hardly to be
+seen, to 1, where no face is to be told from another. Lengths are those of a face whose eyes are `EYES` pixels
+apart, and grow with it, so that a strength means the same at every size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facewise.errors import SettingError, nearest_known
+from facewise.types import FloatArray, Image
+
+EYES = 42.0
+"""Pixels between the eyes that lengths are told for: those of a photo of LFW, 250 pixels wide."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shot:
+    """A photo and where its face is.
+
+    Attributes:
+        image: (H, W, 3) RGB uint8.
+        landmarks: (5, 2) pixels of the photo; see `facewise.types`.
+    """
+
+    image: Image
+    landmarks: FloatArray
+
+    @property
+    def unit(self) -> float:
+        """Pixels of this photo that stand for one of a face with `EYES` between the eyes."""
+        return max(float(np.hypot(*(self.landmarks[1] - self.landmarks[0]))), 1.0) / EYES
+
+
+Family: TypeAlias = Callable[[Shot, float, np.random.Generator], Image]
+"""Shot, strength in [0, 1] and random numbers to a photo; the shot's own pixels are not changed."""
+
+
+def _between(low: float, high: float, strength: float) -> float:
+    """From low to high in equal ratios."""
+    return low * math.pow(high / low, strength)
+
+
+def _gaussian(shot: Shot, strength: float, _: np.random.Generator) -> Image:
+    sigma = _between(0.6, 7.0, strength) * shot.unit
+    return _image(cv2.GaussianBlur(shot.image, (0, 0), sigma))
+
+
+def _motion(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    return _filtered(shot.image, _line(_between(3.0, 30.0, strength) * shot.unit, rng.uniform(0, math.pi)))
+
+
+def _defocus(shot: Shot, strength: float, _: np.random.Generator) -> Image:
+    radius = _between(1.0, 11.0, strength) * shot.unit
+    reach = math.ceil(radius)
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    disk = np.clip(radius + 0.5 - np.hypot(x, y), 0.0, 1.0)
+    return _filtered(shot.image, disk)
+
+
+def _glass(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """Through ribbed or frosted glass: pixels change places with their neighbours."""
+    height, width = shot.image.shape[:2]
+    reach = _between(0.8, 8.0, strength) * shot.unit
+    shifts = rng.normal(0.0, reach, (2, height, width)).astype(np.float32)
+    shifts = np.stack([cv2.GaussianBlur(one, (0, 0), max(0.5, reach / 6)) for one in shifts])
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    return _image(
+        cv2.remap(shot.image, x + shifts[0], y + shifts[1], cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT)
+    )
+
+
+def _far(shot: Shot, strength: float, _: np.random.Generator) -> Image:
+    """A small face in a small photo."""
+    return _resized(shot.image, _small(shot, strength), cv2.INTER_AREA)
+
+
+def _enlarged(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """A small face made large again, by one way or another."""
+    way = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)[rng.integers(3)]
+    return _there_and_back(shot, _small(shot, strength), way)
+
+
+def _mosaic(shot: Shot, strength: float, _: np.random.Generator) -> Image:
+    return _there_and_back(shot, _small(shot, strength), cv2.INTER_NEAREST)
+
+
+def _jpeg(shot: Shot, strength: float, _: np.random.Generator) -> Image:
+    return _coded(shot.image, ".jpg", cv2.IMWRITE_JPEG_QUALITY, _between(50.0, 3.0, strength))
+
+
+def _webp(shot: Shot, strength: float, _: np.random.Generator) -> Image:
+    small = _resized(shot.image, _between(1.0, 0.45, strength), cv2.INTER_AREA)
+    return _coded(small, ".webp", cv2.IMWRITE_WEBP_QUALITY, _between(50.0, 1.0, strength))
+
+
+def _small_jpeg(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """As messengers and surveillance keep it: made small and saved poorly."""
+    scale = 1.0 - (1.0 - _small(shot, strength)) * rng.uniform(0.3, 1.0)
+    small = _resized(shot.image, scale, cv2.INTER_AREA)
+    return _coded(small, ".jpg", cv2.IMWRITE_JPEG_QUALITY, _between(70.0, 8.0, strength))
+
+
+def _noise(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    return _noisy(shot.image, _between(6.0, 110.0, strength), rng)
+
+
+def _grain(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """Noise that is not of single pixels, as film and denoised sensors have it."""
+    height, width = shot.image.shape[:2]
+    drawn = rng.standard_normal((height, width, 3 if rng.random() < 0.5 else 1), np.float32)
+    grain = np.asarray(cv2.GaussianBlur(drawn, (0, 0), rng.uniform(0.7, 2.0) * shot.unit), np.float32)
+    grain = grain.reshape(height, width, -1) * (_between(5.0, 60.0, strength) / max(float(grain.std()), 1e-6))
+    return _bytes(shot.image + grain)
+
+
+def _specks(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """Dead and hot pixels (salt and pepper)."""
+    drawn = rng.random(shot.image.shape[:2])
+    share = _between(0.01, 0.4, strength)
+    image = shot.image.copy()
+    image[drawn < share / 2], image[drawn > 1.0 - share / 2] = 0, 255
+    return image
+
+
+def _dark(shot: Shot, strength: float, _: np.random.Generator) -> Image:
+    return _bytes(shot.image * _between(0.5, 0.02, strength))
+
+
+def _night(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """Low light: few photons, made bright again, their noise with them."""
+    photons = _between(60.0, 1.5, strength)
+    light = rng.poisson((shot.image / 255.0) ** 2.2 * photons) / photons
+    return _bytes(np.clip(light, 0.0, 1.0) ** (1 / 2.2) * 255.0 * rng.uniform(0.25, 1.0))
+
+
+def _bright(shot: Shot, strength: float, _: np.random.Generator) -> Image:
+    return _bytes(shot.image * _between(1.3, 9.0, strength))
+
+
+def _gamma(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    power = _between(1.3, 6.0, strength)
+    return _bytes(255.0 * (shot.image / 255.0) ** (power if rng.random() < 0.5 else 1 / power))
+
+
+def _fog(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """Hardly any contrast, about a grey that may be any."""
+    left = _between(0.6, 0.03, strength)
+    return _bytes(shot.image * left + rng.uniform(20.0, 235.0) * (1.0 - left))
+
+
+def _backlight(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """One side lit and the other in the dark."""
+    height, width = shot.image.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    angle, span = rng.uniform(0, 2 * math.pi), 60.0 * shot.unit
+    middle = shot.landmarks.mean(axis=0)
+    along = ((x - middle[0]) * math.cos(angle) + (y - middle[1]) * math.sin(angle)) / span
+    reach = _between(0.5, 5.0, strength)
+    return _bytes(shot.image * np.exp(np.clip(along, -1.5, 1.5) * reach)[..., np.newaxis])
+
+
+def _negative(shot: Shot, strength: float, _: np.random.Generator) -> Image:
+    return _bytes(shot.image + (255.0 - 2.0 * shot.image) * (0.35 + 0.65 * strength))
+
+
+def _posters(shot: Shot, strength: float, _: np.random.Generator) -> Image:
+    """Few levels of each colour."""
+    levels = round(_between(12.0, 2.0, strength)) - 1
+    return _bytes(np.rint(shot.image / 255.0 * levels) * (255.0 / levels))
+
+
+def _printed(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """A screen of dots or lines over it: print, a photographed display, interlaced video."""
+    height, width = shot.image.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    angle, period = rng.uniform(0, math.pi), rng.uniform(2.5, 7.0) * shot.unit
+    wave = np.sin((x * math.cos(angle) + y * math.sin(angle)) * (2 * math.pi / period))
+    if rng.random() < 0.5:
+        wave = wave * np.sin((y * math.cos(angle) - x * math.sin(angle)) * (2 * math.pi / period))
+    return _bytes(shot.image + (_between(12.0, 150.0, strength) * wave)[..., np.newaxis])
+
+
+def _smoothed(shot: Shot, strength: float, _: np.random.Generator) -> Image:
+    """A beauty filter or a painter: flat patches with sharp edges."""
+    side = 2 * round(_between(1.0, 9.0, strength) * shot.unit) + 1
+    return _image(cv2.medianBlur(shot.image, min(side, 255)))
+
+
+def _mask(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """Something flat over mouth and chin, and at full strength over the nose."""
+    eyes, mouth = shot.landmarks[:2].mean(axis=0), shot.landmarks[3:].mean(axis=0)
+    top = mouth + (eyes - mouth) * (0.2 + 0.55 * strength)
+    return _covered(shot, top, mouth + (mouth - eyes) * 1.0, 1.5, rng)
+
+
+def _glasses(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """A dark bar over the eyes, and at full strength from brow to nose."""
+    eyes, mouth = shot.landmarks[:2].mean(axis=0), shot.landmarks[3:].mean(axis=0)
+    half = (mouth - eyes) * (0.12 + 0.45 * strength)
+    return _covered(shot, eyes - half, eyes + half, 1.1, rng)
+
+
+def _patch(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """A hand, a scarf, a plant: a patch anywhere on the face."""
+    middle = shot.landmarks[rng.integers(5)] + rng.normal(0, 8.0 * shot.unit, 2)
+    radius = _between(10.0, 40.0, strength) * shot.unit
+    image = shot.image.copy()
+    axes = (max(1, round(radius)), max(1, round(radius * rng.uniform(0.5, 1.0))))
+    centre = (round(float(middle[0])), round(float(middle[1])))
+    colour = tuple(int(c) for c in rng.integers(0, 256, 3))
+    return _image(cv2.ellipse(image, centre, axes, rng.uniform(0, 180), 0, 360, colour, -1, cv2.LINE_AA))
+
+
+def _cut_off(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """The photo ends within the face."""
+    height, width = shot.image.shape[:2]
+    reach = (1.0 - strength) * 45.0 * shot.unit
+    centre, side = shot.landmarks.mean(axis=0), rng.integers(4)
+    ends = [0, 0, width, height]
+    if side < 2:
+        ends[side] = max(0, min(round(float(centre[side]) - reach), (width, height)[side] - 8))
+    else:
+        ends[side] = max(8, min(round(float(centre[side - 2]) + reach), (width, height)[side - 2]))
+    return np.ascontiguousarray(shot.image[ends[1] : ends[3], ends[0] : ends[2]])
+
+
+def _colour(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """Lit by one colour, as under stage light or infrared."""
+    tint = rng.dirichlet((0.6, 0.6, 0.6)) * 3.0
+    left = 1.0 - strength * 0.97
+    grey = shot.image.mean(axis=2, keepdims=True) if rng.random() < 0.5 else shot.image
+    return _bytes(shot.image * left + grey * tint * (1.0 - left))
+
+
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        "gaussian": _gaussian,
+        "motion": _motion,
+        "defocus": _defocus,
+        "glass": _glass,
+        "far": _far,
+        "enlarged": _enlarged,
+        "mosaic": _mosaic,
+        "jpeg": _jpeg,
+        "webp": _webp,
+        "small-jpeg": _small_jpeg,
+        "noise": _noise,
+        "grain": _grain,
+        "specks": _specks,
+        "dark": _dark,
+        "night": _night,
+        "bright": _bright,
+        "gamma": _gamma,
+        "fog": _fog,
+        "backlight": _backlight,
+        "negative": _negative,
+        "posters": _posters,
+        "printed": _printed,
+        "smoothed": _smoothed,
+        "mask": _mask,
+        "glasses": _glasses,
+        "patch": _patch,
+        "cut-off": _cut_off,
+        "colour": _colour,
+    }
+)
+"""By name."""
+
+
+def degrade(shot: Shot, family: str, strength: float, rng: np.random.Generator) -> Image:
+    """A photo made worse.
+
+    Args:
+        shot: The photo and its face.
+        family: One of `FAMILIES`.
+        strength: From 0 to 1.
+        rng: Random numbers, for what a family leaves to chance: angles, colours, noise.
+
+    Returns:
+        (H', W', 3) RGB uint8; smaller than the photo where the family makes it smaller.
+
+    Raises:
+        SettingError: There is no such family, or the strength is out of range.
+
+    Examples:
+        >>> points = np.array([[40, 50], [70, 50], [55, 65], [45, 80], [65, 80]], np.float32)
+        >>> shot = Shot(np.full((120, 120, 3), 200, np.uint8), points)
+        >>> int(degrade(shot, "dark", 1.0, np.random.default_rng(0)).max())
+        4
+    """
+    if family not in FAMILIES:
+        raise SettingError(f"There is no degradation {family!r}{nearest_known(family, tuple(FAMILIES))}")
+    if not 0.0 <= strength <= 1.0:
+        raise SettingError(f"A strength lies from 0 to 1, not at {strength}.")
+    return FAMILIES[family](shot, strength, rng)
+
+
+def _small(shot: Shot, strength: float) -> float:
+    """The factor that makes eyes 28 to 4 pixels apart."""
+    return min(1.0, _between(28.0, 4.0, strength) / (shot.unit * EYES))
+
+
+def _resized(image: Image, scale: float, way: int) -> Image:
+    height, width = image.shape[:2]
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return image if size == (width, height) else _image(cv2.resize(image, size, interpolation=way))
+
+
+def _there_and_back(shot: Shot, scale: float, way: int) -> Image:
+    height, width = shot.image.shape[:2]
+    small = _resized(shot.image, scale, cv2.INTER_AREA)
+    return _image(cv2.resize(small, (width, height), interpolation=way))
+
+
+def _line(length: float, angle: float) -> NDArray[np.float64]:
+    """A kernel: the mean along a line."""
+    reach = math.ceil(length / 2) + 1
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    along = x * math.cos(angle) + y * math.sin(angle)
+    across = y * math.cos(angle) - x * math.sin(angle)
+    near = np.clip(length / 2 + 0.5 - np.abs(along), 0.0, 1.0) * np.clip(1.0 - np.abs(across), 0.0, 1.0)
+    return np.asarray(near, np.float64)
+
+
+def _filtered(image: Image, kernel: NDArray[np.float64]) -> Image:
+    return _image(cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT))
+
+
+def _coded(image: Image, ending: str, setting: int, quality: float) -> Image:
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(ending, bgr, [setting, round(quality)])
+    return _image(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB))
+
+
+def _noisy(image: Image, deviation: float, rng: np.random.Generator) -> Image:
+    return _bytes(image + rng.standard_normal(image.shape, np.float32) * np.float32(deviation))
+
+
+def _covered(
+    shot: Shot, top: FloatArray, bottom: FloatArray, width: float, rng: np.random.Generator
+) -> Image:
+    """A flat colour over a strip across the face.
+
+    Args:
+        shot: The shot.
+        top: (2,) the middle of its upper edge.
+        bottom: (2,) of its lower edge.
+        width: In eye distances, to either side.
+        rng: Of the colour.
+    """
+    across = (shot.landmarks[1] - shot.landmarks[0]) * width
+    corners = np.rint([top - across, top + across, bottom + across, bottom - across]).astype(np.int32)
+    known = _CLOTHS[rng.integers(len(_CLOTHS))]
+    colour = known if rng.random() < 0.8 else tuple(int(c) for c in rng.integers(0, 256, 3))
+    return _image(cv2.fillConvexPoly(shot.image.copy(), corners, colour, cv2.LINE_AA))
+
+
+_CLOTHS = ((235, 240, 245), (20, 20, 22), (120, 170, 215))
+"""What most masks and bars are coloured like: white, black, light blue."""
+
+
+def _bytes(values: NDArray[np.floating]) -> Image:
+    return _image(np.clip(np.rint(values), 0.0, 255.0).astype(np.uint8))
+
+
+def _image(array: object) -> Image:
+    return cast("Image", array)

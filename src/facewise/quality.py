@@ -1,0 +1,133 @@
+"""Whether a face can be decided by: what is measured on its crop, and the words for what is wrong with it.
+
+The words follow the defects of ISO/IEC 29794-5. Limits lie beyond what photos of LFW, CelebA in the wild and
+UTKFace have (`docs/quality.md`): a face beyond them is of a kind that thresholds were not measured on. What
+lies within is judged by its embedding, see `facewise.models.quality`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from facewise.geometry import pose, sharpness
+from facewise.models.quality import QualityRule
+from facewise.types import Face, FloatArray, Image, Quality
+
+SMALLEST_EYES = 8.0
+"""Pixels of the photo between the eyes."""
+
+FARTHEST_TURN = math.radians(60.0)
+"""To the side, or up and down."""
+
+_LEAST_SEEN = 0.7
+"""Of the face's box within the photo."""
+
+_DARK, _BRIGHT = 60.0, 190.0
+"""Grey level that 95 of 100 pixels are below, above."""
+
+_LEAST_RANGE = 40.0
+"""Grey levels from the 5th to the 95th of 100 pixels."""
+
+_LEAST_DETAIL = 1.2
+"""Log10 of the mean energy of 12 to 24 waves a crop, in the direction that has least, by variance:
+it is blur that takes it away."""
+
+_WAVES = (12.0, 24.0)
+_DIRECTIONS = 4
+
+
+def measure(face: Face, crop: Image, size: tuple[int, int]) -> Quality:
+    """How usable a face is, before it is embedded.
+
+    Args:
+        face: With box, score and landmarks.
+        crop: (S, S, 3) its crop.
+        size: (height, width) of the photo.
+    """
+    import cv2  # noqa: PLC0415  see `facewise.geometry.align`
+
+    yaw, pitch, roll = pose(face.landmarks)
+    across = face.landmarks[1] - face.landmarks[0]
+    eyes = float(np.hypot(across[0], across[1]))
+    reasons = []
+    if eyes < SMALLEST_EYES:
+        reasons.append(f"too small (the eyes are {eyes:.0f} pixels apart)")
+    if _seen(face.box, size) < _LEAST_SEEN:
+        reasons.append("cut off by the edge of the photo")
+    if max(abs(yaw), abs(pitch)) > FARTHEST_TURN:
+        reasons.append(f"turned by {math.degrees(max(abs(yaw), abs(pitch))):.0f}°")
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    inner = grey[grey.shape[0] // 6 : grey.shape[0] * 5 // 6, grey.shape[1] // 6 : grey.shape[1] * 5 // 6]
+    low, high = np.percentile(inner, (5.0, 95.0))
+    if high < _DARK:
+        reasons.append("too dark")
+    elif low > _BRIGHT:
+        reasons.append("overexposed")
+    elif high - low < _LEAST_RANGE:
+        reasons.append("without contrast")
+    if detail(grey) < _LEAST_DETAIL:
+        reasons.append("blurred")
+    return Quality(face.score, eyes, sharpness(crop), yaw, pitch, roll, reasons=tuple(reasons))
+
+
+def embedded(face: Face, vector: FloatArray, rule: QualityRule | None) -> Face:
+    """A measured face with its embedding, and the quality that follows from it.
+
+    Args:
+        face: With what `measure` found, or without.
+        vector: (D,) of unit length.
+        rule: Of the embedder's calibration, or None.
+    """
+    quality = face.quality
+    if quality is not None and rule is not None:
+        value = float(rule.of(vector[np.newaxis])[0])
+        reasons = quality.reasons
+        if value < rule.least and not reasons:
+            reasons = (rule.kind(vector),)
+        quality = replace(quality, value=value, reasons=reasons)
+    return replace(face, embedding=vector, quality=quality)
+
+
+def detail(grey: np.ndarray) -> float:
+    """Log10 of the energy of fine detail in the direction that has least; see `_LEAST_DETAIL`.
+
+    Args:
+        grey: (S, S) uint8.
+    """
+    values = grey.astype(np.float32)
+    values -= values.mean()
+    size = len(values)
+    window, directions = _spectrum(size)
+    power = np.abs(np.fft.rfft2(values * window)) ** 2
+    energies = directions @ power.ravel() / (float(np.square(values).mean()) + 1.0)
+    return float(np.log10(energies.min() * (112.0 / size) ** 4 + 1e-9))
+
+
+def _seen(box: FloatArray, size: tuple[int, int]) -> float:
+    """The share of a box that lies within the photo."""
+    left, top, right, bottom = (float(x) for x in box)
+    area = max(right - left, 1e-6) * max(bottom - top, 1e-6)
+    inside = max(0.0, min(right, size[1]) - max(left, 0.0)) * max(0.0, min(bottom, size[0]) - max(top, 0.0))
+    return inside / area
+
+
+def _spectrum(size: int) -> tuple[FloatArray, FloatArray]:
+    """A window (S, S), and for each direction what to take of a half spectrum (directions, S (S/2 + 1))."""
+    if size not in _KEPT:
+        hann = np.hanning(size)
+        y = np.fft.fftfreq(size)[:, np.newaxis] * size
+        x = np.fft.rfftfreq(size)[np.newaxis] * size
+        waves, angle = np.hypot(x, y), np.arctan2(y, x)
+        picks = []
+        for k in range(_DIRECTIONS):
+            off = np.abs(np.mod(angle - k * math.pi / _DIRECTIONS + math.pi / 2, math.pi) - math.pi / 2)
+            picks.append((waves >= _WAVES[0]) & (waves < _WAVES[1]) & (off <= math.pi / (2 * _DIRECTIONS)))
+        rows = np.stack([pick.ravel() / pick.sum() for pick in picks]).astype(np.float32)
+        _KEPT[size] = np.outer(hann, hann).astype(np.float32), rows
+    return _KEPT[size]
+
+
+_KEPT: dict[int, tuple[FloatArray, FloatArray]] = {}
