@@ -73,7 +73,7 @@ def measure(data: Path, work: Path) -> None:
     measures = {
         "lfw": rows,
         "lfw by sex": by_sex(result, sexes),
-        "failures": failures(result),
+        "failures": failures(result.scored),
         "calibration": {"protocol": calibration.protocol, "rates": calibration.rates()},
         "utkface": {"threshold": decision.threshold, "groups": groups},
         "detected": detected(held_out, data / "utkface", public, own),

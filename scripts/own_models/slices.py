@@ -16,7 +16,7 @@ from facewise.concurrency import side_by_side
 from facewise.data.csvfile import csv_source
 from facewise.detection import Detector
 from facewise.embedding import Embedder
-from facewise.evaluation import LfwResult
+from facewise.evaluation import LfwResult, ScoredPairs
 from facewise.hardware import available_threads
 from facewise.image import read_image
 
@@ -110,17 +110,17 @@ def detected(listing: Path, utkface: Path, reference: Detector, detector: Detect
     ]
 
 
-def failures(result: LfwResult, count: int = 12) -> dict[str, list[dict[str, Any]]]:
-    """The pairs that an LFW result gets most wrong, the worst first."""
-    same = np.array([pair.same for pair in result.scored.pairs])
-    order = np.argsort(result.scored.similarities, kind="stable")
+def failures(scored: ScoredPairs, count: int = 12) -> dict[str, list[dict[str, Any]]]:
+    """The pairs that a model gets most wrong, the worst first."""
+    same = np.array([pair.same for pair in scored.pairs])
+    order = np.argsort(scored.similarities, kind="stable")
     worst = {"one person": order[same[order]][:count], "two people": order[~same[order]][::-1][:count]}
     return {
         kind: [
             {
-                "a": result.scored.pairs[i].a,
-                "b": result.scored.pairs[i].b,
-                "similarity": float(result.scored.similarities[i]),
+                "a": scored.pairs[i].a,
+                "b": scored.pairs[i].b,
+                "similarity": float(scored.similarities[i]),
             }
             for i in chosen
         ]

@@ -109,8 +109,7 @@ def test_rates_by_sex_count_the_pairs_of_two_of_one(tmp_path):
     ]
     kfold = SimpleNamespace(folds=(0, 1), thresholds=(0.5, 0.3))
     result = SimpleNamespace(
-        pairs=pairs,
-        similarities=np.array([0.4, 0.4, 0.9, 0.4, 0.9]),
+        scored=SimpleNamespace(pairs=pairs, similarities=np.array([0.4, 0.4, 0.9, 0.4, 0.9])),
         metrics=SimpleNamespace(kfold=kfold),
     )
     women, men = by_sex(result, tmp_path / "gender.csv")
