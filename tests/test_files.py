@@ -7,12 +7,13 @@ import stat
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from facewise.errors import FacewiseError
-from facewise.files import atomic_write, one_at_a_time, write_bytes
+from facewise.errors import FacewiseError, FileNameError
+from facewise.files import atomic_write, one_at_a_time, remove_leftovers, text_path, write_bytes
 
 
 def names(folder: Path) -> list[str]:
@@ -78,6 +79,66 @@ def test_permissions_follow_the_umask(tmp_path: Path, umask: int) -> None:
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "file.bin").stat().st_mode) == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o777])
+def test_what_is_private_is_so_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        with atomic_write(tmp_path / "file.npz", private=True) as temporary:
+            assert stat.S_IMODE(temporary.stat().st_mode) == 0o600  # from the first moment
+            temporary.write_bytes(b"x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file.npz").stat().st_mode) == 0o600
+
+
+def test_threads_leave_the_umask_as_it_is(tmp_path: Path) -> None:
+    """It is the process's: to look at it by setting it would mix theirs up."""
+    before = os.umask(0o027)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda i: write_bytes(tmp_path / str(i), b"x"), range(200)))
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o640}
+
+
+@pytest.mark.parametrize(
+    "name", ["李" * 85, "a" * 251 + ".png", "x." + "y" * 253, os.fsdecode(b"\xff" * 255)]
+)
+def test_a_name_that_fills_all_the_room(tmp_path: Path, name: str) -> None:
+    write_bytes(tmp_path / name, b"x")
+    assert names(tmp_path) == [name]
+
+
+def test_a_name_that_is_too_long_is_an_error_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(FileNameError, match="File name too long"):
+        write_bytes(tmp_path / ("a" * 256), b"x")
+    assert names(tmp_path) == []
+
+
+def test_leftovers_of_one_file_are_removed(tmp_path: Path) -> None:
+    killed = atomic_write(tmp_path / "one.npz"), atomic_write(tmp_path / "other.npz")  # never left
+    one, other = (manager.__enter__() for manager in killed)
+    remove_leftovers(tmp_path / "one.npz")
+    assert (one.exists(), other.exists()) == (False, True)
+
+
+def test_a_path_that_is_no_text_has_another_that_is(tmp_path: Path) -> None:
+    """Some libraries end the process over any other."""
+    path = tmp_path / os.fsdecode(b"\xff.mp4")
+    path.write_bytes(b"one")
+    with text_path(path) as text:
+        assert text.isascii()
+        assert text.endswith(".mp4")
+        assert Path(text).read_bytes() == b"one"
+        Path(text).write_bytes(b"two")
+    assert path.read_bytes() == b"two"
+    assert not Path(text).exists()
+    with text_path(tmp_path / "plain.mp4") as text:
+        assert text == str(tmp_path / "plain.mp4")
 
 
 def test_the_suffix_is_kept_for_writers_that_go_by_it(tmp_path: Path) -> None:

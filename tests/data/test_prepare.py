@@ -77,7 +77,9 @@ def test_crops_and_what_became_of_every_photo(photos: Path, pipeline: Pipeline, 
     image = np.asarray(PIL.Image.open(photos / "Ada" / "1.png"))
     expected = align(image, np.array([first.landmarks], np.float32), 112)[0]
     crop = np.asarray(PIL.Image.open(tmp_path / "out" / "Ada" / "1.png"))
-    assert np.abs(crop.astype(int) - expected).max() <= 2  # landmarks are kept to a thousandth of a pixel
+    # Landmarks are kept to a thousandth of a pixel, and OpenCV 4 rounds places to a 32nd.
+    assert np.abs(crop.astype(int) - expected).max() <= 8
+    assert np.abs(crop.astype(int) - expected).mean() < 0.1
 
 
 def test_the_crops_are_a_dataset_with_the_keys_of_the_photos(

@@ -52,7 +52,7 @@ class Embed:
             vectors[rows] = embedder.embed(self.store.take(rows))
             spent += time.perf_counter() - begun
             tell({"embedded": len(rows)})
-        with atomic_write(self.out) as temporary, temporary.open("wb") as file:
+        with atomic_write(self.out, private=True) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
                 vectors=vectors,

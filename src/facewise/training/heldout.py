@@ -109,7 +109,7 @@ def write_held_out(path: str | os.PathLike[str], held_out: HeldOut) -> None:
         arrays |= {"pair_a": pairs.a, "pair_b": pairs.b, "pair_same": pairs.same}
         arrays["pair_score"] = held_out.scores
     if arrays:
-        with atomic_write(path) as temporary, temporary.open("wb") as file:
+        with atomic_write(path, private=True) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)  # no array of objects, so nothing is pickled
 
 
