@@ -31,7 +31,7 @@ _GOOD = 0.9
 good: a photo without a face is looked at four times, and must not show one four times as often."""
 
 _ROLL = np.pi / 4
-_MISFIT = 0.2
+_MISFIT = 0.25
 """How far the landmarks of an upright face are from their places in a crop, in eye distances, at most."""
 
 
