@@ -27,8 +27,10 @@ from facewise.models import (
     save_calibration,
     write_model,
 )
-from facewise.pipeline import Pipeline
-from facewise.recognizer import Recognizer
+from facewise.models.quality import QualityRule
+from facewise.pipeline import PhotoFaces, Pipeline
+from facewise.recognizer import Recognizer, compare_photos
+from facewise.types import Face, Quality
 
 Draw = Callable[..., np.ndarray]
 
@@ -258,6 +260,35 @@ def test_the_best_of_several_pairs_is_judged_more_strictly(
     assert recognizer.verify(six, pair, face="best").fmr == 1e-4  # the strictest there is
     with pytest.raises(SettingError, match=r"best of 12 pairs .* goes down to 0\.0001 only"):
         recognizer.verify(six, pair, face="best", fmr=1e-3)
+
+
+def test_the_best_pair_is_one_that_can_be_judged() -> None:
+    """The most alike pair may be one whose photos cannot tell, as blurred strangers are alike."""
+    points = (Threshold(1e-3, 0.5, 1e-3, 0.1, (0, 0.2)), Threshold(1e-4, 0.5, 1e-4, 0.1, (0, 0.2)))
+    flat = np.zeros((2, 2), np.float32)
+    layers = ((flat, flat[0]), (flat, flat[0]), (flat, flat[0]))
+    rule = QualityRule(layers, ("blur",), 0.1, 1e-3, np.float32([0]), np.float32([0.5]), 0.0, 0.9, {})
+    calibration = Calibration("LFW", "x", "00", 9, 9, False, "tiny", "11", points, quality=rule)
+
+    def photo(*faces: tuple[float, bool]) -> PhotoFaces:
+        return PhotoFaces("photo", faces=tuple(face(*one) for one in faces))
+
+    def face(angle: float, good: bool) -> Face:
+        reasons = () if good else ("blurred",)
+        quality = Quality(0.9, 40, 100, 0, 0, 0, value=1.0, reasons=reasons)
+        vector = np.float32([np.cos(angle), np.sin(angle)])
+        return Face(np.float32([0, 0, 9, 9]), 0.9, np.zeros((5, 2), np.float32), vector, quality)
+
+    one = photo((0.0, True))
+    good, unclear = compare_photos(one, photo((0.1, False), (0.5, True)), calibration), (0.1, False)
+    assert (good.same, good.similarity) == (True, pytest.approx(np.cos(0.5)))
+    maybe = compare_photos(one, photo(unclear, (1.5, True)), calibration)
+    assert (maybe.same, maybe.similarity) == (None, pytest.approx(np.cos(0.1)))
+    assert "blurred" in maybe.note
+    stranger = compare_photos(one, photo((1.2, False), (1.5, True)), calibration)
+    assert (stranger.same, stranger.similarity) == (False, pytest.approx(np.cos(1.5)))
+    nobody = compare_photos(one, photo((1.2, False), (1.5, False)), calibration)
+    assert (nobody.same, nobody.similarity) == (None, pytest.approx(np.cos(1.2)))
 
 
 def test_read_many_takes_files_and_folders(recognizer: Recognizer, people: dict[str, Path]) -> None:

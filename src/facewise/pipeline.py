@@ -304,7 +304,7 @@ class Pipeline:
         faces = tuple(face for face in faces if self.cut.fits(height, width, face.box, face.landmarks))
         crops = self.cut.of(image, [face.box for face in faces], _landmarks(faces))
         faces = tuple(
-            replace(face, quality=measure(face, crop, found.size))
+            replace(face, quality=measure(face, crop, (height, width)))
             for face, crop in zip(faces, crops, strict=True)
         )
         if steps.embed:

@@ -247,9 +247,10 @@ def compare_photos(
     """Is somebody in both photos? Every embedded face of one is compared with every one of the other.
 
     So where the main faces alone were embedded (`Steps.main_only`), they are compared. Of several pairs the
-    most alike one is judged, at a stricter rate (see `best_pair_rate`) and for the probability at a prior
-    shared out among them: that one of n pairs is of one person is as likely before any look as that a single
-    pair is.
+    most alike one is told that is of one person by a stricter rate (see `best_pair_rate`); if none is, the
+    most alike one that would be if its photos could tell; else the most alike that can be judged. The
+    probability is at a prior shared out among them: that one of n pairs is of one person is as likely before
+    any look as that a single pair is.
 
     Args:
         a: With at least one face, embedded.
@@ -263,24 +264,50 @@ def compare_photos(
         SettingError: A rate, threshold or prior out of range, or a rate that was not measured.
     """
     check_prior(prior)
-    rows, columns = (np.stack([_embedding(face) for face in photo.faces]) for photo in (a, b))
-    first, second = np.unravel_index(int(np.argmax(rows @ columns.T)), (len(rows), len(columns)))
-    pairs = len(rows) * len(columns)
+    pairs = len(a.faces) * len(b.faces)
     if threshold is None:
         fmr = best_pair_rate(calibration, pairs, fmr=fmr)
     asked = prior
     if pairs > 1 and calibration is not None and calibration.score_map is not None:
         asked = calibration.score_map.prior if prior is None else prior
         prior = asked / (asked + pairs * (1.0 - asked))
-    result = compare_faces(
-        (a.faces[first], b.faces[second]), calibration, fmr=fmr, threshold=threshold, prior=prior
-    )
+    result = _best_pair(a.faces, b.faces, calibration, fmr=fmr, threshold=threshold, prior=prior)
     result = replace(result, found=(a.found, b.found), comparisons=pairs)
     if pairs == 1:
         return result
     bound = "" if result.fmr is None else f", at FMR {min(1.0, pairs * result.fmr):.2g} at most all in all"
     note = f"{result.note}; the most alike of {pairs} pairs of faces{bound}"
     return replace(result, prior=None if result.prior is None else asked, note=note)
+
+
+def _best_pair(
+    a: tuple[Face, ...],
+    b: tuple[Face, ...],
+    calibration: Calibration | None,
+    *,
+    fmr: float | None,
+    threshold: float | None,
+    prior: float | None,
+) -> Verification:
+    """See `compare_photos`."""
+    decision = choose_decision(calibration, fmr=fmr, threshold=threshold)
+    rows, columns = (np.stack([_embedding(face) for face in faces]) for faces in (a, b))
+    unclear = different = None
+    for flat in np.argsort(-(rows @ columns.T), axis=None, kind="stable"):
+        pair = a[flat // len(b)], b[flat % len(b)]
+        result = compare_faces(pair, calibration, fmr=fmr, threshold=threshold, prior=prior)
+        if result.same or decision is None:
+            return result
+        if result.same is None:
+            unclear = unclear or result
+        else:
+            different = different or result
+        if different is not None and result.similarity < decision.threshold:
+            break
+    if unclear is not None and (different is None or unclear.similarity >= decision.threshold):
+        return unclear
+    assert different is not None  # noqa: S101  there is a pair, and each is one of the two
+    return different
 
 
 def compare_faces(

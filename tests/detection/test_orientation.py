@@ -22,7 +22,7 @@ from tiny_models import person
 Draw = Callable[..., np.ndarray]
 ADA, BOB = 2, 7
 UPRIGHT, TURNED = 0.999, 0.9
-FACES = [(160, 100, 64, ADA), (60, 170, 40, BOB)]
+FACES = [(200, 100, 64, ADA), (380, 140, 40, BOB)]
 
 
 class Upright:
@@ -83,7 +83,7 @@ def test_the_answer_is_the_same(
     tiny_detector_file: Path, tiny_embedder_file: Path, drawn_photo: Draw, quarters: int, score: float | None
 ) -> None:
     pipeline = pipeline_of(Upright(tiny_detector_file, score), tiny_embedder_file)
-    photo = drawn_photo(FACES)
+    photo = drawn_photo(FACES, (190, 420))  # what is inside the one would be outside the other
     upright, found = pipeline.read(photo), pipeline.read(turned(photo, quarters))
     assert (found.size, len(found.faces)) == (turned(photo, quarters).shape[:2], 2)
     for face, expected in zip(found.faces, upright.faces, strict=True):
@@ -98,6 +98,7 @@ def test_the_answer_is_the_same(
         off = face.quality.roll - expected.quality.roll + quarters * np.pi / 2
         assert np.cos(off) == pytest.approx(1, abs=1e-3)
         assert face.quality.yaw == pytest.approx(expected.quality.yaw, abs=1e-2)
+        assert face.quality.reasons == expected.quality.reasons
 
 
 def test_a_sure_face_is_looked_at_once(
@@ -105,11 +106,11 @@ def test_a_sure_face_is_looked_at_once(
 ) -> None:
     detector = Upright(tiny_detector_file, TURNED)
     pipeline = pipeline_of(detector, tiny_embedder_file)
-    photo = drawn_photo(FACES)
+    photo = drawn_photo(FACES, (190, 420))
     pipeline.read(photo)
     assert detector.looks == [photo.shape[:2]]
     # Nor is the photo turned for one who lies the other way, among others who do not.
-    photo[140:200, 30:90] = photo[140:200, 30:90][::-1, ::-1]
+    photo[110:170, 350:410] = photo[110:170, 350:410][::-1, ::-1]
     assert len(pipeline.read(photo).faces) == 2
     assert len(detector.looks) == 2
 
@@ -126,7 +127,7 @@ def test_where_nothing_is_found_is_told(
         Recognizer(pipeline=pipeline).embed(empty)
     assert "90°, 180° or 270°" in TRIED
     detector.looks.clear()
-    assert pipeline.upright_only().read(turned(drawn_photo(FACES), 2)).faces == ()
+    assert pipeline.upright_only().read(turned(drawn_photo(FACES, (190, 420)), 2)).faces == ()
     assert len(detector.looks) == 1
 
 
