@@ -540,7 +540,7 @@ def test_bytes_of_every_kind_and_file_objects_are_read_as_the_file(tmp_path: Pat
         assert read_hashed(file)[1] == read_hashed(path)[1] == content_hash(data)
     assert "the file object is closed" in complaint(file)
     with path.open(encoding="latin-1") as text:
-        assert "open the photo with mode 'rb'" in complaint(text)
+        assert "gives text; open the photo with mode 'rb'" in complaint(text)
 
 
 def test_a_stream_that_cannot_be_sought_is_read() -> None:

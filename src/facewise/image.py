@@ -386,8 +386,10 @@ def _from_stream(stream: IO[bytes], name: str) -> bytes:
     with file_errors(name), _READING:
         if getattr(stream, "closed", False):
             _fail(name, "the file object is closed", "give it while it is open")
-        if not isinstance(stream.read(0), bytes):
-            _fail(name, "the file object gives text", "open the photo with mode 'rb'")
+        nothing: object = stream.read(0)
+        if not isinstance(nothing, bytes):
+            kind = "text" if isinstance(nothing, str) else f"a {type(nothing).__name__}, no bytes"
+            _fail(name, f"the file object gives {kind}", "open the photo with mode 'rb', or give its bytes")
         if callable(getattr(stream, "seekable", None)) and stream.seekable():
             stream.seek(0)
         data = stream.read(MAX_FILE_BYTES + 1)

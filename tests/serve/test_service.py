@@ -263,6 +263,7 @@ def test_texts_are_no_photos(client, route, text):
         (b'{"photo": "QUJD", "photo": "QUJD"}', "bad_json", 400),
         (b"[" * 100_000, "bad_json", 400),
         (b"\xff\xfe", "bad_json", 400),
+        (b'\xef\xbb\xbf{"photo": "QUJD"}', "bad_photo", 422),
         (b"{}", "bad_field", 422),
         (b'{"photo": 5}', "not_a_photo", 422),
         (b'{"photo": "QUJD"}', "bad_photo", 422),

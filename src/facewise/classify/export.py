@@ -23,8 +23,9 @@ from facewise.errors import ModelError
 if TYPE_CHECKING:
     from facewise.classify.fit import Fitted
 
-TOLERANCE = 1e-4
-"""Largest difference of a probability between float32 and float64."""
+TOLERANCE = 1e-3
+"""Largest difference of a probability between float32 and float64 that is taken for rounding: the last digit
+that is told of one."""
 
 _PROBES = 256
 _TIE = 1e-5

@@ -118,7 +118,7 @@ def _json(body: bytes) -> dict[str, Any]:
 
     try:
         # As UTF-8 and nothing else: by itself Python would guess UTF-16, which no proxy in between reads.
-        data = json.loads(body.decode("utf-8"), parse_constant=refuse, object_pairs_hook=_unique)
+        data = json.loads(body.decode("utf-8-sig"), parse_constant=refuse, object_pairs_hook=_unique)
     except (ValueError, RecursionError):  # a UnicodeDecodeError is one
         raise ProblemError(400, "bad_json", "The body is not JSON.") from None
     if not isinstance(data, dict):
