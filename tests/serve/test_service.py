@@ -238,9 +238,11 @@ def test_a_packed_body_is_unpacked(client, photo_bytes):
     )
 
 
-def test_a_data_url_is_told_what_to_send(client):
+def test_urls_are_told_what_to_send(client):
     got = client.post("/v1/detect", json={"photo": "data:image/png;base64,AAAA"})
     assert problem(got, 422, "not_a_photo").endswith("send only what follows its comma.")
+    got = client.post("/v1/detect", json={"photo": "https://a.b/c.jpg"})
+    assert "is a URL, which is never opened" in problem(got, 422, "not_a_photo")
 
 
 @pytest.mark.parametrize("route", ["detect", "embed", "identify"])

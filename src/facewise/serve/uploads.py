@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -24,6 +25,9 @@ _MOST_TEXT = 64 * 2**10
 
 _MOST_FIELDS = 200
 """Text fields of one form."""
+
+
+_URL = re.compile(r"data:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 class Upload(bytes):
@@ -150,10 +154,14 @@ def _from_json(data: dict[str, Any], photo_fields: Mapping[str, bool]) -> Sent:
 def _from_base64(text: object, name: str) -> Upload:
     if not isinstance(text, str) or not text:
         raise _no_photo(name)
-    if text[:5].lower() == "data:":
+    url = _URL.match(text)
+    if url is not None:
         raise ProblemError(
-            422, "not_a_photo", f"The field {name} is a data: URL: send only what follows its comma."
-        )
+            422, "not_a_photo",
+            f"The field {name} is a data: URL: send only what follows its comma."
+            if url[0].lower() == "data:"
+            else f"The field {name} is a URL, which is never opened: download the photo and send its bytes.",
+        )  # fmt: skip
     try:
         photo = Upload(binascii.a2b_base64(_plain_base64(text), strict_mode=True))
     except ValueError:  # binascii.Error and UnicodeEncodeError are
