@@ -247,10 +247,10 @@ def compare_photos(
     """Is somebody in both photos? Every embedded face of one is compared with every one of the other.
 
     So where the main faces alone were embedded (`Steps.main_only`), they are compared. Of several pairs the
-    most alike one is told that is of one person by a stricter rate (see `best_pair_rate`); if none is, the
-    most alike one that would be if its photos could tell; else the most alike that can be judged. The
-    probability is at a prior shared out among them: that one of n pairs is of one person is as likely before
-    any look as that a single pair is.
+    most alike one is told that is of one person by a stricter rate (see `best_pair_rate`). If none is, it is
+    the most alike of all, which may be no decision; but of pairs that are too unlike for one person anyway,
+    the most alike that can be judged. The probability is at a prior shared out among them: that one of n pairs
+    is of one person is as likely before any look as that a single pair is.
 
     Args:
         a: With at least one face, embedded.
@@ -290,24 +290,28 @@ def _best_pair(
     prior: float | None,
 ) -> Verification:
     """See `compare_photos`."""
-    decision = choose_decision(calibration, fmr=fmr, threshold=threshold)
     rows, columns = (np.stack([_embedding(face) for face in faces]) for faces in (a, b))
-    unclear = different = None
-    for flat in np.argsort(-(rows @ columns.T), axis=None, kind="stable"):
-        pair = a[flat // len(b)], b[flat % len(b)]
-        result = compare_faces(pair, calibration, fmr=fmr, threshold=threshold, prior=prior)
-        if result.same or decision is None:
+    order = np.argsort(-(rows @ columns.T), axis=None, kind="stable")
+
+    def compare(place: int) -> Verification:
+        pair = a[place // len(b)], b[place % len(b)]
+        return compare_faces(pair, calibration, fmr=fmr, threshold=threshold, prior=prior)
+
+    decision = choose_decision(calibration, fmr=fmr, threshold=threshold)
+    told = compare(order[0])
+    if decision is None or told.same:
+        return told
+    for place in order[1:]:
+        result = compare(place)
+        if result.same:
             return result
-        if result.same is None:
-            unclear = unclear or result
-        else:
-            different = different or result
-        if different is not None and result.similarity < decision.threshold:
+        # Who may be in both, but cannot be judged, is no stranger.
+        if told.same is None and result.same is False and told.similarity < decision.threshold:
+            told = result
+        settled = told.same is False or told.similarity >= decision.threshold
+        if settled and result.similarity < decision.threshold:
             break
-    if unclear is not None and (different is None or unclear.similarity >= decision.threshold):
-        return unclear
-    assert different is not None  # noqa: S101  there is a pair, and each is one of the two
-    return different
+    return told
 
 
 def compare_faces(
