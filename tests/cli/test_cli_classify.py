@@ -48,6 +48,27 @@ def test_learned_people_are_named_and_strangers_are_not(facewise, people, photo)
     assert all(face["person"] for face in everybody.json["photos"][0]["faces"])
 
 
+def test_people_whose_names_read_like_none_of_the_people(facewise, people, photo):
+    names = ("1", "None", "null", "unknown")
+    people("train", 6, names=names)
+    people("test", 2, seed=1, names=names)
+    fitted = facewise("classify", "fit", "train", "--out", "people.onnx", "--json").json
+    assert fitted["classifier"]["people"] == list(names)
+    shown = [f"test/{name}/0.png" for name in names] + [str(photo("stranger.png", (90, 80, 60, 40)))]
+    told = facewise("classify", "predict", *shown, "--classifier", "people.onnx", "--json").json["photos"]
+    assert [face["person"] for one in told for face in one["faces"]] == [*names, None]
+    rows = facewise("classify", "predict", *shown, "--classifier", "people.onnx").out.splitlines()
+    assert [row.split("│")[2].strip() for row in rows if ".png" in row] == [
+        *names[:3],
+        '"unknown"',
+        "unknown",
+    ]
+    measured = facewise("classify", "evaluate", "test", "--classifier", "people.onnx", "--json").json
+    assert [(one["known"], one["named"]) for one in measured["photos"]] == [
+        (True, one["person"]) for one in measured["photos"]
+    ]
+
+
 @pytest.mark.parametrize("method", ["svc", "knn", "lda", "logistic"])
 def test_every_method(facewise, people, method):
     people("train", 5)
