@@ -249,8 +249,8 @@ def compare_photos(
     So where the main faces alone were embedded (`Steps.main_only`), they are compared. Of several pairs the
     most alike one is told that is of one person by a stricter rate (see `best_pair_rate`). If none is, it is
     the most alike of all, which may be no decision; but of pairs that are too unlike for one person anyway,
-    the most alike that can be judged. The probability is at a prior shared out among them: that one of n pairs
-    is of one person is as likely before any look as that a single pair is.
+    the most alike that can be judged. The probability is at a prior shared out among them: that one of n
+    pairs is of one person is as likely before any look as that a single pair is.
 
     Args:
         a: With at least one face, embedded.
