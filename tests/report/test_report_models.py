@@ -212,7 +212,7 @@ def test_the_smallest_data_and_photos_that_cannot_be_read_make_a_page_too(tmp_pa
     PIL.Image.new("RGB", (50, 20)).save(people / "Person_1" / "wide.png")
     words = (tiny_embedder_file, "--on", people, "--aligned", "--out", out)
     run(*words, code=3)
-    run(*words, "--unreadable", 0.8)
+    run(*words, "--unreadable", 0.8, code=3)
     page = check_page(out.read_text("utf-8"))
     assert "2: Person_1/broken.png" in page.text
     assert page.of("img")

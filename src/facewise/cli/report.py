@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facewise.cli.evaluate_models import Aligned, Cache, load_models
+from facewise.cli.evaluate_models import Aligned, Cache, load_models, tell_unreadable
 from facewise.cli.options import (
     Detector,
     Flip,
@@ -112,6 +112,7 @@ def report(
         print_json(written.to_dict())
     else:
         say(f"The report is {written.path} ({written.size / 1e6:.1f} MB).")
+    tell_unreadable(written.unreadable)
 
 
 def _runs(what: list[str], out: Path | None, *, photos: bool) -> Written:

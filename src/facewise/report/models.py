@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +51,13 @@ class Written:
         path: The file.
         size: Bytes.
         headline: Its headline numbers, plain Python for JSON.
+        unreadable: Photos that could not be read and were left out, with the reason.
     """
 
     path: Path
     size: int
     headline: dict[str, Any]
+    unreadable: tuple[tuple[str, str], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python for JSON."""
@@ -131,12 +133,14 @@ def report_models(
     ]
     page.sections = [part for part in parts if part is not None]
     page.data = maps.json()
-    numbers = {"data": data.title, "data_hash": results[0].scored.data_hash}
+    numbers: dict[str, Any] = {"data": data.title, "data_hash": results[0].scored.data_hash}
     told = [
         {**_numbers(one), "photos_trained_on": len(leak.photos) if leak.photos_checked else None}
         for one, leak in zip(measured.models, leaks, strict=True)
     ]
-    return write_page(page, out, {**numbers, "models": told})
+    unreadable = results[0].scored.unreadable
+    numbers["unreadable"] = [{"photo": photo, "error": error} for photo, error in unreadable]
+    return replace(write_page(page, out, {**numbers, "models": told}), unreadable=unreadable)
 
 
 def photos_to_do(data: DataSet, models: Sequence[Model]) -> int:
