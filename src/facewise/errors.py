@@ -53,6 +53,10 @@ class NameTakenError(GalleryError):
     """A gallery has somebody of that name already."""
 
 
+class ReadOnlyError(GalleryError):
+    """A gallery can be read, but not written, and so not changed."""
+
+
 class StorageFullError(GalleryError):
     """There is no room to store what was asked for; what was stored before is as it was."""
 

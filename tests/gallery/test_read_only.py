@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from gallery_fakes import FINGERPRINT, face_of
 
-from facewise.errors import GalleryError
+from facewise.errors import GalleryError, ReadOnlyError
 from facewise.gallery import Gallery, Sample, live, snapshot
 from facewise.gallery.rekey import rekey
 from facewise.vault import new_key_file
@@ -78,7 +78,7 @@ def test_it_is_read_and_not_changed(folder, view, tmp_path, encrypted):
             lambda: gallery.rename("Ada", "Eve"),
             lambda: gallery.merge("Ada", "Bob"),
         ):
-            with pytest.raises(GalleryError, match="cannot be written, it is read-only here"):
+            with pytest.raises(ReadOnlyError, match="cannot be written, it is read-only here"):
                 change()
         assert names(gallery) == ["Ada", "Bob"]
     with pytest.raises(GalleryError, match="cannot be written, it is read-only here"):

@@ -410,3 +410,22 @@ def test_report_has_a_policy_of_its_own(make_client, tmp_path):
     response = make_client(report=report).get("/v1/report")
     assert response.text == "<p>fine</p>"
     assert "sandbox" in response.headers["content-security-policy"]
+
+
+def test_a_gallery_that_cannot_be_written_is_searched_and_not_changed(client, photo_bytes, monkeypatch):
+    from facewise.errors import ReadOnlyError
+    from facewise.gallery.sqlite import SqliteStore
+
+    enrolled = client.post("/v1/people", data={"name": "Ada"}, files={"photos": photo_bytes(1)})
+    assert enrolled.status_code == 201
+
+    def refuse(*_):
+        raise ReadOnlyError("The gallery cannot be written, it is read-only here.")
+
+    for method in ("add", "remove"):
+        monkeypatch.setattr(SqliteStore, method, refuse)
+    again = client.post("/v1/people", data={"name": "Bob"}, files={"photos": photo_bytes(2)})
+    gone = client.delete("/v1/people/1")
+    for answer in (again, gone):
+        assert (answer.status_code, answer.json()["code"]) == (403, "read_only")
+    assert client.get("/v1/people").json()["total"] == 1

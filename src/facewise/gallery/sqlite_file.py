@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from facewise.errors import GalleryError, StorageFullError
+from facewise.errors import GalleryError, ReadOnlyError, StorageFullError
 from facewise.gallery.schema import MIGRATIONS, migrate, schema_version
 
 if TYPE_CHECKING:  # who has no key needs no cryptography
@@ -35,7 +35,8 @@ def told(location: str) -> Iterator[None]:
             raise StorageFullError(
                 f"The disk is full, so the gallery {location} was not changed: free space and try again."
             ) from error
-        raise GalleryError(_sentence(location, error)) from error
+        kind = ReadOnlyError if _code(error) in _UNWRITABLE else GalleryError
+        raise kind(_sentence(location, error)) from error
 
 
 _MAYBE_FULL = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)

@@ -267,7 +267,7 @@ class AuditLog:
             )
         return AuditError(
             f"The audit log {self.path} cannot be written: {error.strerror or error}; check its permissions "
-            "and its folder."
+            "and its folder, or name another file with --audit."
         )
 
 

@@ -17,6 +17,7 @@ from facewise.errors import (
     ImageError,
     NameTakenError,
     PhotoTooLargeError,
+    ReadOnlyError,
     SettingError,
     StorageFullError,
     UnknownPersonError,
@@ -109,6 +110,10 @@ def told(error: Exception) -> ProblemError:
 
 
 def _general(error: FacewiseError) -> ProblemError:
+    if isinstance(error, ReadOnlyError):
+        return ProblemError(
+            403, "read_only", "The gallery is read-only here: it can be searched, and not changed."
+        )
     if isinstance(error, GalleryError):
         return _of_gallery(error)
     return ProblemError(

@@ -61,7 +61,10 @@ def told(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise _plain(path, error) from error
     except OSError as error:
-        raise KeyStoreError(f"The keys file {path} cannot be opened: {error.strerror or error}.") from error
+        raise KeyStoreError(
+            f"The keys file {path} cannot be opened: {error.strerror or error}; check its permissions and "
+            "its folder, or name another file with --keys."
+        ) from error
 
 
 def _plain(path: Path, error: sqlite3.Error) -> FacewiseError:
@@ -76,7 +79,8 @@ def _plain(path: Path, error: sqlite3.Error) -> FacewiseError:
             )
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
             return KeyStoreError(
-                f"The keys file {path} cannot be written: check the permissions of it and its folder."
+                f"The keys file {path} cannot be written: check the permissions of it and its folder, "
+                "or name another file with --keys."
             )
         case sqlite3.SQLITE_NOTADB:
             return KeyStoreError(f"{path} is not a Facewise keys file.")
