@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -220,3 +221,16 @@ def test_ctrl_c_keeps_what_is_done(facewise, clip, gallery, store):
     assert 0 < video["frames"] < 2000
     assert sorted(p["name"] for p in video["people"]) == ["Ada", "Bob"]
     assert len(read_csv("w.csv")) == 2
+
+
+def test_names_that_opencv_cannot_take(facewise, clip, gallery):
+    """It ends the process over a name that is not UTF-8."""
+    names = [os.fsdecode(b"\xff.mp4"), "a" * 251 + ".mp4", "new\nline.mp4"]
+    clip("plain.mp4")
+    Path("in").mkdir()
+    for name in names:
+        shutil.copy("plain.mp4", f"in/{name}")
+    away = os.fsdecode(b"out\xff")
+    done = facewise("identify", "in", *gallery, "--draw", away, "--threshold", 0.8, "--json")
+    assert [len(video["people"]) for video in done.json["videos"]] == [1, 1, 1]
+    assert sorted(path.name for path in Path(away).iterdir()) == sorted(names)

@@ -124,6 +124,8 @@ def test_a_name_that_cannot_be_written_costs_one_photo(facewise, photo, monkeypa
 
 def test_a_path_that_is_too_long_costs_one_photo(facewise, photo):
     photo("a.png", A)
-    done = facewise("detect", "b" * 300 + ".png", "a.png", "--json", code=3)
-    assert [one["photo"] for one in done.json["photos"]] == ["a.png"]
-    assert "File name too long" in done.json["bad"][0]["error"]
+    facewise("enroll", "Ada", "a.png", "--gallery", "g.db")
+    for words in (("detect",), ("identify", "--gallery", "g.db", "--threshold", 0.5)):
+        done = facewise(*words, "b" * 300 + ".png", "a.png", "--json", code=3)
+        assert [one["photo"] for one in done.json["photos"]] == ["a.png"]
+        assert "File name too long" in done.json["bad"][0]["error"]

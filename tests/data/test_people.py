@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from facewise.data.people import read_people
+from facewise.data.people import people_lines, read_people
 from facewise.errors import DatasetError
 
 
@@ -52,3 +52,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
             read_people(path)
     with pytest.raises(DatasetError, match=r"file of people .*: it is no UTF-8 text; save it as UTF-8"):
         read(tmp_path, "Müller", "latin-1")
+
+
+def test_names_that_would_break_a_line_come_back(tmp_path: Path) -> None:
+    names = ["Ada", "new\nline", "esc\x1b[2J", "\udcff", "علی\u200cرضا", "tab\tbed"]
+    (tmp_path / "people.txt").write_bytes(people_lines(names))
+    assert read_people(tmp_path / "people.txt") == set(names)

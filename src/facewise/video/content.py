@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from facewise.image import file_errors, local_path, source_name
@@ -102,10 +103,13 @@ def told_apart(files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _is_or_should_be(path: Path) -> bool:
-    if not path.is_file():  # missing, or a device, which is better not opened to look
+    start = b""
+    # A device is better not opened to look. os.path, as Path.is_file raises for a name that is too long.
+    if os.path.isfile(path):  # noqa: PTH113
+        with suppress(OSError), path.open("rb") as file:
+            start = file.read(1024)
+    if not start:
         return path.suffix.lower() in VIDEO_SUFFIXES
-    with file_errors(source_name(path)), path.open("rb") as file:
-        start = file.read(1024)
     still = start.startswith((b"\xff\xd8\xff", b"\x89PNG", b"BM", b"GIF8", b"II*\0", b"MM\0*"))
     still = still or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
     return looks_like_video(start) or (path.suffix.lower() in VIDEO_SUFFIXES and not still)
