@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facewise.detection import DetectorSettings, load_detector
-from facewise.detection.orientation import TRIED
+from facewise.detection import DetectorSettings, OnnxDetector, load_detector
+from facewise.detection.orientation import TRIED, find_upright
 from facewise.embedding import Embedder
 from facewise.errors import FaceNotFoundError
 from facewise.models import read_model
@@ -113,6 +113,25 @@ def test_a_sure_face_is_looked_at_once(
     photo[110:170, 350:410] = photo[110:170, 350:410][::-1, ::-1]
     assert len(pipeline.read(photo).faces) == 2
     assert len(detector.looks) == 2
+
+
+@pytest.mark.parametrize("least", [0, 60])
+def test_a_good_face_is_looked_at_alone(
+    tiny_detector_file: Path, drawn_photo: Draw, monkeypatch: pytest.MonkeyPatch, least: float
+) -> None:
+    """Also where small faces are left out: it must not become one."""
+    detector = OnnxDetector(read_model(tiny_detector_file), settings=DetectorSettings(min_face=least))
+    shapes = []
+    run = detector.network.run
+    monkeypatch.setattr(
+        detector.network, "run", lambda batch: (shapes.append(batch.shape[2:]), run(batch))[1]
+    )
+    monkeypatch.setattr(OnnxDetector, "sure", 0.9999)
+    quarters, (face,) = find_upright(detector, drawn_photo([(160, 120, 64)], (240, 320)))
+    assert quarters == 0
+    assert face.score < detector.sure
+    assert shapes[0] == (240, 320)
+    assert [max(shape) for shape in shapes[1:]] == [max(64, 2.5 * least)] * 4
 
 
 def test_where_nothing_is_found_is_told(

@@ -6,6 +6,7 @@ where those of an upright one would be: the mouth on the eyes. Scores tell: thos
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import cv2
@@ -17,9 +18,6 @@ from facewise.types import Face, FloatArray, Image
 
 TRIED = "upright or turned by 90°, 180° or 270°"
 """How photos are looked at, for sentences about those in which nobody is found."""
-
-_AROUND = Cut(64, "square", 1.0)
-"""What is looked at of a face that is not sure, to see which way up it is: twice as wide, 32 pixels large."""
 
 _TURNS = (1, 2, 3)
 
@@ -107,9 +105,11 @@ def _back(points: FloatArray, quarters: int, size: tuple[int, int]) -> FloatArra
 def _way_up(detector: Detector, image: Image, faces: list[Face], threads: int | None) -> int | None:
     """By how many quarters to turn the most confident face, as it looks alone; None where that is no face."""
     face = max(faces, key=lambda one: one.score)
-    if not _AROUND.fits(image.shape[0], image.shape[1], face.box, face.landmarks):
+    # Twice as wide as the face, which is so 32 pixels wide, or safely as wide as one must be.
+    cut = Cut(max(64, math.ceil(2.5 * detector.settings.min_face)), "square", 1.0)
+    if not cut.fits(image.shape[0], image.shape[1], face.box, face.landmarks):
         return None
-    around = _AROUND.of(image, [face.box], None)[0]
+    around = cut.of(image, [face.box], None)[0]
     evidence = [_evidence(detector.detect(turned(around, way), threads=threads)) for way in range(4)]
     likely = int(np.argmax(evidence))
     if evidence[likely] == 0:

@@ -105,7 +105,7 @@ function answerOf(photo, answer, again) {
         h(
           "p",
           {},
-          "No face was found in this photo. A face should be at least about 20 pixels wide and not turned away.",
+          "No face was found in this photo, which was tried all four ways up. A face should be at least about 20 pixels wide and not turned away.",
         ),
       ruleText(answer),
       h("ol", { class: "cards plain" }, cards),
