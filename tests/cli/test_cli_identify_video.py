@@ -234,3 +234,4 @@ def test_names_that_opencv_cannot_take(facewise, clip, gallery):
     done = facewise("identify", "in", *gallery, "--draw", away, "--threshold", 0.8, "--json")
     assert [len(video["people"]) for video in done.json["videos"]] == [1, 1, 1]
     assert sorted(path.name for path in Path(away).iterdir()) == sorted(names)
+    assert {video["video"] for video in done.json["videos"]} == {f"in/{name}" for name in names}

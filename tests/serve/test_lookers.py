@@ -181,3 +181,22 @@ def test_networks_that_do_not_load_are_told(pipeline, intake, monkeypatch):
     with pytest.raises(FacewiseError, match="did not start"):
         looker.wait_until_ready()
     looker.close()
+
+
+def test_no_file_is_shared_with_a_process(pipeline, monkeypatch):
+    """As where there is no /dev/shm, in which `multiprocessing` keeps what it shares."""
+
+    def refuse(*_, **__):
+        raise FileNotFoundError(2, "No such file or directory", "/dev/shm")
+
+    monkeypatch.setattr("multiprocessing.heap.Arena.__init__", refuse)
+    monkeypatch.setattr("_multiprocessing.SemLock", refuse)
+    intake = Intake()
+    looker = Looker(pipeline, Limits(), intake)
+    looker.start()
+    try:
+        looker.wait_until_ready()
+        assert looker.holds == 0
+    finally:
+        intake.close()
+        looker.close()

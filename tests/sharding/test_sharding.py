@@ -296,6 +296,24 @@ def test_other_photos_altogether_are_refused(tmp_path, own_photos, tiny_pipeline
     assert (tmp_path / "out" / "plan.json").read_bytes() == before
 
 
+def test_what_is_gone_is_enrolled_no_more(tmp_path, own_photos, tiny_pipeline):
+    embed_shard(tmp_path / "out", [own_photos], pipeline=tiny_pipeline)
+    gone = own_photos / "ada" / "1.png"
+    gone.unlink()
+    plan = read_plan(tmp_path / "out")
+    with Gallery.open(tmp_path / "g.db") as gallery:
+        done = list(into_gallery(plan, gallery))
+        assert {sample.source for sample in gallery.show("ada").samples} == {
+            str(own_photos / "ada" / f"{i}.png") for i in (0, 2)
+        }
+    told = {rejection.source: rejection.reason for one in done for rejection in one.rejected}
+    assert told[str(gone)] == "it is gone since it was embedded"
+    own_photos.rename(tmp_path / "elsewhere")  # as on a machine that has the run only
+    with Gallery.open(tmp_path / "h.db") as gallery:
+        list(into_gallery(plan, gallery))
+        assert len(gallery.show("ada").samples) == 3
+
+
 def test_a_run_of_the_first_format_goes_on(tmp_path, own_photos, tiny_pipeline):
     """As an earlier Facewise wrote it: no parts in the plan but where they begin, and one id for all."""
     out = tmp_path / "out"

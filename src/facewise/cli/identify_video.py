@@ -26,6 +26,7 @@ from facewise.cli.output import (
     usage_error,
 )
 from facewise.errors import FacewiseError
+from facewise.filenames import shown
 
 if TYPE_CHECKING:
     from facewise.gallery import Gallery
@@ -197,15 +198,15 @@ def tell_videos(results: Sequence[VideoResult]) -> None:
     for result in results:
         brief = f"; {count(result.brief, 'face')} seen too briefly to tell left out" if result.brief else ""
         say(
-            f"{result.source}: {count(len(result.people), 'person', 'people')} in {clock(result.seconds)}, "
-            f"{result.looked_at} of {count(result.frames, 'frame')} looked at{brief}."
+            f"{shown(result.source)}: {count(len(result.people), 'person', 'people')} in "
+            f"{clock(result.seconds)}, {result.looked_at} of {count(result.frames, 'frame')} looked at{brief}."
         )
         if result.out is not None:
-            say(f"Annotated in {result.out}.")
+            say(f"Annotated in {shown(result.out)}.")
 
 
 def _rows(result: VideoResult) -> Iterator[tuple[object, ...]]:
-    name = result.source
+    name = shown(result.source)
     if not result.people:
         yield name, "nobody", "", "", "", ""
     for person in result.people:

@@ -27,6 +27,8 @@ def clean_name(name: str) -> str:
         raise GalleryError(
             f"A person's name has at most {MAX_NAME} characters, and {clean[:20]!r}… has {len(clean)}."
         )
+    if any(unicodedata.category(c) == "Cs" for c in clean):
+        raise GalleryError(f"A person's name is text, and {clean!a} has bytes that are no UTF-8: rename it.")
     if any(map(unshowable, clean)):
         raise GalleryError(f"A person's name cannot hold control characters, and {clean!a} does.")
     return clean

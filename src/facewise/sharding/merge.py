@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Iterator
 from itertools import groupby
@@ -61,8 +62,8 @@ def into_gallery(plan: Plan, gallery: VectorGallery) -> Iterator[Enrollment]:
         gallery: Empty, or of the same model.
 
     Yields:
-        What became of each person's photos, part by part; photos without a face and unreadable ones are named
-        under an empty name.
+        What became of each person's photos, part by part; photos without a face, unreadable ones and those
+        that are gone since they were embedded are named under an empty name.
 
     Raises:
         DatasetError: A part is missing or damaged.
@@ -79,9 +80,13 @@ def into_gallery(plan: Plan, gallery: VectorGallery) -> Iterator[Enrollment]:
     for facts in whole_parts(plan):
         rejected = [Rejection(path, "no face was found in it") for path in facts.without_face]
         rejected += [Rejection(item["photo"], item["error"]) for item in facts.bad]
+        gone = {str(path) for path in plan.photos_of(facts.part) if _is_gone(plan, path)}
+        gone -= {rejection.source for rejection in rejected}
+        rejected += [Rejection(path, "it is gone since it was embedded") for path in sorted(gone)]
         if rejected:
             yield Enrollment("", 0, rejected=tuple(rejected))
-        for person, samples in groupby(_samples(plan, facts), key=_person):
+        found = (sample for sample in _samples(plan, facts) if sample.source not in gone)
+        for person, samples in groupby(found, key=_person):
             several = list(samples)
             try:
                 yield gallery.enroll_embeddings(
@@ -94,6 +99,14 @@ def into_gallery(plan: Plan, gallery: VectorGallery) -> Iterator[Enrollment]:
                 yield Enrollment(
                     person, 0, rejected=tuple(Rejection(sample.source, str(error)) for sample in several)
                 )
+
+
+def _is_gone(plan: Plan, photo: Path) -> bool:
+    """Whether a photo is not there, though where it was found is: it need not be on this machine at all."""
+    if os.path.lexists(photo):
+        return False
+    places = [source for source in plan.sources if photo.is_relative_to(source)] or [str(photo.parent)]
+    return any(os.path.isdir(place) for place in places)  # noqa: PTH112  a name may be too long
 
 
 def _person(sample: Sample) -> str:

@@ -86,6 +86,7 @@ def identify_video(
         asked = _Asked(stop)
         problem = watcher.watch(video, asked, progress, video.frames)
         result = _result(watcher, video, problem or video.problem, stopped=asked.stopped)
+    result = replace(result, source=os.fsdecode(path))
     if out is not None:
         boxes = BoxesByFrame(watcher.tracker.tracks, labels_by_track(result.people), watcher.gap)
         with VideoFile(path, **limits) as again, video_out(out, video.fps) as file:  # type: ignore[arg-type]
