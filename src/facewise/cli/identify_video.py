@@ -199,7 +199,8 @@ def tell_videos(results: Sequence[VideoResult]) -> None:
         brief = f"; {count(result.brief, 'face')} seen too briefly to tell left out" if result.brief else ""
         say(
             f"{shown(result.source)}: {count(len(result.people), 'person', 'people')} in "
-            f"{clock(result.seconds)}, {result.looked_at} of {count(result.frames, 'frame')} looked at{brief}."
+            f"{clock(result.seconds)}, {result.looked_at} of {count(result.frames, 'frame')} looked at"
+            f"{brief}."
         )
         if result.out is not None:
             say(f"Annotated in {shown(result.out)}.")
