@@ -126,7 +126,11 @@ def test_leftovers_of_one_file_are_removed(tmp_path: Path) -> None:
     assert (one.exists(), other.exists()) == (False, True)
 
 
-def test_a_path_that_is_no_text_has_another_that_is(tmp_path: Path) -> None:
+def no_temporary_folder(*_: object, **__: object) -> str:
+    raise FileNotFoundError(2, "No usable temporary directory found")
+
+
+def test_a_path_that_is_no_text_has_another_that_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some libraries end the process over any other."""
     path = tmp_path / os.fsdecode(b"\xff.mp4")
     path.write_bytes(b"one")
@@ -137,6 +141,9 @@ def test_a_path_that_is_no_text_has_another_that_is(tmp_path: Path) -> None:
         Path(text).write_bytes(b"two")
     assert path.read_bytes() == b"two"
     assert not Path(text).exists()
+    monkeypatch.setattr("tempfile.mkdtemp", no_temporary_folder)
+    with pytest.raises(FileNameError, match="no UTF-8, and no link"), text_path(path):
+        pass
     with text_path(tmp_path / "plain.mp4") as text:
         assert text == str(tmp_path / "plain.mp4")
 

@@ -13,7 +13,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,14 +108,24 @@ def text_path(path: Path) -> Iterator[str]:
 
     Args:
         path: The file, which is there. To be opened within the block, to read or to write.
+
+    Raises:
+        FileNameError: The name is no UTF-8, and nowhere can a link be made that is.
     """
     plain = str(path.absolute())
     if plain.isascii() or _is_utf8(plain):
         yield plain
         return
-    with tempfile.TemporaryDirectory(prefix="facewise-") as folder:
-        link = Path(folder) / f"link{path.suffix if path.suffix.isascii() else ''}"
-        link.symlink_to(plain)
+    with ExitStack() as until:
+        try:
+            folder = Path(until.enter_context(tempfile.TemporaryDirectory(prefix="facewise-")))
+            link = folder / f"link{path.suffix if path.suffix.isascii() else ''}"
+            link.symlink_to(plain)
+        except OSError as error:
+            raise FileNameError(
+                f"Cannot use {shown(str(path))}: its name is no UTF-8, and no link to it can be made "
+                f"({error.strerror or error}); rename it."
+            ) from error
         yield str(link)
 
 

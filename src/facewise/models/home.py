@@ -92,10 +92,18 @@ def without_cache(reason: str) -> Path:
 
     Args:
         reason: Why it cannot be kept, a sentence.
+
+    Raises:
+        FacewiseError: There is no place for one.
     """
     if not _temporary:
+        try:
+            _temporary.append(Path(tempfile.mkdtemp(prefix="facewise-cache-")))
+        except OSError as error:
+            raise FacewiseError(
+                f"{reason} Nor is there a folder for temporary files: set TMPDIR to one."
+            ) from error
         warnings.warn(f"{reason} What is computed now is not kept.", FacewiseWarning, stacklevel=3)
-        _temporary.append(Path(tempfile.mkdtemp(prefix="facewise-cache-")))
         atexit.register(shutil.rmtree, _temporary[0], ignore_errors=True)
     return _temporary[0]
 
