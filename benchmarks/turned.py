@@ -46,8 +46,11 @@ def main() -> None:
     parser.add_argument("--close", type=int, default=100, help="faces, half of them of CelebA")
     parser.add_argument("--crowd", type=int, default=200, help="photos of WIDER FACE")
     parser.add_argument("--face-free", type=int, default=2000)
+    parser.add_argument(
+        "--detectors", nargs="+", choices=PUBLIC, default=PUBLIC, help="beside the bundled one"
+    )
     options = parser.parse_args()
-    readers = pipelines()
+    readers = pipelines(options.detectors)
     threshold = embedder_threshold(readers[BUNDLED])
     lfw, celeba = spread(photos(), options.turned), spread(sorted(CELEBA.glob("*.webp")), options.turned)
     say_turned(readers, {"LFW": lfw, "CelebA in the wild": celeba}, threshold)
@@ -56,14 +59,14 @@ def main() -> None:
     say_time(readers[BUNDLED], {"LFW": lfw, "CelebA in the wild": celeba})
 
 
-def pipelines() -> dict[str, Pipeline]:
-    """One for each detector, with the bundled embedder."""
+def pipelines(public: Iterable[str]) -> dict[str, Pipeline]:
+    """One for the bundled detector and each of these, with the bundled embedder."""
     from facewise.models.importing import import_checkpoint
 
     have_models()
     embedder = Embedder(find_model(None, kind="embedder"), threads=1)
     found = {}
-    for name in (BUNDLED, *PUBLIC):
+    for name in (BUNDLED, *public):
         file = SHARED / "models" / f"{name}.onnx"
         if file.exists() and not (models_folder() / file.name).exists():
             import_checkpoint(file, make(models_folder()))

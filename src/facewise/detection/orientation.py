@@ -28,6 +28,9 @@ _GOOD = 0.9
 """Share of the score of a sure face that a good one has. One that is seen in a turned photo only must be
 good: a photo without a face is looked at four times, and must not show one four times as often."""
 
+_AMISS = 0.95
+"""What a score counts of a face whose landmarks are not those of an upright one: it is never sure."""
+
 _ROLL = np.pi / 4
 _MISFIT = 0.25
 """How far the landmarks of an upright face are from their places in a crop, in eye distances, at most."""
@@ -118,8 +121,8 @@ def _way_up(detector: Detector, image: Image, faces: list[Face], threads: int | 
 
 
 def _evidence(faces: list[Face]) -> float:
-    """The highest score of a face; it counts half where the landmarks are not those of an upright one."""
-    return max((face.score * (1.0 if _is_upright(face.landmarks) else 0.5) for face in faces), default=0.0)
+    """The highest score of a face; less where its landmarks are not those of an upright one."""
+    return max((face.score * (1.0 if _is_upright(face.landmarks) else _AMISS) for face in faces), default=0.0)
 
 
 def _is_upright(landmarks: FloatArray) -> bool:

@@ -51,7 +51,7 @@ class ScrfdDecoder:
     @property
     def sure(self) -> float:
         """See `Decoder.sure`."""
-        return 0.7525
+        return 0.775
 
     @property
     def largest(self) -> float:
