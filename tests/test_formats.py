@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -270,3 +271,34 @@ def test_formats_are_told_by_content_and_found_by_any_of_their_names(tmp_path: P
     assert found.left_out == {".mov": 1}
     for path in found.photos:
         assert read_image(path).shape == (64, 96, 3)
+
+
+def test_a_decoder_that_dies_costs_no_photo() -> None:
+    """Whatever killed it: the next photo has another one."""
+    psutil = pytest.importorskip("psutil")
+    data = NEWER["HEIF"]
+    before = read_image(data)
+    decoders = [
+        child
+        for child in psutil.Process().children()
+        if any("facewise.formats" in word for word in child.cmdline())
+    ]
+    assert decoders
+    for decoder in decoders:
+        decoder.kill()
+        decoder.wait()
+    assert np.array_equal(read_image(data), before)
+
+
+def test_photos_decode_side_by_side_and_the_process_ends_well() -> None:
+    program = (
+        "import sys; from concurrent.futures import ThreadPoolExecutor as Pool\n"
+        "from facewise.image import read_image\n"
+        "data = sys.stdin.buffer.read()\n"
+        "with Pool(3) as pool: shapes = {a.shape for a in pool.map(read_image, [data] * 12)}\n"
+        "print(shapes)"
+    )
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, input=NEWER["HEIF"], capture_output=True, check=True, timeout=100)
+    assert done.stdout.split() == b"{(41, 67, 3)}".split()
+    assert done.stderr == b""

@@ -63,8 +63,7 @@ _SLOW = pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "count"),
     [
-        *((kind, 200) for kind in ("HEIF", "AVIF", "MPO", "JXL")),
-        ("RAW", 12),  # a process each
+        *((kind, 200) for kind in ("HEIF", "AVIF", "MPO", "JXL", "RAW")),
         *(pytest.param(kind, 2000, marks=_SLOW) for kind in ("HEIF", "AVIF", "MPO", "JXL", "RAW")),
     ],
 )

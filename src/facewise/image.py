@@ -38,13 +38,10 @@ import PIL.Image
 
 from facewise.errors import DamagedPhotoError, ImageError, PhotoTooLargeError, SettingError
 from facewise.filenames import shown
-from facewise.formats import jpeg, webp
+from facewise.formats import apart, jpeg, webp
 from facewise.formats.colour import array_in_srgb, over_white, to_rgb
-from facewise.formats.heif import decode_heif
-from facewise.formats.jxl import decode_jxl
 from facewise.formats.kinds import described, kind_of
 from facewise.formats.pillow import decode_with_pillow
-from facewise.formats.raw import decode_raw
 from facewise.formats.refused import DAMAGED, Refused, check_pixels
 from facewise.formats.upright import parse_exif, upright
 from facewise.types import Image
@@ -255,12 +252,8 @@ def _decoded(data: bytes, limit: int) -> tuple[Image, bool]:
         plain = webp.decode_plain(data, limit)
         if plain is not None:
             return plain, webp.is_damaged(data)
-    if kind == "HEIF":
-        return decode_heif(data, limit), False
-    if kind == "JXL":
-        return decode_jxl(data, limit), False
-    if kind == "RAW":
-        return decode_raw(data, limit), False
+    if kind in apart.KINDS:
+        return apart.decode_apart(data, kind, limit), False
     if not kind:
         what = described(data)
         if what:

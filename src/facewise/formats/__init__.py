@@ -1,6 +1,7 @@
-"""The kinds of image files that are read, one module each; `facewise.image.decode` is the way in.
+"""The kinds of image files that are read; `facewise.image.decode` is the way in.
 
-`kinds` tells them apart by content. `jpeg`, `heif`, `jxl` and `raw` decode theirs, `pillow` all others;
-`webp` and `tiff` look for damage that Pillow does not tell of. `colour` makes RGB of what colours there are.
-A decoder that will not raises `Refused`.
+`kinds` tells them apart by content. `jpeg` and `webp` decode theirs where that is quicker, `pillow` all
+others but those of `heif`, `jxl` and `raw`, which `apart` decodes in a process of its own (`worker`). `tiff`
+looks into TIFFs, `colour` makes sRGB of what colours there are, `upright` turns them. A decoder that will not
+raises `Refused`.
 """

@@ -7,7 +7,7 @@ import io
 import PIL.Image
 
 from facewise.formats.colour import to_rgb
-from facewise.formats.refused import DAMAGED, Refused, check_pixels
+from facewise.formats.refused import check_pixels, decoding
 from facewise.types import Image
 
 
@@ -17,16 +17,12 @@ def decode_heif(data: bytes, limit: int) -> Image:
     Raises:
         Refused: Damaged, of a codec that libheif was built without, or of more pixels than `limit`.
     """
-    try:
-        import pi_heif  # noqa: PLC0415  of many photos none is one
-    except ImportError as error:
-        raise Refused("it is a HEIC photo, and pi-heif is not installed", "`pip install pi-heif`") from error
-    try:
+    import pi_heif  # noqa: PLC0415  only where it is needed
+
+    with decoding():
         file = pi_heif.open_heif(io.BytesIO(data))
         width, height = file.size
         check_pixels(width, height, limit)
         picture = PIL.Image.frombuffer(file.mode, file.size, file.data, "raw", file.mode, file.stride, 1)
         picture.info["icc_profile"] = file.info.get("icc_profile")
-    except (ValueError, SyntaxError, EOFError, OSError, RuntimeError) as error:
-        raise Refused(*DAMAGED) from error
-    return to_rgb(picture)
+        return to_rgb(picture)

@@ -11,7 +11,7 @@ import PIL.Image
 from facewise.errors import PhotoTooLargeError
 from facewise.formats import jpeg, tiff, webp
 from facewise.formats.colour import scaled_to_8_bits, to_rgb
-from facewise.formats.refused import DAMAGED, Refused, check_pixels
+from facewise.formats.refused import Refused, check_pixels, decoding
 from facewise.formats.upright import quiet, upright
 from facewise.types import Image
 
@@ -34,27 +34,20 @@ def decode_with_pillow(data: bytes, kind: str, limit: int) -> tuple[Image, bool]
         raise Refused(wrong, "convert it to 8 bits first")
     if kind == "TIFF":
         tiff.silence_libtiff()
-    try:
-        with quiet():
-            picture = PIL.Image.open(io.BytesIO(data), formats=(kind,))
-            check_pixels(*picture.size, limit)
-            # These may warn while they are decoded; the others decode outside the lock, in parallel.
-            if kind == "TIFF" or b"acTL" in data:
-                picture.load()
+    with decoding():
+        try:
+            with quiet():
+                picture = PIL.Image.open(io.BytesIO(data), formats=(kind,))
+                check_pixels(*picture.size, limit)
+                # These may warn while they are decoded; the others decode outside the lock, in parallel.
+                if kind == "TIFF" or b"acTL" in data:
+                    picture.load()
+        except PIL.Image.DecompressionBombError as error:
+            wrong = f"it has more than {limit:,} pixels"
+            raise Refused(wrong, "make it smaller first", PhotoTooLargeError) from error
         picture.load()
         image = to_rgb(_brightened(picture, data))
         return upright(image, picture.getexif), _is_damaged(picture, data, kind)
-    except Refused:
-        raise
-    except PIL.Image.DecompressionBombError as error:
-        wrong = f"it has more than {limit:,} pixels"
-        raise Refused(wrong, "make it smaller first", PhotoTooLargeError) from error
-    except MemoryError as error:
-        raise Refused("there is not enough memory to decode it", "make it smaller first") from error
-    # Pillow's decoders raise whatever their code trips over in a damaged file: OSError, SyntaxError,
-    # KeyError, struct.error, ... No list of them stays complete.
-    except Exception as error:
-        raise Refused(*DAMAGED) from error
 
 
 def _is_damaged(picture: PIL.Image.Image, data: bytes, kind: str) -> bool:
