@@ -149,12 +149,17 @@ def left_out_of_people(root: Path, found: Mapping[str, Found]) -> list[str]:
     empty = [name for name, inside in found.items() if not inside.photos]
     if empty:
         told.append(f"{where} {several(len(empty), 'folder')} without a photo ({some(empty)}).")
-    endings = sum((Counter(inside.left_out) for inside in found.values()), Counter())
+    endings = endings_left_out(found)
     if endings:
-        others = several(endings.total(), "file")
-        listed = told_endings(dict(endings.most_common()))
-        told.append(f"{where} {others} with no ending of a photo ({listed}).")
+        others = several(sum(endings.values()), "file")
+        told.append(f"{where} {others} with no ending of a photo ({told_endings(endings)}).")
     return told
+
+
+def endings_left_out(found: Mapping[str, Found]) -> dict[str, int]:
+    """How many files in people's folders are no photos, as `Found.left_out` counts them."""
+    total = sum((Counter(inside.left_out) for inside in found.values()), Counter[str]())
+    return dict(total.most_common())
 
 
 def folders_in(folder: Path) -> list[Path]:

@@ -49,6 +49,13 @@ def test_what_a_folder_holds_besides_photos_is_told_once(facewise, phone, photo,
     assert done.err.count("left out: 2 .aae, 1 without ending.") == 1
 
 
+@pytest.mark.parametrize("words", [["enroll", "--folder"], ["data", "check", "--no-suspects"]])
+def test_what_a_folder_of_people_holds_besides_photos(facewise, phone, words) -> None:
+    done = facewise(*words, phone, "--json")
+    assert done.json["left_out"] == {".aae": 1}  # b.AAE and d lie in nobody's folder
+    assert done.err.count("1 .aae") == 1
+
+
 def test_nothing_is_told_where_nothing_is_left_out(facewise, photo) -> None:
     photo("all/a.png", (100, 100, 60))
     done = facewise("detect", "all", "--json")

@@ -112,7 +112,8 @@ def check(
         )
         found = replace(found, suspects=looked)
     if json:
-        print_json(found.to_dict() | {"label_suspects_skipped": skipped or None})
+        left_out = getattr(source, "left_out", {})
+        print_json(found.to_dict() | {"label_suspects_skipped": skipped or None, "left_out": left_out})
     else:
         _print_check(found, skipped)
     bad.finish(found.photos - len(found.unreadable))

@@ -83,6 +83,7 @@ def enroll(
 ) -> None:
     """Put people into a gallery: one photo is enough, more are better."""
     from facewise.cli.photos import photos_in
+    from facewise.photos import endings_left_out, search_people
 
     if (folder is None) == (name is None):
         usage_error("give NAME PHOTO…, or --folder DIR.")
@@ -106,6 +107,7 @@ def enroll(
             people = opened.enroll_folder(
                 folder, fmr=fmr, threshold=threshold, keep=keep.value, groups=of, tell=tell
             )
+            bad.left_out = endings_left_out(search_people(folder))
             for enrollment in with_progress("Enrolling people", people, count):
                 done.append(enrollment)
                 _tell(enrollment, bad)

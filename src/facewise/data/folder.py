@@ -11,7 +11,7 @@ import numpy as np
 from facewise.data.source import FileSource
 from facewise.errors import DatasetError
 from facewise.image import source_name
-from facewise.photos import Tell, left_out_of_people, search_people, warn
+from facewise.photos import Tell, endings_left_out, left_out_of_people, search_people, warn
 
 
 def folder_source(root: str | os.PathLike[str], *, tell: Tell = warn) -> FileSource:
@@ -44,9 +44,11 @@ def folder_source(root: str | os.PathLike[str], *, tell: Tell = warn) -> FileSou
         )
     for sentence in left_out_of_people(root, found):
         tell(sentence)
-    return labelled(
+    source = labelled(
         source_name(root), root, [(photo.relative_to(root).as_posix(), name) for name, photo in photos]
     )
+    source.left_out = endings_left_out(found)
+    return source
 
 
 def labelled(name: str, root: Path, photos: Iterable[tuple[str, str]]) -> FileSource:

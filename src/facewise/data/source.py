@@ -66,6 +66,8 @@ class FileSource:
     ) -> None:
         """Keys are paths relative to `root`."""
         self.name, self.root = name, Path(root)
+        self.left_out: dict[str, int] = {}
+        """Files that lay among the photos, by ending: see `facewise.photos.Found`."""
         self.keys, self.labels, self.names = tuple(keys), np.asarray(labels, np.int64), tuple(names)
         check(self)
 

@@ -18,6 +18,7 @@ from facewise.files import text_path
 from facewise.image import file_errors, local_path, source_name
 from facewise.types import Image
 from facewise.video.content import looks_like_video
+from facewise.video.writer import quiet
 
 MAX_PIXELS = 8192 * 4352
 """Width × height above which a video is refused: 8K passes."""
@@ -144,7 +145,7 @@ class VideoFile(_Capture):
         full = checked_path(path, name)
         # The decoders' complaints about damage are told as one sentence instead; a user may want them all.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        with text_path(Path(full)) as text:
+        with text_path(Path(full)) as text, quiet():
             capture = cv2.VideoCapture(text, cv2.CAP_FFMPEG)
         if not capture.isOpened():
             raise ImageError(

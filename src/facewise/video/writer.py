@@ -44,7 +44,7 @@ def codec_for(suffix: str) -> str:
     if suffix.lower() not in _CODECS:
         raise SettingError(f"A video ends in one of {', '.join(_CODECS)}, not in {suffix or 'nothing'}.")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
         for codec in _CODECS[suffix.lower()]:
             trial = Path(folder) / f"{codec}{suffix.lower()}"
             writer = _open(trial, codec, 25.0, (64, 48))
@@ -114,7 +114,7 @@ class VideoOut:
         size = (bgr.shape[1], bgr.shape[0])
         if self._writer is None:
             self._size = size
-            with _quiet():
+            with quiet():
                 self._writer = _open(self._path, self._codec, self._fps, size)
             if not self._writer.isOpened():
                 raise FacewiseError(
@@ -167,8 +167,8 @@ def _open(path: Path, codec: str, fps: float, size: tuple[int, int]) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """A codec that is not there is no error of the user's: OpenCV's word of it is not printed."""
+def quiet() -> Iterator[None]:
+    """What OpenCV has to say of a codec or file that it cannot use is told in a sentence, not printed."""
     logging = getattr(cv2.utils, "logging", None)
     before = None if logging is None else logging.getLogLevel()
     if logging is not None:
