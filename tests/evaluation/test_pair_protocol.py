@@ -272,7 +272,7 @@ def test_several_models_share_the_detectors_pass(
         assert cache is not None
         where = cache.path
         results = [evaluate_pair_file(file, model, cache=cache) for model in (first, *others)]
-    assert sum(height > 64 for height in detected) == 18  # the others are looks at single faces
+    assert len(detected) == 18
     assert not where.exists()
     alone = evaluate_pair_file(file, others[0])
     np.testing.assert_allclose(results[1].scored.similarities, alone.scored.similarities, atol=1e-6)

@@ -113,7 +113,8 @@ def _way_up(detector: Detector, image: Image, faces: list[Face], threads: int | 
     if not cut.fits(image.shape[0], image.shape[1], face.box, face.landmarks):
         return None
     around = cut.of(image, [face.box], None)[0]
-    evidence = [_evidence(detector.detect(turned(around, way), threads=threads)) for way in range(4)]
+    ways = detector.detect_batch([turned(around, way) for way in range(4)], threads=threads)
+    evidence = [_evidence(found) for found in ways]
     likely = int(np.argmax(evidence))
     if evidence[likely] == 0:
         return None
