@@ -96,6 +96,10 @@ def test_a_video_is_told_by_its_content(originals, tmp_path):
         (b"\0\0\0\x20ftypqt  ", True),
         (b"\0\0\0\x20ftypheic", False),
         (b"\0\0\0\x20ftypavif", False),
+        (b"\0\0\0\x20ftypavis", False),  # moving, but its first picture is read as a photo
+        (b"\0\0\0\x1cftypmsf1\0\0\0\0heichevcmsf1", False),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", False),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", False),
         (b"\0\0\0\x08wide\0\0\0\0mdat", True),
         (b"RIFF\0\0\0\0AVI LIST", True),
         (b"RIFF\0\0\0\0WEBPVP8 ", False),

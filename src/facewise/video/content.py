@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from facewise.formats.kinds import kind_of
 from facewise.image import file_errors, local_path, source_name
 from facewise.photos import SUFFIXES, Found, search_photos
 
@@ -18,10 +19,8 @@ VIDEO_SUFFIXES = frozenset(
 )  # fmt: skip
 """Lower-case file name endings that are looked at in folders."""
 
-_STILL_BRANDS = frozenset(
-    {b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1", b"jxl ", b"crx ", b"j2ki", b"jp2 ", b"jpx "}
-)
-"""Brands of the ISO base media format that hold one picture: AVIF, HEIF, JPEG XL and 2000, Canon's raw."""
+_STILL_BRANDS = frozenset({b"jxl ", b"j2ki", b"jp2 ", b"jpx "})
+"""Brands of the ISO base media format that hold one picture and are not read as photos by it."""
 
 _OLD_QUICKTIME = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 _STARTS = (
@@ -50,7 +49,7 @@ def looks_like_video(start: bytes) -> bool:
     if start[:4] == b"RIFF":
         return start[8:11] == b"AVI"
     if start[4:8] == b"ftyp":
-        return start[8:12] not in _STILL_BRANDS
+        return not kind_of(start) and start[8:12] not in _STILL_BRANDS
     if start[4:8] in _OLD_QUICKTIME:
         return True
     # Of a transport stream, or of a Blu-ray's, whose packets have a time in front of them.
@@ -110,6 +109,4 @@ def _is_or_should_be(path: Path) -> bool:
             start = file.read(1024)
     if not start:
         return path.suffix.lower() in VIDEO_SUFFIXES
-    still = start.startswith((b"\xff\xd8\xff", b"\x89PNG", b"BM", b"GIF8", b"II*\0", b"MM\0*"))
-    still = still or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
-    return looks_like_video(start) or (path.suffix.lower() in VIDEO_SUFFIXES and not still)
+    return looks_like_video(start) or (path.suffix.lower() in VIDEO_SUFFIXES and not kind_of(start))

@@ -51,7 +51,7 @@ export function photoInput({ label, multiple = false, onphotos, signal = null, w
   const hint = freshId("hint");
   const input = h("input", {
     type: "file",
-    accept: "image/*",
+    accept: "image/*,.heic,.heif,.hif,.avif",
     multiple,
     class: "unseen",
     "aria-label": label,
