@@ -142,6 +142,19 @@ def grey_profile(gamma: float) -> bytes:
     return _profile(b"GRAY", {b"desc": _padded(described), b"wtpt": white, b"kTRC": curve})
 
 
+def ink_profile() -> bytes:
+    """A profile for inks that are all black (ICC.1:2001-04, lut8Type)."""
+    lut = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0])
+    lut += b"".join(struct.pack(">i", 65536 if i in {0, 4, 8} else 0) for i in range(9))
+    lut += bytes(range(256)) * 4
+    lut += b"".join(bytes([0 if any(corner) else 255, 128, 128]) for corner in np.ndindex(2, 2, 2, 2))
+    lut += bytes(range(256)) * 3
+    white = b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(float(v) * 65536)) for v in _D50)
+    described = b"desc\0\0\0\0" + struct.pack(">I", 4) + b"Ink\0" + bytes(78 + 1)
+    made = _profile(b"CMYK", {b"desc": _padded(described), b"wtpt": white, b"A2B0": _padded(lut)})
+    return made[:12] + b"prtr" + made[16:20] + b"Lab " + made[24:]
+
+
 def _padded(value: bytes) -> bytes:
     return value + bytes(-len(value) % 4)
 

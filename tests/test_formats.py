@@ -24,6 +24,7 @@ from photo_formats import (
     dng,
     grey_profile,
     heic,
+    ink_profile,
     jxl,
     newer_originals,
     profile,
@@ -196,6 +197,18 @@ def test_a_grey_profile_and_transparency_under_a_profile() -> None:
     over = read_image(encode(see_through(), "PNG", icc_profile=icc))
     assert np.array_equal(over[:, 40:], solid[:, 40:])
     assert (over[:, :40] == 255).all()
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "TIFF"])
+def test_the_profile_of_inks_is_applied(format_: str) -> None:
+    inks = np.zeros((32, 32, 4), np.uint8)
+    inks[:, 16:, 0] = 128  # cyan by name, grey by the profile
+    made = PIL.Image.fromarray(inks, "CMYK")
+    image = read_image(encode(made, format_, icc_profile=ink_profile(), quality=100)).astype(int)
+    assert (image[:, :8] > 250).all()
+    assert np.abs(image[:, 24:] - 119).max() <= 6  # L* = 50
+    plain = read_image(encode(made, format_, quality=100)).astype(int)
+    assert np.abs(plain[:, 24:] - (127, 255, 255)).max() <= 4
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12])
