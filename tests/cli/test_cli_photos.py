@@ -272,7 +272,10 @@ def test_a_damaged_photo_is_refused_or_used_and_named(facewise, process, drawn_p
     assert "damaged or cut short" in done.err
     refused = process("detect", "damaged.jpg")
     assert refused.code == 3
-    assert len(refused.err.splitlines()) == 1
+    told, remedy = refused.err.splitlines()
+    assert "damaged.jpg: it is damaged or cut short" in told
+    assert "--damaged use" in remedy
+    assert "--damaged use" in facewise("verify", "damaged.jpg", "sound.jpg", code=3).err
     used = process("detect", "damaged.jpg", "--damaged", "use")
     assert used.code == 0
     assert used.err.splitlines() == ["damaged.jpg is damaged, and was used as far as it could be read."]

@@ -139,10 +139,16 @@ def reads_photos(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(*args: Any, damaged: DamagedChoice | None = None, **kwargs: Any) -> None:
+        from facewise.errors import DamagedPhotoError
         from facewise.image import damaged_photos
 
         with damaged_photos(None if damaged is None else damaged.value):
-            command(*args, **kwargs)
+            try:
+                command(*args, **kwargs)
+            except DamagedPhotoError as error:
+                raise DamagedPhotoError(
+                    f"{str(error)[:-1]}, or use it as it is with --damaged use."
+                ) from error
 
     own = inspect.signature(command, eval_str=True)
     option = inspect.Parameter("damaged", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Damaged)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
 
 import typer
 
-from facewise.errors import FacewiseError
+from facewise.errors import DamagedPhotoError, FacewiseError
 from facewise.filenames import escaped
 
 if TYPE_CHECKING:
@@ -166,6 +166,7 @@ class BadItems:
         self.what = what
         self.items: list[dict[str, str]] = []
         self.left_out: dict[str, int] = {}
+        self._damaged = False
 
     def leave_out(self, left_out: dict[str, int]) -> None:
         """Files in the folders that are no such item, by ending; one line tells them all."""
@@ -183,6 +184,7 @@ class BadItems:
 
     def add(self, name: str, error: object) -> None:
         """One bad item."""
+        self._damaged = self._damaged or isinstance(error, DamagedPhotoError)
         text = " ".join(str(error).split())
         self.items.append({"item": name, "error": text})
         tell(f"facewise: {text}")
@@ -195,6 +197,8 @@ class BadItems:
         """
         if not self.items:
             return
+        if self._damaged:
+            tell("What is left of damaged photos is used with --damaged use.")
         named = f"{count(len(self.items), f'bad {self.what}')}, named above"
         if good:
             tell(f"facewise: {named}; the good ones are done.")
