@@ -37,6 +37,10 @@ class FaceNotFoundError(FacewiseError):
     """A photo was read, but the face that was asked for is not in it."""
 
 
+class PoorPhotoError(FacewiseError):
+    """A photo's face is too poor for what was asked: blurred, dark, small, covered."""
+
+
 class ModelError(FacewiseError):
     """A model file, checkpoint, provider or download is missing, broken or of the wrong kind."""
 

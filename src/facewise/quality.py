@@ -9,12 +9,39 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
+from facewise.errors import SettingError
 from facewise.geometry import pose, sharpness
+from facewise.models.calibration import Calibration
+from facewise.models.decisions import threshold_for
 from facewise.models.quality import QualityRule
 from facewise.types import Face, FloatArray, Image, Quality
+
+Gate: TypeAlias = Literal["off", "standard", "strict"]
+"""Which photos are enrolled: all; those by which something can be decided beside another as poor; or of these
+only those that need no much higher threshold for that."""
+
+STRICT = 0.05
+"""How much higher the threshold of two such photos may be, with `"strict"`."""
+
+REMEDIES = {
+    "too small": "take one from nearer, or use it at its full size",
+    "cut off": "take one with the whole face in it",
+    "turned": "take one from the front",
+    "too dark": "take one in more light",
+    "overexposed": "take one in less light",
+    "without contrast": "take one in clear, even light",
+    "unevenly lit": "take one in even light",
+    "blurred": "take a sharper one",
+    "noisy": "take one in more light",
+    "heavily compressed": "use the photo as the camera made it",
+    "changed in colour": "use the photo as the camera made it",
+    "covered": "take one with nothing over the face",
+}
+"""What to do about a reason, by how it begins."""
 
 SMALLEST_EYES = 8.0
 """Pixels of the photo between the eyes."""
@@ -89,6 +116,53 @@ def embedded(face: Face, vector: FloatArray, rule: QualityRule | None) -> Face:
             reasons = (rule.kind(vector),)
         quality = replace(quality, value=value, reasons=reasons)
     return replace(face, embedding=vector, quality=quality)
+
+
+def check_gate(gate: str) -> None:
+    """Passes where `gate` is a `Gate`.
+
+    Raises:
+        SettingError: It is none.
+    """
+    if gate not in get_args(Gate):
+        raise SettingError(f"The quality asked of photos is {', '.join(get_args(Gate))}, not {gate!r}.")
+
+
+def unfit(
+    quality: Quality | None, vector: FloatArray, calibration: Calibration | None, gate: Gate
+) -> str | None:
+    """Why a face should not be enrolled, and what to do about it; None where it may be.
+
+    Whoever is enrolled by a poor photo is like everybody whose photo is poor in the same way.
+
+    Args:
+        quality: What was measured of the face, or None.
+        vector: (D,) its embedding.
+        calibration: Of the embedder; one without a rule for quality lets everybody in.
+        gate: How much is asked; `"off"` asks as `"standard"` does, and whoever calls decides.
+    """
+    rule = None if calibration is None else calibration.quality
+    if rule is None or calibration is None:
+        return None
+    (reasons,) = rule.reasons(vector[np.newaxis], [quality])
+    if reasons:
+        return f"its face is {' and '.join(reasons)}: {_remedy(reasons)}"
+    decision = calibration.decision(rule.fmr)
+    if decision is None:
+        return None
+    value = float(rule.of(vector[np.newaxis])[0])
+    most = decision.threshold + STRICT if gate == "strict" else np.finfo(np.float64).max
+    if threshold_for(value, decision, calibration) <= most:
+        return None
+    kind = rule.kind(vector)
+    return (
+        f"its face is too poor to know somebody by (quality {value:.2f}, likely {kind}): {_remedy((kind,))}"
+    )
+
+
+def _remedy(reasons: tuple[str, ...]) -> str:
+    found = [todo for start, todo in REMEDIES.items() if any(why.startswith(start) for why in reasons)]
+    return ", and ".join(found) if found else "take a better one"
 
 
 def detail(grey: np.ndarray) -> float:

@@ -2,14 +2,16 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from gallery_fakes import unit
+from gallery_fakes import CALIBRATION, unit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score, v_measure_score
 from threadpoolctl import threadpool_limits
 
 from facewise.errors import GalleryError, SettingError
-from facewise.gallery import cluster
+from facewise.gallery import cluster, cluster_faces
+from facewise.types import Quality
+from planted_quality import of_quality, with_rule
 
 
 def people(sizes, size=128, spread=0.9, seed=0):
@@ -143,3 +145,36 @@ def test_twelve_thousand_faces_need_no_square_matrix():
     tracemalloc.stop()
     assert peak < 200 * 2**20  # the square matrix alone would be 550 MiB
     assert abs(found.max() + 1 - 6600) < 180
+
+
+def test_two_faces_are_neighbours_from_the_lower_of_their_thresholds_on():
+    a, b = unit([[1.0, 0.0, 0.0], [0.9, np.sqrt(1 - 0.81), 0.0]])
+    pair = np.stack([a, b])
+    for needed, same in (([0.95, 0.95], False), ([np.inf, np.inf], False), ([np.inf, 0.5], True)):
+        found = cluster(pair, np.array(needed))
+        assert (found[0] == found[1]) == same
+        assert np.array_equal(found, cluster(pair[::-1], np.array(needed[::-1])))
+
+
+def test_poor_faces_are_grouped_by_what_they_need_and_the_worst_by_nothing():
+    """Strangers whose photos are bad in the same way are alike; with good photos of them they are found."""
+    rng = np.random.default_rng(3)
+    known, strangers = (unit(rng.standard_normal((n, 32))) for n in (4, 30))
+    good = [of_quality(face, 1.0) for face in known for _ in range(3)]
+    middling = [of_quality(face, 0.55) for face in known]
+    poor = [of_quality(face, 0.4) for face in strangers]  # 0.36 of each other's square, and more by chance
+    worst = [of_quality(face, 0.1) for face in strangers]
+    rows = np.stack([*good, *middling, *poor, *worst])
+    decision = CALIBRATION.decision()
+    labels, left = cluster_faces(rows, [None] * len(rows), decision, with_rule(CALIBRATION))
+    assert set(left) == set(range(46, 76))
+    assert set(left.values()) == {"blurred"}
+    for person in range(4):
+        assert len({*labels[3 * person : 3 * person + 3].tolist(), int(labels[12 + person])}) == 1
+    assert len(set(labels.tolist())) == 4 + 30 + 30
+    plain, left = cluster_faces(rows, [None] * len(rows), decision, CALIBRATION)
+    assert len(set(plain.tolist())) < 20
+    assert not left
+    dark = Quality(0.9, 40.0, 100.0, 0.0, 0.0, 0.0, reasons=("too dark",))
+    labels, left = cluster_faces(rows[:2], [None, dark], decision, with_rule(CALIBRATION))
+    assert (labels[0] != labels[1], left) == (True, {1: "too dark"})

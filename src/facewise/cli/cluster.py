@@ -27,7 +27,17 @@ from facewise.cli.options import (
     load_pipeline,
     reads_photos,
 )
-from facewise.cli.output import BadItems, check_output_file, count, face_dict, print_json, say, table
+from facewise.cli.output import (
+    BadItems,
+    check_output_file,
+    count,
+    face_dict,
+    named,
+    print_json,
+    say,
+    table,
+    tell,
+)
 from facewise.cli.photos import read_photos, tell_without
 
 if TYPE_CHECKING:
@@ -60,7 +70,7 @@ def cluster(
 
     from facewise.drawing import check_drawable
     from facewise.errors import SettingError
-    from facewise.gallery import cluster as group
+    from facewise.gallery import cluster_faces
     from facewise.models import choose_decision, no_decision
     from facewise.pipeline import Steps
 
@@ -93,7 +103,10 @@ def cluster(
         if not photo.faces:
             without.append(path)
     vectors = [face.embedding for *_, face in faces if face.embedding is not None]
-    labels = group(np.stack(vectors), decision.threshold) if vectors else np.empty(0, np.int64)
+    labels, poor = np.empty(0, np.int64), dict[int, str]()
+    if vectors:
+        qualities = [face.quality for *_, face in faces]
+        labels, poor = cluster_faces(np.stack(vectors), qualities, decision, calibration)
     groups: dict[int, list[int]] = defaultdict(list)
     for i, label in enumerate(labels.tolist()):
         groups[label].append(i)
@@ -102,7 +115,7 @@ def cluster(
         _write_csv(out, faces, labels.tolist())
     if draw is not None and faces:
         _draw_groups(draw, groups, crops, faces)
-    _print_groups(groups, faces, without, bad, decision.threshold, pipeline.providers, json=json)
+    _print_groups(groups, faces, poor, without, bad, decision.threshold, pipeline.providers, json=json)
     if draw is not None and not json and faces:
         say(f"Drawn in {draw}.")
     bad.finish(photos)
@@ -115,6 +128,7 @@ _Found: TypeAlias = "tuple[Path, int, Face]"
 def _print_groups(
     groups: dict[int, list[int]],
     faces: list[_Found],
+    poor: dict[int, str],
     without: list[Path],
     bad: BadItems,
     threshold: float,
@@ -134,6 +148,9 @@ def _print_groups(
             {
                 "threshold": threshold,
                 "groups": people,
+                "too_poor": [
+                    {"photo": str(faces[i][0]), "face": faces[i][1], "reason": why} for i, why in poor.items()
+                ],
                 "without_face": [str(path) for path in without],
                 "providers": providers,
                 **bad.told,
@@ -150,6 +167,9 @@ def _print_groups(
             f"{count(len(faces), 'face')}: {count(several, 'group')} of two or more, "
             f"{count(len(groups) - several, 'face')} alone (threshold {threshold:.3f})."
         )
+    if poor:
+        told = [f"{source_name(faces[i][0].name)} ({why})" for i, why in poor.items()]
+        tell(f"{count(len(poor), 'face')} left out, too poor to group: {named(told)}.")
     tell_without(without)
 
 

@@ -14,6 +14,7 @@ from facewise.cli import gallery_keys
 from facewise.cli.options import (
     DEFAULT_GALLERY,
     Detector,
+    EnrolQuality,
     Flip,
     Fmr,
     GalleryPath,
@@ -22,6 +23,7 @@ from facewise.cli.options import (
     MaxSize,
     Model,
     Provider,
+    QualityChoice,
     Threads,
     ThresholdOption,
     Variant,
@@ -70,6 +72,7 @@ def enroll(
     groups: Annotated[
         str, typer.Option("--groups", help="Groups to put everybody enrolled into, separated by commas.")
     ] = "",
+    quality: EnrolQuality = QualityChoice.standard,
     fmr: Fmr = None,
     threshold: ThresholdOption = None,
     detector: Detector = None,
@@ -90,6 +93,9 @@ def enroll(
     if name is not None and not photos:
         usage_error(f"give at least one photo of {name}.")
     bad, done, of = BadItems("photo"), [], [group for group in groups.split(",") if group.strip()]
+    how: dict[str, Any] = {
+        "fmr": fmr, "threshold": threshold, "keep": keep.value, "groups": of, "quality": quality.value,
+    }  # fmt: skip
     with open_gallery(
         gallery,
         create=True,
@@ -104,16 +110,14 @@ def enroll(
     ) as opened:
         if folder is not None:
             count = sum(1 for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else 0
-            people = opened.enroll_folder(
-                folder, fmr=fmr, threshold=threshold, keep=keep.value, groups=of, tell=tell
-            )
+            people = opened.enroll_folder(folder, tell=tell, **how)
             bad.left_out = endings_left_out(search_people(folder))
             for enrollment in with_progress("Enrolling people", people, count):
                 done.append(enrollment)
                 _tell(enrollment, bad)
         elif name is not None:
             given = photos_in(photos or [], bad)
-            done.append(opened.enroll(name, given, fmr=fmr, threshold=threshold, keep=keep.value, groups=of))
+            done.append(opened.enroll(name, given, **how))
             _tell(done[0], bad)
         used = providers(opened)
     if json:

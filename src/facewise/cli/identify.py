@@ -287,7 +287,7 @@ def _draw(path: Path, photo: Path, matches: list[Match]) -> None:
     from facewise.image import read_image
 
     colours = [BLUE if not m.decided else GREEN if m.name else AMBER for m in matches]
-    labels = [f"{_who(m)} {m.similarity:.2f}" for m in matches]
+    labels = [m.note or f"{_who(m)} {m.similarity:.2f}" for m in matches]
     save_image(path, draw_faces(read_image(photo), [m.face for m in matches], labels, colours))
 
 
@@ -296,6 +296,8 @@ def _who(match: Match) -> str:
 
     if match.name is not None:
         return told_name(match.name)
+    if match.note:
+        return match.note
     if match.decided or not match.candidates:
         return "unknown"
     return f"{match.candidates[0].name}?"
@@ -324,5 +326,6 @@ def _match_dict(match: Match) -> dict[str, Any]:
         "fmr": match.fmr,
         "fpir": match.fpir,
         "twice": match.twice,
+        "note": match.note,
         "candidates": [{"name": c.name, "similarity": c.similarity} for c in match.candidates],
     }

@@ -134,6 +134,24 @@ Damaged = Annotated[
 ]
 
 
+class QualityChoice(StrEnum):
+    """What `--quality` takes; see `facewise.quality.Gate`."""
+
+    off = "off"
+    standard = "standard"
+    strict = "strict"
+
+
+EnrolQuality = Annotated[
+    QualityChoice,
+    typer.Option(
+        "--quality",
+        help="Which photos are enrolled: those by which somebody can be known (standard), only good ones "
+        "(strict), or all (off).",
+    ),
+]
+
+
 def reads_photos(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command what all have that read photos: `--damaged`, which holds in its worker processes too."""
 

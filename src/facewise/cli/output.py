@@ -255,5 +255,7 @@ def face_dict(face: Face) -> dict[str, Any]:
             "yaw": round(quality.yaw, 4),
             "pitch": round(quality.pitch, 4),
             "roll": round(quality.roll, 4),
+            "value": None if quality.value is None else round(quality.value, 4),
+            "reasons": list(quality.reasons),
         }
     return data

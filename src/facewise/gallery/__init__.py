@@ -1,6 +1,6 @@
 """People with names, who is in a photo, and photos grouped without names."""
 
-from facewise.gallery.cluster import cluster
+from facewise.gallery.cluster import cluster, cluster_faces
 from facewise.gallery.gallery import Gallery
 from facewise.gallery.reader import FaceReader
 from facewise.gallery.results import (
@@ -28,4 +28,5 @@ __all__ = [
     "Store",
     "StoredSample",
     "cluster",
+    "cluster_faces",
 ]

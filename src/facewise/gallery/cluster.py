@@ -24,6 +24,7 @@ tried and lost: people with more photos than that break apart (0.90 of the same-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -32,7 +33,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from facewise.errors import SettingError
 from facewise.gallery.search import checked_embeddings
-from facewise.types import FloatArray
+from facewise.models.calibration import Calibration
+from facewise.models.decisions import rule_of, thresholds_for
+from facewise.types import Decision, FloatArray, Quality
 
 Method: TypeAlias = Literal["chinese-whispers"]
 
@@ -50,8 +53,43 @@ _ROUNDS = 100  # LFW needs under 10
 _GROUPS = 16
 
 
+def cluster_faces(
+    embeddings: ArrayLike,
+    qualities: Sequence[Quality | None],
+    decision: Decision,
+    calibration: Calibration | None,
+) -> tuple[NDArray[np.int64], dict[int, str]]:
+    """Groups faces by person where their photos allow it.
+
+    Args:
+        embeddings: `(N, D)` unit vectors.
+        qualities: What was measured of each face, where it was.
+        decision: Of one comparison.
+        calibration: Of the model: where it knows of quality, two poor faces must be more alike, and those too
+            poor for any decision are each left alone.
+
+    Returns:
+        Labels as of `cluster`; and why faces are left alone, in words, by their index.
+    """
+    rule = rule_of(decision, calibration)
+    if rule is None or not len(qualities):
+        return cluster(embeddings, decision.threshold), {}
+    rows = checked_embeddings(embeddings)
+    reasons = rule.reasons(rows, qualities)
+    poor = {i: " and ".join(why) for i, why in enumerate(reasons) if why}
+    good = np.array([i for i in range(len(rows)) if i not in poor], np.int64)
+    labels = len(rows) + np.arange(len(rows))
+    if len(good):
+        labels[good] = cluster(rows[good], thresholds_for(rule.of(rows[good]), decision, calibration))
+    return _by_size(labels), poor
+
+
 def cluster(
-    embeddings: ArrayLike, threshold: float, *, method: Method = "chinese-whispers", seed: int = 0
+    embeddings: ArrayLike,
+    threshold: float | NDArray[np.float64],
+    *,
+    method: Method = "chinese-whispers",
+    seed: int = 0,
 ) -> NDArray[np.int64]:
     """Groups faces by person.
 
@@ -60,6 +98,8 @@ def cluster(
     Args:
         embeddings: `(N, D)` unit vectors.
         threshold: Least cosine similarity of neighbours, of one comparison: the model's at FMR 1e-3 or less.
+            Or `(N,)`, what each face needs beside one of its own quality, perhaps infinite: two faces are
+            neighbours from the lower of their two on.
         method: The only one so far.
         seed: Of the order in which faces are asked. The same seed gives the same groups.
 
@@ -69,17 +109,20 @@ def cluster(
 
     Raises:
         GalleryError: These are no unit vectors.
-        SettingError: An unknown method, or a threshold outside [-1, 1).
+        SettingError: An unknown method, or a least threshold outside [-1, 1).
     """
     if method not in get_args(Method):
         raise SettingError(f"The clustering method is 'chinese-whispers', not {method!r}.")
-    if not -1 <= threshold < 1:
-        raise SettingError(f"A clustering threshold lies from -1 to below 1, not at {threshold}.")
+    needed = np.asarray(threshold, np.float64)
+    least = float(needed.min()) if needed.size else 0.0
+    if not -1 <= least < 1 and not (needed.ndim and least == np.inf):
+        raise SettingError(f"A clustering threshold lies from -1 to below 1, not at {least}.")
     if np.asarray(embeddings).shape[:1] == (0,):
         return np.empty(0, dtype=np.int64)
     rows = checked_embeddings(embeddings)
-    near = _neighbours(rows, threshold)
-    return _by_size(_whisper(_supported(near, 1 - threshold), len(rows), np.random.default_rng(seed)))
+    near = _neighbours(rows, np.broadcast_to(needed, len(rows)))
+    own = 1 - min(least, 1.0)
+    return _by_size(_whisper(_supported(near, own), len(rows), np.random.default_rng(seed)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,8 +140,9 @@ class _Near:
     count: NDArray[np.int64]
 
 
-def _neighbours(rows: FloatArray, threshold: float) -> _Near:
+def _neighbours(rows: FloatArray, needed: NDArray[np.float64]) -> _Near:
     """Exact nearest neighbours, a block of similarities at a time: never an `(N, N)` matrix."""
+    least = float(needed.min())
     n = len(rows)
     k = min(NEIGHBOURS, n)
     index = np.repeat(np.arange(n)[:, None], k, axis=1)
@@ -109,17 +153,20 @@ def _neighbours(rows: FloatArray, threshold: float) -> _Near:
         similarity = rows[at : at + step] @ rows.T
         own = np.arange(len(similarity))
         similarity[own, at + own] = -np.inf
-        for i in np.flatnonzero((similarity >= threshold).sum(axis=1) > k):
+        for i in np.flatnonzero(needed[at : at + step] > least):
+            similarity[i, similarity[i] < np.minimum(needed, needed[at + i])] = -np.inf
+        for i in np.flatnonzero((similarity >= least).sum(axis=1) > k):
             # Of copies of one photo the last bits differ by how the product was divided over threads; rounded
             # they are equal, and all copies keep the same neighbours.
             farther = np.argpartition(np.round(similarity[i], _DECIMALS), n - k)[: n - k]
             similarity[i, farther] = -np.inf
-        face, neighbour = np.nonzero(similarity >= threshold)
+        face, neighbour = np.nonzero(similarity >= least)
         count[at : at + step] = found = np.bincount(face, minlength=len(similarity))
         place = np.arange(len(face)) - np.repeat(np.cumsum(found) - found, found)
         index[at + face, place] = neighbour
         # An edge exactly at the threshold still weighs something.
-        weight[at + face, place] = np.maximum(similarity[face, neighbour] - threshold, 1e-6)
+        edge = np.minimum(needed[at + face], needed[neighbour])
+        weight[at + face, place] = np.maximum(similarity[face, neighbour] - edge, 1e-6)
     return _Near(index, weight, count)
 
 

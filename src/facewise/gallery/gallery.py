@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from facewise.gallery.folder import all_photos, people_in
 from facewise.gallery.identification import embedding_of, named_twice
 from facewise.gallery.names import clean_groups, clean_name
-from facewise.gallery.photos import Keep, check_keep, pick
+from facewise.gallery.photos import Keep, check_keep, pick, sift
 from facewise.gallery.reader import FaceReader, FoundFaces
 from facewise.gallery.results import Enrollment, Space
 from facewise.gallery.search import Scoring
@@ -21,6 +21,7 @@ from facewise.gallery.store import Store
 from facewise.gallery.uri import open_store
 from facewise.gallery.vectors import VectorGallery
 from facewise.models.decisions import choose_decision, search_decision
+from facewise.quality import Gate, check_gate
 from facewise.types import Decision, Match
 
 if TYPE_CHECKING:  # who brings embeddings needs no image library
@@ -102,6 +103,7 @@ class Gallery(VectorGallery):
         threshold: float | None = None,
         keep: Keep = "none",
         groups: Iterable[str] = (),
+        quality: Gate = "standard",
     ) -> Enrollment:
         """Adds the main face of each photo to a person, who is made if new; in one transaction.
 
@@ -113,6 +115,9 @@ class Gallery(VectorGallery):
             keep: Whether to keep, beside the embedding, a portrait of at most 256 pixels (`"face"`) or the
                 photo of at most 1600 (`"photo"`): pixels only, without the file's metadata.
             groups: Groups to put the person into, beside those they are in.
+            quality: Which photos are good enough, where the model's calibration knows of quality:
+                `"standard"` refuses those that nothing could be decided by beside another as poor, `"strict"`
+                also those that would need a much higher threshold, `"off"` none, but warns of them.
 
         Returns:
             What was added, what the person already had, what was refused and why, and what deserves a look.
@@ -120,10 +125,13 @@ class Gallery(VectorGallery):
         Raises:
             ImageError: No photo is good, the first for being unreadable.
             FaceNotFoundError: No photo is good, the first for having no face.
+            PoorPhotoError: No photo is good, the first for its quality.
             GalleryError: No photo is good, the first for being another person's; a bad name; another model.
-            SettingError: A threshold or rate out of range, a rate that was not measured, or no such `keep`.
+            SettingError: A threshold or rate out of range, a rate that was not measured, no such `keep` or
+                `quality`.
         """
         check_keep(keep)
+        check_gate(quality)
         member_of = clean_groups(groups)
         name, space = clean_name(name), self._pipeline_space()
         decision = self._decision(fmr, threshold)
@@ -133,6 +141,7 @@ class Gallery(VectorGallery):
         if keep != "none":
             given = list(given)  # looked at twice
         picked = pick(self.pipeline.read_many(given), keep, given)
+        sift(picked, self.pipeline.embedder.calibration, quality)
         return self._good(picked, self._keep(name, picked, space, decision, member_of))
 
     def enroll_folder(
@@ -143,6 +152,7 @@ class Gallery(VectorGallery):
         threshold: float | None = None,
         keep: Keep = "none",
         groups: Iterable[str] = (),
+        quality: Gate = "standard",
         tell: Tell | None = None,
     ) -> Iterator[Enrollment]:
         """Enrols everybody in a folder with a sub-folder of photos a person, one transaction a person.
@@ -153,6 +163,7 @@ class Gallery(VectorGallery):
             threshold: As for `enroll`.
             keep: As for `enroll`.
             groups: As for `enroll`; everybody is put into them.
+            quality: As for `enroll`.
             tell: Told what is no person's photo and so left out; None gives Python warnings.
 
         Returns:
@@ -166,6 +177,7 @@ class Gallery(VectorGallery):
         from facewise.photos import warn  # noqa: PLC0415  who brings embeddings needs no image library
 
         check_keep(keep)
+        check_gate(quality)
         member_of = clean_groups(groups)
         space = self._pipeline_space()
         plan = people_in(Path(folder), tell or warn)
@@ -175,6 +187,7 @@ class Gallery(VectorGallery):
         def each() -> Iterator[Enrollment]:
             for person in plan:
                 picked = pick(islice(found, len(person.photos)), keep, person.photos)
+                sift(picked, self.pipeline.embedder.calibration, quality)
                 done = self._keep(person.name, picked, space, decision, member_of)
                 yield replace(done, rejected=(*person.rejected, *done.rejected))
 
@@ -245,7 +258,8 @@ class Gallery(VectorGallery):
 
         Returns:
             One match a face, in the order of the faces; empty if there is none. A stranger has no name;
-            without a threshold to decide by, nobody has (`decided` is False).
+            without a threshold to decide by, nobody has (`decided` is False), and where the model's
+            calibration knows of quality nor has a face that is too poor to decide by (`note` says why).
 
         Raises:
             ImageError: The photo cannot be read.
@@ -303,9 +317,13 @@ class Gallery(VectorGallery):
             scoring=scoring,
             top=top,
             groups=groups,
+            calibration=self.pipeline.embedder.calibration,
+            qualities=[face.quality for face in found.faces],
         )
         twice = named_twice([one.name for one in who])
         return [
-            Match(face, i.name, i.similarity, i.decided, i.threshold, i.fmr, i.candidates, i.fpir, again)
+            Match(
+                face, i.name, i.similarity, i.decided, i.threshold, i.fmr, i.candidates, i.fpir, again, i.note
+            )
             for face, i, again in zip(found.faces, who, twice, strict=True)
         ]

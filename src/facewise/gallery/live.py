@@ -19,6 +19,7 @@ from facewise.gallery.searcher import Hit
 from facewise.gallery.segment import EMPTY, Scale, Segment
 from facewise.gallery.store import Change, Keys, Store
 from facewise.gallery.templates import Templates
+from facewise.models.quality import QualityRule
 from facewise.types import FloatArray
 
 _LOG = logging.getLogger(__name__)
@@ -62,12 +63,13 @@ class LiveIndex:
         k: int,
         scoring: Scoring = "best",
         groups: Collection[str] | None = None,
+        rule: QualityRule | None = None,
     ) -> list[list[Hit]]:
         """The best people of each probe; see `Searcher.top`."""
         check_asked(k, scoring)
         with self._lock:
             view, people = self._current(groups)
-            names, templates = self._names, self._mean_templates() if scoring == "mean" else None
+            names, templates = self._names, self._mean_templates(rule) if scoring == "mean" else None
         k = min(k, people)
         if not k or not len(probes):
             return [[] for _ in probes]
@@ -80,6 +82,17 @@ class LiveIndex:
             found = (by_product if view.slots <= SMALL else best_people)(view, probes, k)
         # Whoever is removed while this runs is no longer anybody.
         return [[Hit(p, names[p], s) for p, s in best if p in names] for best in found]
+
+    def vectors(self, people: Sequence[int]) -> dict[int, FloatArray]:
+        """The samples of a few people; see `Searcher.vectors`."""
+        with self._lock:
+            view, _ = self._current(None)
+        found: dict[int, list[FloatArray]] = {}
+        for segment in view.segments:
+            owners = segment.people[: segment.used]
+            for slot in np.flatnonzero(np.isin(owners, np.array(people, np.int64))).tolist():
+                found.setdefault(int(owners[slot]), []).append(segment.rows[slot])
+        return {person: np.stack(rows) for person, rows in found.items() if person != EMPTY}
 
     def count(self, scoring: Scoring = "best", groups: Collection[str] | None = None) -> int:
         """With how much a probe is compared; see `Searcher.count`."""
@@ -301,9 +314,9 @@ class LiveIndex:
         self._scale = Scale.of(rows)
         return Segment.of(rows, samples[order], people[order], self._scale)
 
-    def _mean_templates(self) -> Templates:
-        if self._templates is None:
+    def _mean_templates(self, rule: QualityRule | None) -> Templates:
+        if self._templates is None or self._templates.rule is not rule:
             if self._view is None:
                 self._view = self._make_view()
-            self._templates = Templates(self._view)
+            self._templates = Templates(self._view, rule)
         return self._templates

@@ -20,6 +20,7 @@ from facewise.gallery.results import Sample
 from facewise.gallery.search import Scoring, check_asked
 from facewise.gallery.searcher import Hit
 from facewise.gallery.store import Change
+from facewise.models.quality import QualityRule
 from facewise.types import FloatArray
 
 _T = TypeVar("_T")
@@ -53,10 +54,22 @@ class MilvusSearcher:
         k: int,
         scoring: Scoring = "best",
         groups: Collection[str] | None = None,
+        rule: QualityRule | None = None,  # noqa: ARG002  templates are kept on the server, and weigh all alike
     ) -> list[list[Hit]]:
         """The k people most like each probe; see `facewise.gallery.searcher.Searcher.top`."""
         check_asked(k, scoring)
         return self._read(lambda content: self._top(content, probes, k, scoring, groups))
+
+    def vectors(self, people: Sequence[int]) -> dict[int, FloatArray]:
+        """The samples of a few people; see `facewise.gallery.searcher.Searcher.vectors`."""
+
+        def read(content: Content) -> dict[int, FloatArray]:
+            found: dict[int, list[FloatArray]] = {}
+            for sample in content.samples(people, vectors=True):
+                found.setdefault(sample.person, []).append(sample.vector)
+            return {person: np.stack(rows) for person, rows in found.items()}
+
+        return self._read(read)
 
     def count(self, scoring: Scoring = "best", groups: Collection[str] | None = None) -> int:
         """With how much each probe is compared: samples, or people with `"mean"`."""

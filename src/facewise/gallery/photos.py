@@ -6,9 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
-from facewise.errors import FaceNotFoundError, FacewiseError, GalleryError, ImageError, SettingError
+from facewise.errors import (
+    FaceNotFoundError,
+    FacewiseError,
+    GalleryError,
+    ImageError,
+    PoorPhotoError,
+    SettingError,
+)
 from facewise.gallery.reader import FoundFaces
 from facewise.gallery.results import Rejection, Sample
+from facewise.models.calibration import Calibration
+from facewise.quality import Gate, unfit
 
 if TYPE_CHECKING:  # who brings embeddings needs no image library
     from facewise.image import ImageSource
@@ -79,6 +88,27 @@ def pick(found: Iterable[FoundFaces], keep: Keep = "none", photos: Iterable[Imag
             )
         picked.samples.append(Sample(face.embedding, photo.source, photo.sha256, face.quality, photo=jpeg))
     return picked
+
+
+def sift(picked: Picked, calibration: Calibration | None, gate: Gate) -> None:
+    """Refuses samples that are too poor to know somebody by; with `"off"` they stay, with a warning.
+
+    Args:
+        picked: Changed.
+        calibration: Of the embedder, or None.
+        gate: How much is asked of photos.
+    """
+    kept = []
+    for sample in picked.samples:
+        reason = unfit(sample.quality, sample.embedding, calibration, gate)
+        source = sample.source or "an embedding"
+        if reason is None or gate == "off":
+            kept.append(sample)
+            if reason is not None:
+                picked.warnings.append(f"{source}: {reason}; it is enrolled all the same, as asked.")
+        else:
+            picked.refuse(source, reason, PoorPhotoError)
+    picked.samples = kept
 
 
 def nothing_enrolled(name: str, picked: Picked) -> FacewiseError:

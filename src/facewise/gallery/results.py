@@ -134,11 +134,13 @@ class Identification:
     Attributes:
         name: The person, or None: a stranger, or no decision possible (see `decided`).
         similarity: Cosine similarity to the best candidate; -1 for an empty gallery.
-        decided: False where neither a calibration nor a given threshold allows a decision.
-        threshold: The threshold decided by, or None.
+        decided: False where neither a calibration nor a given threshold allows a decision, or the face is too
+            poor for one.
+        threshold: The threshold decided by, which is higher where both photos are poor; or None.
         fmr: False match rate of that threshold, or None.
         candidates: Best people first.
         fpir: Share of strangers whom that rate would give a name in this gallery, or None.
+        note: Why there is no decision, or empty.
     """
 
     name: str | None
@@ -148,3 +150,4 @@ class Identification:
     fmr: float | None
     candidates: tuple[Candidate, ...]
     fpir: float | None = None
+    note: str = ""

@@ -9,6 +9,7 @@ from typing import Protocol
 from facewise.gallery.results import Sample
 from facewise.gallery.search import Scoring
 from facewise.gallery.store import Change
+from facewise.models.quality import QualityRule
 from facewise.types import FloatArray
 
 
@@ -36,6 +37,7 @@ class Searcher(Protocol):
         k: int,
         scoring: Scoring = "best",
         groups: Collection[str] | None = None,
+        rule: QualityRule | None = None,
     ) -> list[list[Hit]]:
         """The best people of each probe, distinct, best first, and by number where they tie.
 
@@ -44,11 +46,17 @@ class Searcher(Protocol):
             k: At most so many each, at least 1.
             scoring: By a person's `"best"` sample, or by the `"mean"` of all.
             groups: Only people in any of these; None is everybody.
+            rule: By whose qualities the mean weighs samples, where the search is in memory; None weighs all
+                alike.
 
         Raises:
             GalleryError: The probes have another size than the gallery's embeddings, or the store fails.
             SettingError: A scoring or count out of range.
         """
+        ...
+
+    def vectors(self, people: Sequence[int]) -> dict[int, FloatArray]:
+        """The samples of a few people, (n, D) each; those who are gone are left out."""
         ...
 
     def count(self, scoring: Scoring = "best", groups: Collection[str] | None = None) -> int:

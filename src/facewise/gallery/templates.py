@@ -6,12 +6,14 @@ import numpy as np
 
 from facewise.gallery.index import View, by_product
 from facewise.gallery.segment import EMPTY, Scale, Segment
+from facewise.models.quality import QualityRule
 from facewise.types import FloatArray
 
 _TINY = float(np.finfo(np.float32).tiny)
-_ROUNDED = 1e-6
-"""What rounding templates to float32 can do to the difference of two similarities, and far more: whoever is
-so near the last place is scored again without."""
+_BLOCK = 1 << 14
+_ROUNDED = 1e-5
+"""What rounding templates and weights to float32 can do to the difference of two similarities, and far more:
+whoever is so near the last place is scored again without."""
 
 
 class Templates:
@@ -19,9 +21,11 @@ class Templates:
 
     Args:
         view: All samples.
+        rule: By whose qualities samples are weighed, or None: all alike.
     """
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, rule: QualityRule | None = None) -> None:
+        self.rule = rule
         size = view.segments[0].rows.shape[1] if view.segments else 0
         self._people = np.unique(np.concatenate([[EMPTY], *(s.people[: s.used] for s in view.segments)]))[1:]
         sums = np.zeros((len(self._people), size))
@@ -35,7 +39,7 @@ class Templates:
                 rows = segment.rows[order[begins[at] : stop]]
                 who = np.searchsorted(self._people, people[order[begins[at : at + 4096]]])
                 sums[who] += np.add.reduceat(
-                    rows, begins[at : at + 4096] - begins[at], axis=0, dtype=np.float64
+                    self._weighed(rows), begins[at : at + 4096] - begins[at], axis=0, dtype=np.float64
                 )
         # Samples that cancel out have no direction: such a template is like nobody (similarity 0).
         norms = np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), _TINY)
@@ -56,9 +60,17 @@ class Templates:
         )
         return [self._again(view, probe, best, k) for probe, best in zip(probes, likely, strict=True)]
 
-    @staticmethod
+    def _weighed(self, rows: FloatArray) -> FloatArray:
+        """(n, D) samples by their quality, at least a hundredth of the best."""
+        if self.rule is None:
+            return rows
+        weights = [
+            np.maximum(self.rule.of(rows[at : at + _BLOCK]), 0.01) for at in range(0, len(rows), _BLOCK)
+        ]
+        return rows * np.concatenate([np.empty(0, np.float32), *weights])[:, np.newaxis]
+
     def _again(
-        view: View, probe: FloatArray, best: list[tuple[int, float]], k: int
+        self, view: View, probe: FloatArray, best: list[tuple[int, float]], k: int
     ) -> list[tuple[int, float]]:
         people = np.array([person for person, _ in best], dtype=np.int64)
         sums = np.zeros((len(people), len(probe)))
@@ -66,7 +78,7 @@ class Templates:
         for segment in view.segments:
             slots = np.flatnonzero(np.isin(segment.people[: segment.used], people))
             at = order[np.searchsorted(people[order], segment.people[slots])]
-            np.add.at(sums, at, segment.rows[slots].astype(np.float64))
+            np.add.at(sums, at, self._weighed(segment.rows[slots]).astype(np.float64))
         norms = np.maximum(np.linalg.norm(sums, axis=1), _TINY)
         scores = np.clip(np.einsum("nd,d->n", sums, probe.astype(np.float64)) / norms, -1.0, 1.0)
         ranked = np.lexsort((people, -scores))[:k]

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from facewise.gallery.enrollment import enrollment, store_picked
-from facewise.gallery.identification import identification
+from facewise.gallery.identification import identifications
 from facewise.gallery.live import LiveIndex
 from facewise.gallery.names import clean_groups, clean_name
-from facewise.gallery.photos import Picked, nothing_enrolled
+from facewise.gallery.photos import Picked, nothing_enrolled, sift
 from facewise.gallery.results import Enrollment, Identification, Person, PersonDetail, Sample, Space
 from facewise.gallery.search import Scoring, checked_embeddings
 from facewise.gallery.searcher import Searcher
 from facewise.gallery.store import Change, Store, refuse_foreign
 from facewise.gallery.transfer import read_export, write_export
-from facewise.types import Candidate, Decision
+from facewise.models.calibration import Calibration
+from facewise.models.decisions import rule_of
+from facewise.quality import Gate, check_gate
+from facewise.types import Candidate, Decision, Quality
 
 
 class VectorGallery:
@@ -66,6 +71,8 @@ class VectorGallery:
         flip: bool = False,
         decision: Decision | None = None,
         groups: Iterable[str] = (),
+        calibration: Calibration | None = None,
+        quality: Gate = "standard",
     ) -> Enrollment:
         """Adds embeddings made elsewhere to a person; as `enroll` otherwise.
 
@@ -77,13 +84,22 @@ class VectorGallery:
             flip: Whether they average a crop and its mirror image.
             decision: The rule by which one is said to look like somebody else, or None to not say so.
             groups: Groups to put the person into, beside those they are in.
+            calibration: Of the model, where it is known: what it knows of quality is asked for.
+            quality: As of `Gallery.enroll`.
 
         Raises:
+            PoorPhotoError: All were refused, the first for its quality.
             GalleryError: Of another model than the gallery's, no unit vectors, or none was stored.
         """
+        check_gate(quality)
         name = clean_name(name)
         picked = Picked(samples=list(samples))
         space = Space(fingerprint, model, len(samples[0].embedding) if samples else 0, flip)
+        if calibration is not None and calibration.quality is not None:
+            # One sample is one row, so that a matrix given as one is refused, as by what stores it.
+            for sample in samples:
+                checked_embeddings(np.asarray(sample.embedding)[None], space.size)
+            sift(picked, calibration, quality)
         return self._good(picked, self._keep(name, picked, space, decision, clean_groups(groups)))
 
     def _refuse_foreign(self, space: Space) -> None:
@@ -118,6 +134,8 @@ class VectorGallery:
         scoring: Scoring = "best",
         top: int = 5,
         groups: Collection[str] | None = None,
+        calibration: Calibration | None = None,
+        qualities: Sequence[Quality | None] | None = None,
     ) -> list[Identification]:
         """Says whose embeddings these are, all in one go.
 
@@ -130,6 +148,9 @@ class VectorGallery:
             scoring: By a person's `"best"` sample, or by the `"mean"` of all.
             top: How many candidates to name for each.
             groups: Only people in any of these groups are looked at; None is everybody.
+            calibration: Of the model: what it knows of quality is decided by; None decides whatever the
+                photos are like.
+            qualities: What was measured of each face, where it was.
 
         Raises:
             GalleryError: The gallery is of another model, or these are no unit vectors.
@@ -137,10 +158,17 @@ class VectorGallery:
         """
         probes = checked_embeddings(embeddings)
         self._refuse_foreign(Space(fingerprint, model, probes.shape[1], flip))
-        return [
-            identification(tuple(Candidate(hit.name, hit.similarity, hit.person) for hit in best), decision)
-            for best in self._searcher.top(probes, top, scoring, groups)
+        rule = rule_of(decision, calibration)
+        # Where poor photos are enrolled, they may be before whoever it is.
+        looked = top if rule is None or top < 1 else max(top, 5)
+        found = [
+            tuple(Candidate(hit.name, hit.similarity, hit.person) for hit in best)
+            for best in self._searcher.top(probes, looked, scoring, groups, rule)
         ]
+        told = identifications(
+            probes, found, decision, calibration, qualities, scoring, self._searcher.vectors
+        )
+        return [replace(one, candidates=one.candidates[:top]) for one in told] if looked > top else told
 
     def comparisons(self, scoring: Scoring = "best", groups: Collection[str] | None = None) -> int:
         """With how much each face is compared: all samples, or by their `"mean"` one template a person."""

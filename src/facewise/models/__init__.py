@@ -13,8 +13,11 @@ from facewise.models.decisions import (
     judge,
     no_decision,
     refusal,
+    refused,
+    rule_of,
     search_decision,
     threshold_for,
+    thresholds_for,
 )
 from facewise.models.file import ModelCard, ModelFile, read_model, write_model
 from facewise.models.quality import QualityRule
@@ -55,8 +58,11 @@ __all__ = [
     "no_decision",
     "read_model",
     "refusal",
+    "refused",
+    "rule_of",
     "save_calibration",
     "search_decision",
     "threshold_for",
+    "thresholds_for",
     "write_model",
 ]

@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from facewise.errors import SettingError
 from facewise.models.calibration import DEFAULT_FMR, LOWEST_FMR, Calibration
+from facewise.models.quality import QualityRule
 from facewise.types import Decision, Quality
 
 DEFAULT_FPIR = 0.1
@@ -218,7 +222,7 @@ def refusal(qualities: tuple[Quality | None, ...]) -> str | None:
     if not bad:
         return None
     if len(qualities) == 1:
-        return f"the face is {' and '.join(bad[0].reasons)}"
+        return refused(bad[0].reasons)
     if len(bad) == 2 and bad[0].reasons == bad[1].reasons:
         return f"both faces are {' and '.join(bad[0].reasons)}"
     places = ("first", "second")
@@ -230,6 +234,11 @@ def refusal(qualities: tuple[Quality | None, ...]) -> str | None:
     return ", ".join(told)
 
 
+def refused(reasons: tuple[str, ...]) -> str:
+    """The same of one face, by its reasons."""
+    return f"the face is {' and '.join(reasons)}"
+
+
 def threshold_for(better: float, decision: Decision, calibration: Calibration | None) -> float:
     """The similarity that a pair needs by a rule, infinite where there is no decision.
 
@@ -238,13 +247,26 @@ def threshold_for(better: float, decision: Decision, calibration: Calibration | 
         decision: The rule.
         calibration: Of the model in use, or None.
     """
-    rule = None if calibration is None else calibration.quality
-    if rule is None or calibration is None or decision.fmr is None:
-        return decision.threshold
-    here = calibration.threshold_at(rule.fmr)
-    if here is None:
-        return decision.threshold
-    return float(rule.threshold(decision.threshold, decision.fmr, here, better))
+    return float(thresholds_for(better, decision, calibration))
+
+
+def thresholds_for(
+    better: ArrayLike, decision: Decision, calibration: Calibration | None
+) -> NDArray[np.float64]:
+    """As `threshold_for`, of many pairs: an array of the shape of `better`."""
+    qualities = np.asarray(better, np.float64)
+    rule = rule_of(decision, calibration)
+    here = None if rule is None or calibration is None else calibration.threshold_at(rule.fmr)
+    if rule is None or decision.fmr is None or here is None:
+        return np.full(qualities.shape, decision.threshold)
+    return rule.threshold(decision.threshold, decision.fmr, here, qualities)
+
+
+def rule_of(decision: Decision | None, calibration: Calibration | None) -> QualityRule | None:
+    """What a decision knows of quality: nothing, where the user gave its threshold."""
+    if decision is None or decision.fmr is None or calibration is None:
+        return None
+    return calibration.quality
 
 
 def better_of(qualities: tuple[Quality | None, ...]) -> float:

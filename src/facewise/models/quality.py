@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facewise.types import FloatArray
+from facewise.types import FloatArray, Quality
 
 Layer = tuple[FloatArray, FloatArray]
 """Weights (in, out) and biases (out,)."""
@@ -100,6 +100,23 @@ class QualityRule:
         # Where more false matches are allowed, fewer genuine pairs are missed at the same quality.
         limit = self.ceiling + min(0.0, plain - plain_here) if fmr > self.fmr else self.ceiling
         return np.where(found <= max(limit, plain), found, np.inf)
+
+    def reasons(
+        self, embeddings: ArrayLike, measured: Sequence[Quality | None] | None = None
+    ) -> list[tuple[str, ...]]:
+        """Why nothing can be decided by these faces, in words; nothing of those by which something can.
+
+        Args:
+            embeddings: (N, D) of unit length.
+            measured: What was measured of each, where it was.
+        """
+        rows = np.asarray(embeddings, np.float32)
+        low = self.of(rows) < self.least
+        known = [None] * len(rows) if measured is None else measured
+        return [
+            one.reasons if one is not None and one.reasons else (self.kind(row),) if poor else ()
+            for row, poor, one in zip(rows, low, known, strict=True)
+        ]
 
     def _outputs(self, embeddings: ArrayLike) -> FloatArray:
         x = np.asarray(embeddings, np.float32)
