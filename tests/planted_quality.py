@@ -30,9 +30,9 @@ def planted_rule(size: int, plain: float, fmr: float = 1e-3) -> QualityRule:
     last[0, 0] = last[1, 2] = 1.0
     return QualityRule(
         layers=(
-            (first, np.zeros(4, np.float32)),
-            (np.eye(4, dtype=np.float32), np.zeros(4, np.float32)),
-            (last, np.array([0.0, 0.001, 0.0], np.float32)),
+            (first[np.newaxis], np.zeros((1, 1, 4), np.float32)),
+            (np.eye(4, dtype=np.float32)[np.newaxis], np.zeros((1, 1, 4), np.float32)),
+            (last[np.newaxis], np.array([[[0.0, 0.001, 0.0]]], np.float32)),
         ),
         kinds=("blurred", "too dark"),
         best=0.0,
@@ -48,6 +48,14 @@ def planted_rule(size: int, plain: float, fmr: float = 1e-3) -> QualityRule:
 def with_rule(calibration: Calibration) -> Calibration:
     """The calibration, knowing of quality; for embeddings of 32 values."""
     return replace(calibration, quality=planted_rule(32, calibration.thresholds[0].threshold))
+
+
+def all_of_quality(size: int, plain: float, quality: float) -> QualityRule:
+    """A rule by which every face has this quality, whatever its embedding is."""
+    rule = planted_rule(size, plain)
+    nothing = [(np.zeros_like(weights), np.zeros_like(biases)) for weights, biases in rule.layers]
+    nothing[-1][1][..., 0], nothing[-1][1][..., 1] = 1.0 - quality, 0.001
+    return replace(rule, layers=tuple(nothing))
 
 
 def of_quality(vector: np.ndarray, quality: float) -> np.ndarray:

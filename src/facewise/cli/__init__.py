@@ -16,6 +16,9 @@ from typing import Any
 STOPPED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
+NO_DECISION = 4
+"""Exit code of `facewise verify` where the photos are too poor to tell."""
+
 
 def main() -> None:
     """Entry point of the `facewise` command."""

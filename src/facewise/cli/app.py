@@ -1,7 +1,8 @@
 """The application: all commands together, and how errors end it.
 
 Exit codes: 0 all well; 2 wrong usage; 3 a bad photo, model, dataset or setting, told in one sentence on
-stderr (batch commands finish the good items first); 130 stopped by Ctrl-C.
+stderr (batch commands finish the good items first); 4 `facewise verify` cannot tell by photos so poor; 130
+stopped by Ctrl-C.
 """
 
 from __future__ import annotations

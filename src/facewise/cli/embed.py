@@ -11,6 +11,7 @@ import typer
 
 from facewise.cli.options import (
     Detector,
+    EnrolQuality,
     Flip,
     Json,
     KeyFile,
@@ -18,6 +19,7 @@ from facewise.cli.options import (
     MinFace,
     Model,
     Provider,
+    QualityChoice,
     Threads,
     Variant,
     given_path,
@@ -39,6 +41,7 @@ from facewise.cli.output import (
 from facewise.cli.photos import MainOnly, read_photos, tell_several, tell_without
 
 if TYPE_CHECKING:
+    from facewise.models import Calibration
     from facewise.pipeline import Pipeline
     from facewise.sharding import Manifest, ShardResult
 
@@ -93,6 +96,7 @@ def embed(
     threads: Threads = None,
     variant: Variant = "auto",
     key_file: KeyFile = None,
+    quality: EnrolQuality = QualityChoice.standard,
     json: Json = False,
 ) -> None:
     """Embed faces: one row a face, with its photo and the model's fingerprint.
@@ -105,7 +109,7 @@ def embed(
     if check or merge is not None or into is not None:
         if paths or listing is not None:
             usage_error("--check, --merge and --into take no photos: name the folder with --out.")
-        _finished(out, merge, into, key_file, json)
+        _finished(out, merge, into, key_file, quality, json)
         return
     if paths and listing is not None:
         usage_error("Name photos, or a --list of them, not both.")
@@ -270,12 +274,19 @@ def _manifest(manifest: Manifest | None) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def _finished(out: Path, merge: Path | None, into: str | None, key_file: Path | None, json: bool) -> None:
+def _finished(
+    out: Path,
+    merge: Path | None,
+    into: str | None,
+    key_file: Path | None,
+    quality: QualityChoice,
+    json: bool,
+) -> None:
     """What is done with a run's folder afterwards."""
     if merge is not None:
         _merge(out, merge, json)
     elif into is not None:
-        _enrol(out, into, key_file, json)
+        _enrol(out, into, key_file, quality, json)
     else:
         _check(out, json)
 
@@ -318,17 +329,20 @@ def _merge(out: Path, target: Path, json: bool) -> None:
         say(f"{count(faces, 'face')} in {target}.")
 
 
-def _enrol(out: Path, gallery: str, key_file: Path | None, json: bool) -> None:
+def _enrol(out: Path, gallery: str, key_file: Path | None, quality: QualityChoice, json: bool) -> None:
     from facewise.gallery import Gallery
     from facewise.sharding import into_gallery, read_plan
 
     plan = read_plan(out)
+    calibration = _calibration(plan.settings)
     bad, added, known, people = BadItems("photo"), 0, 0, set[str]()
     with Gallery.open(gallery, key_file=key_file) as opened, progress_bar("Enrolling", None) as done:
-        for enrollment in into_gallery(plan, opened):
+        for enrollment in into_gallery(plan, opened, calibration=calibration, quality=quality.value):
             added += enrollment.added
             known += len(enrollment.duplicates)
             people |= {enrollment.name} if enrollment.added or enrollment.duplicates else set()
+            for warning in enrollment.warnings:
+                tell(warning)
             for rejection in enrollment.rejected:
                 bad.add(rejection.source, f"{rejection.source}: {rejection.reason}")
             done()
@@ -340,3 +354,19 @@ def _enrol(out: Path, gallery: str, key_file: Path | None, json: bool) -> None:
         there = f", {known} were there already" if known else ""
         say(f"{count(added, 'sample')} of {count(len(people), 'person', 'people')} in {gallery}{there}.")
     bad.finish(added + known)
+
+
+def _calibration(settings: dict[str, Any]) -> Calibration | None:
+    """That of the model which made the embeddings, where it is still there."""
+    from facewise.errors import ModelError
+    from facewise.models import find_model
+
+    try:
+        model = find_model(settings["model"], kind="embedder")
+    except ModelError:
+        model = None
+    if model is None or model.fingerprint != settings["fingerprint"]:
+        tell(f"There is no model {settings['model']} here, so nothing is asked of the photos' quality.")
+        return None
+    calibration = model.card.calibration
+    return calibration if calibration is not None and calibration.flip == settings["flip"] else None

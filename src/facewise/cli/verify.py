@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facewise.cli import NO_DECISION
 from facewise.cli.options import (
     Detector,
     Flip,
@@ -68,6 +69,7 @@ def verify(
     """Are two photos of the same person? Compares the main face of each.
 
     Where a photo has several faces that is said, and `--face best` compares all of one with all of the other.
+    Exit code 4: the photos are too poor to tell.
     """
     from facewise.recognizer import Recognizer
 
@@ -105,7 +107,13 @@ def verify(
                 "comparisons": result.comparisons,
             }
         )
-        return
+    else:
+        _say(result, draw)
+    if result.same is None and result.fmr is not None:  # there is a rule, but the photos are too poor for it
+        raise typer.Exit(NO_DECISION)
+
+
+def _say(result: Verification, draw: Path | None) -> None:
     if result.same is None:
         say(f"similarity {result.similarity:.3f}; {result.note}.")
     else:

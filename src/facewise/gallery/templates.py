@@ -67,7 +67,8 @@ class Templates:
         weights = [
             np.maximum(self.rule.of(rows[at : at + _BLOCK]), 0.01) for at in range(0, len(rows), _BLOCK)
         ]
-        return rows * np.concatenate([np.empty(0, np.float32), *weights])[:, np.newaxis]
+        weighed: FloatArray = rows * np.concatenate([np.empty(0, np.float32), *weights])[:, np.newaxis]
+        return weighed
 
     def _again(
         self, view: View, probe: FloatArray, best: list[tuple[int, float]], k: int

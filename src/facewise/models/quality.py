@@ -1,7 +1,7 @@
 """What a photo's quality does to a decision: learned beside the thresholds, and kept with them.
 
 Photos that are bad in the same way are alike, whoever is on them: the worse they are, the more an embedder
-sees the blur and the less the face. A small network on the embedding tells how alike a photo of that kind
+sees the blur and the less the face. A few small networks on the embedding tell how alike a photo of that kind
 would be to strangers' photos of that kind (as the wolf of Doddington's menagerie, but of a photo, not of a
 person); from that follow a quality in [0, 1], and a threshold for each pair that depends on the better of the
 two photos: one bad photo beside a good one is like nobody, so only where both are bad does it rise. See
@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from facewise.types import FloatArray, Quality
 
 Layer = tuple[FloatArray, FloatArray]
-"""Weights (in, out) and biases (out,)."""
+"""Weights (M, in, out) and biases (M, 1, out) of M networks side by side."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +30,8 @@ class QualityRule:
     """Quality of a face, and the thresholds that hold at it.
 
     Attributes:
-        layers: Of the network: (D, H), (H, H) and (H, 1 + K) with ReLU between; it takes unit embeddings.
+        layers: Of M small networks, whose mean counts: (M, D, H), (M, H, H) and (M, H, 1 + K) with ReLU
+            between; they take unit embeddings.
         kinds: (K,) what a photo can suffer from, in words; the network's further outputs tell which it likely
             is.
         best: The network's first output for the best photos: quality 1. At 1 an embedding tells nothing:
@@ -120,11 +121,11 @@ class QualityRule:
 
     def _outputs(self, embeddings: ArrayLike) -> FloatArray:
         x = np.asarray(embeddings, np.float32)
-        x = x * np.float32(math.sqrt(x.shape[1]))
+        x = (x * np.float32(math.sqrt(x.shape[1])))[np.newaxis]
         for weights, biases in self.layers[:-1]:
             x = np.maximum(x @ weights + biases, 0.0)
         weights, biases = self.layers[-1]
-        out: FloatArray = x @ weights + biases
+        out: FloatArray = (x @ weights + biases).mean(axis=0)
         return out
 
     def to_dict(self) -> dict[str, Any]:
@@ -167,13 +168,15 @@ class QualityRule:
         return found
 
     def _makes_sense(self) -> bool:
-        size = self.layers[0][0].shape[0]
+        many, size = self.layers[0][0].shape[:2]
         for weights, biases in self.layers:
-            if weights.ndim != 2 or weights.shape[0] != size or biases.shape != weights.shape[1:]:
+            if weights.ndim != 3 or weights.shape[:2] != (many, size):
+                return False
+            size = weights.shape[2]
+            if biases.shape != (many, 1, size):
                 return False
             if not (np.isfinite(weights).all() and np.isfinite(biases).all()):
                 return False
-            size = weights.shape[1]
         rises = self.qualities.ndim == 1 and len(self.qualities) > 0 and float(self.qualities[0]) == 0.0
         rises = rises and bool(np.all(np.diff(self.qualities) > 0))
         falls = self.thresholds.shape == self.qualities.shape and bool(np.all(np.diff(self.thresholds) <= 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,10 @@ import numpy as np
 
 from facewise.errors import GalleryError
 from facewise.files import atomic_write
+from facewise.gallery.photos import Picked, sift
 from facewise.gallery.results import Enrollment, Rejection, Sample
+from facewise.models.calibration import Calibration
+from facewise.quality import Gate, check_gate
 from facewise.sharding.manifest import whole_parts
 from facewise.sharding.parts import PartFacts, part_rows
 from facewise.sharding.plan import Plan
@@ -52,7 +56,13 @@ def merge(plan: Plan, out: Path) -> int:
     return faces
 
 
-def into_gallery(plan: Plan, gallery: VectorGallery) -> Iterator[Enrollment]:
+def into_gallery(
+    plan: Plan,
+    gallery: VectorGallery,
+    *,
+    calibration: Calibration | None = None,
+    quality: Gate = "standard",
+) -> Iterator[Enrollment]:
     """Enrols the main face of every photo as the person its folder is named after.
 
     It may be done again after an interruption: what the gallery has already is not stored twice.
@@ -60,6 +70,8 @@ def into_gallery(plan: Plan, gallery: VectorGallery) -> Iterator[Enrollment]:
     Args:
         plan: A complete run.
         gallery: Empty, or of the same model.
+        calibration: Of the model: what it knows of quality is asked for; None asks for nothing.
+        quality: As of `Gallery.enroll`.
 
     Yields:
         What became of each person's photos, part by part; photos without a face, unreadable ones and those
@@ -69,6 +81,7 @@ def into_gallery(plan: Plan, gallery: VectorGallery) -> Iterator[Enrollment]:
         DatasetError: A part is missing or damaged.
         GalleryError: The gallery is of another model, or cannot be written.
     """
+    check_gate(quality)
     settings = plan.settings
     if gallery.space is not None and (gallery.space.fingerprint, gallery.space.flip) != (
         settings["fingerprint"], settings["flip"],
@@ -88,16 +101,26 @@ def into_gallery(plan: Plan, gallery: VectorGallery) -> Iterator[Enrollment]:
         found = (sample for sample in _samples(plan, facts) if sample.source not in gone)
         for person, samples in groupby(found, key=_person):
             several = list(samples)
+            picked = Picked(samples=several)
+            sift(picked, calibration, quality)
+            poor = tuple(rejection for rejection, _ in picked.refused)
+            if not picked.samples:
+                yield Enrollment(person, 0, rejected=poor)
+                continue
             try:
-                yield gallery.enroll_embeddings(
-                    person, several, fingerprint=settings["fingerprint"], model=settings["model"],
+                done = gallery.enroll_embeddings(
+                    person, picked.samples, fingerprint=settings["fingerprint"], model=settings["model"],
                     flip=settings["flip"],
                 )  # fmt: skip
+                warnings = (*picked.warnings, *done.warnings)
+                yield replace(done, rejected=(*poor, *done.rejected), warnings=warnings)
             except GalleryError as error:
                 if isinstance(error.__cause__, OSError) or type(error) is not GalleryError:
                     raise
                 yield Enrollment(
-                    person, 0, rejected=tuple(Rejection(sample.source, str(error)) for sample in several)
+                    person,
+                    0,
+                    rejected=(*poor, *(Rejection(sample.source, str(error)) for sample in picked.samples)),
                 )
 
 
