@@ -172,17 +172,20 @@ class Pipeline:
             raise SettingError("This pipeline was loaded without an embedder.")
         return self._embedder
 
-    def read(self, photo: ImageSource, steps: Steps = DEFAULT_STEPS) -> PhotoFaces:
+    def read(
+        self, photo: ImageSource, steps: Steps = DEFAULT_STEPS, *, threads: int | None = None
+    ) -> PhotoFaces:
         """The faces of one photo.
 
         Args:
             photo: A path, the bytes of an image file, a file object, a PIL image, or an RGB array.
             steps: How far to go.
+            threads: 1 keeps the work on the calling thread, for callers that run side by side.
 
         Raises:
             ImageError: The photo cannot be read.
         """
-        return self._read(photo, steps, threads=None)
+        return self._read(photo, steps, threads)
 
     def read_bytes(
         self,

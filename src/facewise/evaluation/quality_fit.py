@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 
 from facewise.concurrency import side_by_side
 from facewise.data.degrade import FAMILIES, Shot, degrade
-from facewise.errors import ImageError
+from facewise.errors import DatasetError, ImageError
+from facewise.evaluation.calibration_data import CalibrationData, PhotosOfPeople
 from facewise.image import read_image
-from facewise.models.calibration import DEFAULT_FMR
+from facewise.models.calibration import DEFAULT_FMR, Calibration
 from facewise.models.quality import Layer, QualityRule
-from facewise.pipeline import Pipeline
+from facewise.pipeline import Pipeline, Steps
 from facewise.types import FloatArray
 
 PEOPLE = 900
@@ -50,7 +51,7 @@ KINDS = {
 }
 """What to call a photo that suffers from a family."""
 
-_PER_FAMILY = 700
+_PER_FAMILY = 1700
 _PLAIN = 1400
 _NEAR = 0.12
 """Strengths that differ by less are the same: the pairs that thresholds must hold for are those of two photos
@@ -174,6 +175,7 @@ def look(
     Photos that cannot be read, and those in which no face is found any more, are left out: about them nobody
     decides.
     """
+    steps = Steps(main_only=True)
 
     def one(task: Task) -> FloatArray | None:
         try:
@@ -181,18 +183,13 @@ def look(
         except ImageError:
             return None
         if task.family != PLAIN:
-            found = pipeline.detector.detect(image, threads=1)
-            if not found:
+            found = pipeline.read(image, Steps(align=False, embed=False), threads=1)
+            if not found.faces:
                 return None
             rng = np.random.default_rng(task.seed)
-            image = degrade(Shot(image, found[0].landmarks), task.family, task.strength, rng)
-        faces = pipeline.detector.detect(image, threads=1)
-        height, width = image.shape[:2]
-        if not faces or not pipeline.cut.fits(height, width, faces[0].box, faces[0].landmarks):
-            return None
-        crop = pipeline.cut.of(image, faces[0].box[np.newaxis], faces[0].landmarks[np.newaxis])
-        vector: FloatArray = pipeline.embedder.embed(crop, threads=1)[0]
-        return vector
+            image = degrade(Shot(image, found.faces[0].landmarks), task.family, task.strength, rng)
+        faces = pipeline.read(image, steps, threads=1).faces
+        return faces[0].embedding if faces else None
 
     rows, done = [], []
     for task, vector in zip(todo, side_by_side(one, todo, pipeline.threads), strict=True):
@@ -208,6 +205,50 @@ def look(
         np.array([task.family for task in done], np.str_),
         np.array([task.strength for task in done], np.float32),
     )
+
+
+def lacks(data: CalibrationData, calibration: Calibration) -> str | None:
+    """Why quality cannot be calibrated on data, as a clause, or None where it can."""
+    if not isinstance(data, PhotosOfPeople):
+        return "listed pairs do not tell which other photos are of strangers: give photos of people"
+    if calibration.threshold_at(DEFAULT_FMR) is None:
+        return f"no threshold was set at FMR {DEFAULT_FMR:g}"
+    people = len(np.unique(data.labels))
+    if people < PEOPLE:
+        return f"it takes {PEOPLE} people, and there are {people}"
+    return None
+
+
+def photos_to_look_at(data: PhotosOfPeople) -> int:
+    """How many photos `calibrate_quality` looks at."""
+    return sum(len(tasks(data.labels, data.names, part, part)) for part in (0, 1))
+
+
+def calibrate_quality(
+    data: PhotosOfPeople,
+    pipeline: Pipeline,
+    calibration: Calibration,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Calibration:
+    """A calibration that knows of quality: photos are degraded, looked at, learned from.
+
+    Args:
+        data: That of the calibration; `lacks` says whether it will do.
+        pipeline: With the calibrated embedder.
+        calibration: Of good photos.
+        progress: Told as photos are done; there are `photos_to_look_at`.
+
+    Raises:
+        DatasetError: The data will not do.
+    """
+    plain = calibration.threshold_at(DEFAULT_FMR)
+    if (reason := lacks(data, calibration)) is not None or plain is None:
+        raise DatasetError(f"Quality cannot be calibrated: {reason}.")
+    fit, hold = (
+        look(pipeline, data.photos, data.labels, tasks(data.labels, data.names, part, part), progress)
+        for part in (0, 1)
+    )
+    return replace(calibration, quality=fit_quality(fit, hold, plain))
 
 
 def fit_quality(fit: Degraded, hold: Degraded, plain: float, *, fmr: float = DEFAULT_FMR) -> QualityRule:
