@@ -63,18 +63,21 @@ _ALIKE = 150
 _TOP = 1 / 30
 """Share of them that counts, the most alike."""
 
-_SHARP = 0.8
-"""Share of the photos as they are whose pairs keep the threshold of the calibration."""
+_SHARPEST = tuple(0.85 - 0.05 * step for step in range(18))
+"""Shares of the photos as they are whose pairs may keep the calibration's threshold, the largest first."""
 
-_CELLS = (0.84, 0.88, 0.91, 0.94, 0.965, 0.98, 0.99)
-"""Further cells end where so large a share of the photos as they are lies; beyond, they are `_WIDTH` wide."""
+_SLACK = 1.5
+"""The first of them is taken whose pairs that suffer alike keep the rate so far, by its upper bound."""
+
+_STEP = 0.7
+"""What each further cell leaves of the rest of the photos as they are; beyond 99% all are `_WIDTH` wide."""
 
 _WIDTH = 0.04
 _FEWEST = 10_000
 """Pairs of one family that are enough to hold it to the rate by itself."""
 
 _WORST = 1.5
-"""By how much a family alone may exceed the rate, as a measurement of few pairs does by chance."""
+"""By how much a family alone may exceed the rate, as one of few pairs does by chance."""
 
 _DYADS = 30
 """Pairs of two people by the rate that a cell has at least."""
@@ -271,18 +274,21 @@ def fit_quality(fit: Degraded, hold: Degraded, plain: float, *, fmr: float = DEF
     alike = bare.alike(hold.vectors)
     of_plain = alike[hold.families == PLAIN]
     best = float(np.quantile(of_plain, 0.05))
-    ends = [float(np.quantile(of_plain, share)) for share in (_SHARP, *_CELLS)]
-    ends += list(np.arange(ends[-1] + _WIDTH, 1.0, _WIDTH))
     pairs = _alike_pairs(hold, alike)
+    ends = _ends(pairs, of_plain, plain, fmr)
     thresholds, cells = [plain], [_cell(pairs, -math.inf, ends[0], plain)]
     used, low = [ends[0]], ends[0]
-    for high in [*ends[1:], math.inf]:
+    for high in [*ends[1:], 1.0]:
         inside = pairs.of((pairs.alike > low) & (pairs.alike <= high))
         if len(inside.similarities) >= _DYADS / fmr:  # or the cell grows into the next
             thresholds.append(max(thresholds[-1], _holds_at(inside, fmr)))
             cells.append(_cell(pairs, low, high, thresholds[-1]))
             used, low = [*used, high], high
-    ends, thresholds = used, [*thresholds, _NEVER]
+    if used[-1] < 1.0:
+        thresholds.append(_NEVER)
+    else:
+        used.pop()
+    ends = used
     least, ceiling = _limits(hold, alike, ends, thresholds)
     values = [(1.0 - end) / (1.0 - best) for end in ends]
     return QualityRule(
@@ -304,6 +310,19 @@ def fit_quality(fit: Degraded, hold: Degraded, plain: float, *, fmr: float = DEF
             "cells": cells,
         },
     )
+
+
+def _ends(pairs: _Pairs, of_plain: FloatArray, plain: float, fmr: float) -> list[float]:
+    """Where cells end, from that of good photos on, which keep their threshold as far as the rate allows."""
+    share = 0.0
+    for share in _SHARPEST:
+        good = pairs.of(pairs.alike <= float(np.quantile(of_plain, share)))
+        if len(good.similarities) and _upper(good, plain) <= _SLACK * fmr:
+            break
+    left = 1.0 - share
+    shares = [1.0 - left * _STEP**step for step in range(40)]
+    ends = [float(np.quantile(of_plain, share)) for share in shares if share <= 0.99]
+    return [*ends, *np.arange(ends[-1] + _WIDTH, 1.0, _WIDTH).tolist()]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
