@@ -21,6 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from facewise.types import FloatArray, Quality
 
+_ROUNDED = 1e-4
+"""More than what rounding does to a threshold on its way into a file and back."""
+
 Layer = tuple[FloatArray, FloatArray]
 """Weights (M, in, out) and biases (M, 1, out) of M networks side by side."""
 
@@ -100,7 +103,7 @@ class QualityRule:
         found = np.where(cell == len(self.qualities) - 1, plain, found)
         # Where more false matches are allowed, fewer genuine pairs are missed at the same quality.
         limit = self.ceiling + min(0.0, plain - plain_here) if fmr > self.fmr else self.ceiling
-        return np.where(found <= max(limit, plain), found, np.inf)
+        return np.where(found <= max(limit, plain) + _ROUNDED, found, np.inf)
 
     def reasons(
         self, embeddings: ArrayLike, measured: Sequence[Quality | None] | None = None
