@@ -15,6 +15,7 @@ from facewise.evaluation.pair_run import folds_of
 from facewise.evaluation.pairs import MOST_UNREADABLE, photos_of
 from facewise.evaluation.side_by_side import Model
 from facewise.files import write_bytes
+from facewise.report.by_quality import quality_section
 from facewise.report.dataset import DataSet
 from facewise.report.differences import differences_section
 from facewise.report.groups import groups_section
@@ -126,6 +127,7 @@ def report_models(
             names, results, [one.embedder.calibration for one in measured.models], folds_of(kept)
         ),
         hardest_section(names, results, data.people(), measured.crops, photos=photos),
+        quality_section(measured.models),
         groups_section(names, results),
         _space_section(measured),
         _map_section(measured, maps),
