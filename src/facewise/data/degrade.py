@@ -235,6 +235,42 @@ def _cut_off(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
     return np.ascontiguousarray(shot.image[ends[1] : ends[3], ends[0] : ends[2]])
 
 
+def _stretched(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """Made wider or narrower, or slanted, as by a layout that keeps no proportions."""
+    height, width = shot.image.shape[:2]
+    factor = _between(1.08, 2.3, strength)
+    if rng.random() < 0.25:
+        slant = (factor - 1.0) * (1.0 if rng.random() < 0.5 else -1.0)
+        matrix = np.array([[1.0, slant, -slant * float(shot.landmarks[:, 1].mean())], [0.0, 1.0, 0.0]])
+        return _image(cv2.warpAffine(shot.image, matrix, (width, height), borderMode=cv2.BORDER_REFLECT))
+    # Along one side longer or shorter: both directions of the same error, without making faces small.
+    size = (round(width * factor), height) if rng.random() < 0.5 else (width, round(height * factor))
+    return _image(cv2.resize(shot.image, size, interpolation=cv2.INTER_LINEAR))
+
+
+def _lens(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """Bulged or pinched about a point of the face: a wide lens too near, a fisheye, a face filter."""
+    height, width = shot.image.shape[:2]
+    middle = shot.landmarks.mean(axis=0) + rng.normal(0.0, 8.0 * shot.unit, 2)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    right, down = x - np.float32(middle[0]), y - np.float32(middle[1])
+    reach = rng.uniform(30.0, 80.0) * shot.unit
+    near = np.exp(-(right**2 + down**2) / np.float32(reach) ** 2)
+    most = _between(0.12, 2.0, strength)
+    scale = 1.0 / (1.0 + most * near) if rng.random() < 0.6 else 1.0 + most / 2.0 * near
+    at_x, at_y = np.float32(middle[0]) + right * scale, np.float32(middle[1]) + down * scale
+    return _image(
+        cv2.remap(
+            shot.image,
+            at_x.astype(np.float32),
+            at_y.astype(np.float32),
+            cv2.INTER_LINEAR,
+            None,
+            cv2.BORDER_REFLECT,
+        )
+    )
+
+
 def _colour(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
     """Lit by one colour, as under stage light or infrared."""
     tint = rng.dirichlet((0.6, 0.6, 0.6)) * 3.0
@@ -273,6 +309,8 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "patch": _patch,
         "cut-off": _cut_off,
         "colour": _colour,
+        "stretched": _stretched,
+        "lens": _lens,
     }
 )
 """By name."""

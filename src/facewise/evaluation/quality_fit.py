@@ -46,6 +46,7 @@ KINDS = {
     "without contrast": ("fog",),
     "unevenly lit": ("backlight", "gamma"),
     "changed in colour": ("negative", "posters", "printed", "colour"),
+    "distorted": ("stretched", "lens"),
     "covered": ("mask", "glasses", "patch"),
     "cut off by the edge of the photo": ("cut-off",),
 }
