@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from facewise.detection.base import Detector
-from facewise.geometry import TEMPLATE_112, Cut, similarity_transform
+from facewise.geometry import TEMPLATE_112, Cut
 from facewise.types import Face, FloatArray, Image
 
 TRIED = "upright or turned by 90°, 180° or 270°"
@@ -34,6 +34,11 @@ _AMISS = 0.95
 _ROLL = np.pi / 4
 _MISFIT = 0.25
 """How far the landmarks of an upright face are from their places in a crop, in eye distances, at most."""
+
+
+_UPRIGHT = TEMPLATE_112 @ (1, 1j) / (TEMPLATE_112[1, 0] - TEMPLATE_112[0, 0])
+_UPRIGHT -= _UPRIGHT.mean()
+"""(5,) landmarks in eye distances about their middle, x + iy."""
 
 
 def turned(image: Image, quarters: int) -> Image:
@@ -122,16 +127,22 @@ def _way_up(detector: Detector, image: Image, faces: list[Face], threads: int | 
 
 
 def _evidence(faces: list[Face]) -> float:
-    """The highest score of a face; less where its landmarks are not those of an upright one."""
-    return max((face.score * (1.0 if _is_upright(face.landmarks) else _AMISS) for face in faces), default=0.0)
+    """The highest score of a face, less where its landmarks are not those of an upright one."""
+    best = 0.0
+    for face in sorted(faces, key=lambda one: -one.score):
+        if face.score <= best:
+            break
+        best = max(best, face.score * (1.0 if _is_upright(face.landmarks) else _AMISS))
+    return best
 
 
 def _is_upright(landmarks: FloatArray) -> bool:
-    if np.ptp(landmarks, axis=0).max() <= 1e-3:
+    places = landmarks.astype(np.float64) @ (1, 1j)
+    places -= places.mean()
+    size = np.vdot(places, places).real
+    if size <= 1e-6:
         return False
-    matrix = similarity_transform(landmarks, TEMPLATE_112)
-    away = landmarks @ matrix[:, :2].T + matrix[:, 2] - TEMPLATE_112
-    misfit = np.sqrt((away**2).sum(axis=1).mean()) / (TEMPLATE_112[1, 0] - TEMPLATE_112[0, 0])
-    left, right = landmarks[0], landmarks[1]
-    roll = np.arctan2(right[1] - left[1], right[0] - left[0])
-    return bool(misfit < _MISFIT and abs(roll) < _ROLL)
+    # In the plane of complex numbers a similarity is a factor, and this is the least-squares one.
+    away = np.vdot(places, _UPRIGHT) / size * places - _UPRIGHT
+    roll = np.angle(places[1] - places[0])
+    return bool(np.sqrt(np.mean(np.abs(away) ** 2)) < _MISFIT and abs(roll) < _ROLL)
