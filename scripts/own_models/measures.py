@@ -18,6 +18,8 @@ from facewise.evaluation import (
     evaluate_lfw,
     open_calibration_data,
 )
+from facewise.evaluation.calibration_data import PhotosOfPeople
+from facewise.evaluation.quality_fit import calibrate_quality
 from facewise.files import write_bytes
 from facewise.models import find_model
 from facewise.models.file import read_model, save_calibration
@@ -61,6 +63,8 @@ def measure(data: Path, work: Path) -> None:
             print(json.dumps(rows[-1]), flush=True)
         people = open_calibration_data(data / "lfw", without=_learned_from(work))
         calibration = calibrate_model(people, pipeline, cache=cache, processes=True).calibration
+        if isinstance(people, PhotosOfPeople):
+            calibration = calibrate_quality(people, pipeline, calibration)
     save_calibration(pipeline.embedder.model, calibration)
     decision = calibration.decision(FMR)
     assert decision is not None  # LFW's people are enough for it

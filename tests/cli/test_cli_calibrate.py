@@ -56,6 +56,7 @@ def test_the_tables(facewise, drawn, model):
                  "without flip averaging", "threshold", "another group's", "true FMR",
                  "No threshold at FMR 0.01: it takes 100 different pairs of two people (all pairs of 15",
                  "Probability of one person, where half of the pairs are: ", "95% intervals resample people",
+                 "Of quality this calibration knows nothing (it takes 900 people, and there are 11)",
                  "Calibration saved in"):  # fmt: skip
         assert said in out
     assert "FMR 1e-06" in out

@@ -220,7 +220,9 @@ def test_eval_lfw(facewise, lfw, own_store):
 def test_eval_lfw_names_what_it_cannot_read(facewise, lfw):
     broken = lfw / "images/Person_A/Person_A_0001.jpg"
     broken.write_text("no photo")
-    done = facewise("eval", "lfw", lfw, "--no-cache", "--json", code=3)
+    refused = facewise("eval", "lfw", lfw, "--no-cache", "--json", code=3)
+    assert "Person_A_0001.jpg" in refused.json["error"]
+    done = facewise("eval", "lfw", lfw, "--no-cache", "--json", "--unreadable", "0.5", code=3)
     assert done.json["unreadable"][0]["photo"] == "Person_A/Person_A_0001.jpg"
     assert "Person_A_0001.jpg" in done.err
 

@@ -215,11 +215,11 @@ def lacks(data: CalibrationData, calibration: Calibration) -> str | None:
     """Why quality cannot be calibrated on data, as a clause, or None where it can."""
     if not isinstance(data, PhotosOfPeople):
         return "listed pairs do not tell which other photos are of strangers: give photos of people"
-    if calibration.threshold_at(DEFAULT_FMR) is None:
-        return f"no threshold was set at FMR {DEFAULT_FMR:g}"
     people = len(np.unique(data.labels))
     if people < PEOPLE:
         return f"it takes {PEOPLE} people, and there are {people}"
+    if calibration.threshold_at(DEFAULT_FMR) is None:
+        return f"no threshold was set at FMR {DEFAULT_FMR:g}"
     return None
 
 
