@@ -18,7 +18,16 @@ FACE: dict[str, Any] = {
     "box": [1, 2.5, 3, 4],
     "landmarks": [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10]],
     "score": 0.9,
-    "quality": {"score": 0.9, "size": 40, "sharpness": 12.5, "yaw": 0.1, "pitch": 0, "roll": -0.1},
+    "quality": {
+        "score": 0.9,
+        "size": 40,
+        "sharpness": 12.5,
+        "yaw": 0.1,
+        "pitch": 0,
+        "roll": -0.1,
+        "value": 0.5,
+        "reasons": ["blurred"],
+    },
 }
 IDENTIFICATION: dict[str, Any] = {
     "width": 640,
@@ -35,6 +44,8 @@ IDENTIFICATION: dict[str, Any] = {
             "decided": True,
             "candidates": [{"person": 1, "name": "Ada", "similarity": 0.7}],
             "twice": False,
+            "threshold": 0.4,
+            "note": "",
         }
     ],
 }
@@ -48,6 +59,7 @@ def test_a_face_is_the_librarys_own() -> None:
     assert face.landmarks.shape == (5, 2)
     assert face.quality is not None
     assert face.quality.size == 40.0
+    assert (face.quality.value, face.quality.reasons) == (0.5, ("blurred",))
     assert face.embedding is None
     assert face.width == 2.0
 

@@ -43,7 +43,7 @@ def engine_of(pipeline, search=None, workers: int = 1, batch: int = 4, observe=N
     from facewise.serve.settings import Limits
 
     return ThreadEngine(
-        pipeline, search or (lambda rows, asked: (asked, list(range(len(rows))))), Limits(),
+        pipeline, search or (lambda rows, asked, _: (asked, list(range(len(rows))))), Limits(),
         workers=workers, batch=batch, observe=observe,
     )  # fmt: skip
 

@@ -179,21 +179,40 @@ class Client:
         """Somebody with all samples, by number."""
         return self._get(f"/v1/people/{int(person)}", results.PersonDetail)
 
-    def enrol(self, name: str, photos: Iterable[Photo], *, groups: Sequence[str] = ()) -> results.Enrolment:
+    def enrol(
+        self,
+        name: str,
+        photos: Iterable[Photo],
+        *,
+        groups: Sequence[str] = (),
+        quality: Literal["off", "standard", "strict"] = "standard",
+    ) -> results.Enrolment:
         """Puts somebody new into the gallery. Never sent twice by itself.
+
+        Args:
+            name: Who is in the photos.
+            photos: One or more.
+            groups: To put them into.
+            quality: Which photos are enrolled: those one can be known by, only good ones, or all.
 
         Raises:
             ConflictError: Somebody has that name.
         """
         files = uploads("photos", photos)
-        form = {"name": name, "groups": list(groups) or None}
+        form = {"name": name, "groups": list(groups) or None, "quality": quality}
         answer = self._transport.ask("POST", "/v1/people", again=False, data=form, files=files)
         return decoded(results.Enrolment, json_of(answer))
 
-    def add_samples(self, person: int, photos: Iterable[Photo]) -> results.Enrolment:
-        """More photos of somebody who is in the gallery. Never sent twice by itself."""
-        path = f"/v1/people/{int(person)}/samples"
-        answer = self._transport.ask("POST", path, again=False, files=uploads("photos", photos))
+    def add_samples(
+        self,
+        person: int,
+        photos: Iterable[Photo],
+        *,
+        quality: Literal["off", "standard", "strict"] = "standard",
+    ) -> results.Enrolment:
+        """More photos of somebody who is in the gallery; see `enrol`. Never sent twice by itself."""
+        path, form = f"/v1/people/{int(person)}/samples", {"quality": quality}
+        answer = self._transport.ask("POST", path, again=False, data=form, files=uploads("photos", photos))
         return decoded(results.Enrolment, json_of(answer))
 
     def change(

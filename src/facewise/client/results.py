@@ -17,7 +17,7 @@ __all__ = [
     "AuditEntry", "CalibrationFacts", "Candidate", "Clustering", "Decision", "Detection",
     "DetectorModel", "EmbedderModel", "Embedding", "Enrolment", "Face", "FaceRef", "GallerySize",
     "GroupedPhoto", "Identification", "IdentifiedFace", "KeyHolder", "Merged", "Models",
-    "OperatingPoint", "People", "Person", "PersonDetail", "Quality", "Rejection", "Sample",
+    "OperatingPoint", "People", "Person", "PersonDetail", "PoorFace", "Quality", "Rejection", "Sample",
     "Verification",
 ]  # fmt: skip
 
@@ -72,9 +72,11 @@ class IdentifiedFace:
         person: The person's number, or None: a stranger, or no decision.
         name: Likewise.
         similarity: To the best candidate.
-        decided: False where there is no threshold to decide by.
+        decided: False where there is no threshold to decide by, or the face is too poor.
         candidates: Best first.
         twice: Whether another face of the photo was given the same name, which nobody can have.
+        threshold: The threshold decided by, which is higher where both photos are poor; or None.
+        note: Why nothing is decided about the face, or empty.
     """
 
     face: Face
@@ -84,6 +86,8 @@ class IdentifiedFace:
     decided: bool
     candidates: tuple[Candidate, ...]
     twice: bool
+    threshold: float | None
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +214,15 @@ class FaceRef:
 
 
 @dataclass(frozen=True, slots=True)
+class PoorFace:
+    """A face that is too poor to be grouped, and why; numbers as of `FaceRef`."""
+
+    photo: int
+    face: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class GroupedPhoto:
     """One of the photos that were grouped: its faces, or why it could not be read."""
 
@@ -229,6 +242,7 @@ class Clustering:
         method: How they were grouped.
         threshold: Similarity from which on two faces belong together.
         fmr: False match rate of that threshold, or None.
+        too_poor: Faces left alone for their quality.
     """
 
     groups: tuple[tuple[FaceRef, ...], ...]
@@ -236,6 +250,7 @@ class Clustering:
     method: str
     threshold: float
     fmr: float | None
+    too_poor: tuple[PoorFace, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ def answer(data: Any, status: int = 200) -> Response:
     return Response(text.encode("utf-8"), status, media_type="application/json")
 
 
-def quality(found: Quality | None) -> dict[str, float] | None:
+def quality(found: Quality | None) -> dict[str, Any] | None:
     """A face's quality."""
     if found is None:
         return None
@@ -34,6 +34,8 @@ def quality(found: Quality | None) -> dict[str, float] | None:
         "yaw": _short(found.yaw),
         "pitch": _short(found.pitch),
         "roll": _short(found.roll),
+        "value": None if found.value is None else _short(found.value),
+        "reasons": list(found.reasons),
     }
 
 
@@ -95,6 +97,8 @@ def identified(found: Face, who: Identification, twice: bool) -> dict[str, Any]:
         "name": who.name,
         "similarity": who.similarity,
         "decided": who.decided,
+        "threshold": who.threshold,
+        "note": who.note,
         "candidates": [_candidate(one) for one in who.candidates],
         "twice": twice,
     }

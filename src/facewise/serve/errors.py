@@ -17,6 +17,7 @@ from facewise.errors import (
     ImageError,
     NameTakenError,
     PhotoTooLargeError,
+    PoorPhotoError,
     ReadOnlyError,
     SettingError,
     StorageFullError,
@@ -84,6 +85,7 @@ _KINDS = (
     _Kind(PhotoTooLargeError, 413, "photo_too_large"),
     _Kind(ImageError, 422, "bad_photo"),
     _Kind(FaceNotFoundError, 422, "no_face"),
+    _Kind(PoorPhotoError, 422, "poor_photo"),
     _Kind(SettingError, 422, "bad_setting"),
 )
 """What Facewise says no with, the special before the general."""

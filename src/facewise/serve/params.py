@@ -20,6 +20,10 @@ Threshold = Annotated[
 Name = Annotated[str, Field(min_length=1, max_length=200, description="A person's name.")]
 Group = Annotated[str, Field(min_length=1, max_length=200)]
 Groups = Annotated[list[Group], Field(max_length=100, description="Groups of people.")]
+EnrolQuality = Annotated[
+    Literal["off", "standard", "strict"],
+    Field(description="Which photos are enrolled: all, those one can be known by, or only good ones."),
+]
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
@@ -80,6 +84,13 @@ class EnrolParams(Params):
 
     name: Name
     groups: Groups = []
+    quality: EnrolQuality = "standard"
+
+
+class AddParams(Params):
+    """Of `POST /v1/people/{person}/samples`."""
+
+    quality: EnrolQuality = "standard"
 
 
 class ChangeParams(Params):

@@ -16,9 +16,10 @@ from facewise.gallery.results import Enrollment, Person, PersonDetail
 from facewise.gallery.search import Scoring
 from facewise.image import ImageSource
 from facewise.pipeline import PhotoFaces, Pipeline
+from facewise.quality import Gate
 from facewise.serve.settings import Keep
 from facewise.serve.uploads import Upload
-from facewise.types import Decision, FloatArray
+from facewise.types import Decision, FloatArray, Quality
 
 _FRESH = 0.2
 """Seconds for which the gallery's size is believed; what this service changes counts at once."""
@@ -96,7 +97,9 @@ class People:
         self._changing = threading.Lock()
         self._known: dict[Asked, tuple[float, Searched]] = {}
 
-    def search(self, rows: FloatArray, asked: Asked) -> tuple[Searched, Sequence[object]]:
+    def search(
+        self, rows: FloatArray, asked: Asked, qualities: Sequence[Quality | None] | None = None
+    ) -> tuple[Searched, Sequence[object]]:
         """Who these probes are: see `Engine`."""
         gallery, shared = self.gallery, self._facts(asked)
         if not len(rows):
@@ -104,7 +107,7 @@ class People:
         return shared, gallery.identify_embeddings(
             rows, fingerprint=self._embedder.fingerprint, model=self._embedder.name,
             flip=self._embedder.flip, decision=shared.decision, scoring=asked.scoring, top=asked.top,
-            groups=asked.groups,
+            groups=asked.groups, calibration=self._embedder.calibration, qualities=qualities,
         )  # fmt: skip
 
     def _facts(self, asked: Asked) -> Searched:
@@ -154,7 +157,11 @@ class People:
         return self.gallery.person(person)
 
     def enrol(
-        self, name: str, groups: Sequence[str], photos: Sequence[ReadUpload]
+        self,
+        name: str,
+        groups: Sequence[str],
+        photos: Sequence[ReadUpload],
+        quality: Gate = "standard",
     ) -> tuple[PersonDetail, Enrollment]:
         """Makes a person.
 
@@ -169,14 +176,17 @@ class People:
                     f"There is somebody called {name!r} already: add photos to them, or take another name."
                 )
             sources = cast("Sequence[ImageSource]", photos)
-            done = self.gallery.enroll(name, sources, keep=self._keep, groups=groups)
+            done = self.gallery.enroll(name, sources, keep=self._keep, groups=groups, quality=quality)
             return self.gallery.show(name), done
 
-    def add(self, person: int, photos: Sequence[ReadUpload]) -> tuple[PersonDetail, Enrollment]:
+    def add(
+        self, person: int, photos: Sequence[ReadUpload], quality: Gate = "standard"
+    ) -> tuple[PersonDetail, Enrollment]:
         """Adds photos to a person; errors as for `enrol`, and where there is no such person."""
         with self._change():
             name = self.person(person).name
-            done = self.gallery.enroll(name, cast("Sequence[ImageSource]", photos), keep=self._keep)
+            sources = cast("Sequence[ImageSource]", photos)
+            done = self.gallery.enroll(name, sources, keep=self._keep, quality=quality)
             return self.person(person), done
 
     def change(self, person: int, name: str | None, groups: Sequence[str] | None) -> PersonDetail:

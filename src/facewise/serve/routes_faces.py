@@ -9,7 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Response
 
 from facewise.errors import SettingError
-from facewise.gallery.cluster import cluster as cluster_faces
+from facewise.gallery.cluster import cluster_faces
 from facewise.gallery.identification import embedding_of, named_twice
 from facewise.models import choose_decision, no_decision
 from facewise.models.calibration import Calibration
@@ -159,11 +159,16 @@ async def _cluster(call: Call) -> Response:
         places = [(p, f) for p, photo in enumerate(photos) for f in range(len(photo.faces))]
         faces = tuple(face for photo in photos for face in photo.faces)
         rows = _rows(faces, loaded.pipeline.embedder.embedding_size)
-        labels = await call.within(ticket, call.service.run(cluster_faces, rows, rule.threshold))
+        qualities = [face.quality for face in faces]
+        work = call.service.run(cluster_faces, rows, qualities, rule, calibration)
+        labels, poor = await call.within(ticket, work)
     call.service.metrics.faces(len(faces))
     await call.record(photos=len(photos), faces=len(faces))
     return answers.answer({
         "groups": answers.grouped(labels.tolist(), places),
+        "too_poor": [
+            {"photo": places[i][0], "face": places[i][1], "reason": why} for i, why in poor.items()
+        ],
         "photos": [
             {
                 "index": i, "name": photo.source, "error": None if photo.error is None else str(photo.error),

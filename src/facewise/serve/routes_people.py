@@ -44,7 +44,7 @@ def people_routes(service: Service) -> APIRouter:
         ), _delete),
         (Route(
             "POST", "/people/{person}/samples", "samples.add", ENROL, "Add photos to a person",
-            schemas.EnrolOut, 201, photos=_PHOTOS, errors=(404, 409),
+            schemas.EnrolOut, 201, photos=_PHOTOS, params=params.AddParams, errors=(404, 409),
         ), _add),
         (Route(
             "DELETE", "/people/{person}/samples/{sample}", "sample.delete", ADMIN, "Delete one sample",
@@ -79,7 +79,7 @@ async def _enrol(call: Call) -> Response:
     await call.service.run(call.service.audit.ensure)
     async with call.enter() as ticket:
         photos = await _read(call, ticket)
-        work = call.service.run(people.enrol, given.name, given.groups, photos)
+        work = call.service.run(people.enrol, given.name, given.groups, photos, given.quality)
         person, done = await call.within(ticket, work, done=True)
     return await _enrolled(call, person, done)
 
@@ -91,7 +91,8 @@ async def _add(call: Call) -> Response:
     await call.service.run(call.service.audit.ensure)
     async with call.enter() as ticket:
         photos = await _read(call, ticket)
-        person, done = await call.within(ticket, call.service.run(people.add, number, photos), done=True)
+        work = call.service.run(people.add, number, photos, call.params.quality)
+        person, done = await call.within(ticket, work, done=True)
     return await _enrolled(call, person, done)
 
 

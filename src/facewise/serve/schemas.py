@@ -26,6 +26,10 @@ class QualityOut(Answer):
     yaw: float = Field(description="Radians.")
     pitch: float
     roll: float
+    value: float | None = Field(
+        description="From 0 to 1 is best; null where the model's calibration knows nothing of quality."
+    )
+    reasons: list[str] = Field(description="Why nothing can be decided by it, in words; mostly empty.")
 
 
 class FaceOut(Answer):
@@ -63,7 +67,9 @@ class EmbedOut(Answer):
 class VerifyOut(Answer):
     """Whether two faces are of one person."""
 
-    same: bool | None = Field(description="null where there is nothing to decide by.")
+    same: bool | None = Field(
+        description="null where there is nothing to decide by, or the photos are too poor; `note` says which."
+    )
     similarity: float
     threshold: float | None
     fmr: float | None
@@ -103,9 +109,11 @@ class IdentifiedFaceOut(FaceOut):
     """A face, and who it is."""
 
     person: int | None
-    name: str | None = Field(description="null for a stranger.")
+    name: str | None = Field(description="null for a stranger, or where nothing is decided.")
     similarity: float
-    decided: bool
+    decided: bool = Field(description="false where nothing can be: by no threshold, or by a face so poor.")
+    threshold: float | None = Field(description="Decided by; higher where both photos are poor.")
+    note: str = Field(description="Why nothing is decided about this face, or empty.")
     candidates: list[CandidateOut]
     twice: bool = Field(description="Whether another face of the photo was given this name.")
 
@@ -189,6 +197,12 @@ class ClusterFaceOut(Answer):
     face: int
 
 
+class PoorFaceOut(ClusterFaceOut):
+    """A face that is too poor to be grouped, and why."""
+
+    reason: str
+
+
 class ClusterPhotoOut(Answer):
     """One photo of a pile."""
 
@@ -202,6 +216,7 @@ class ClusterOut(Answer):
     """Faces by person."""
 
     groups: list[list[ClusterFaceOut]]
+    too_poor: list[PoorFaceOut] = Field(description="Faces left alone for their quality.")
     photos: list[ClusterPhotoOut]
     method: str
     threshold: float

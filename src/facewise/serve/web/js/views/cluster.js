@@ -117,6 +117,18 @@ function grouped(files, answer, portraits, sentence, signal) {
         empty.map((photo, index) => [index ? ", " : "", nameText(photo.name)]),
         ".",
       ),
+    answer.too_poor.length > 0 &&
+      h(
+        "p",
+        {},
+        "Left alone, too poor to group: ",
+        answer.too_poor.map(({ photo, face, reason }, index) => [
+          index ? ", " : "",
+          nameText(answer.photos[photo].name),
+          ` (face ${face + 1}: ${reason})`,
+        ]),
+        ".",
+      ),
     !may("enrol") &&
       groups.length > 0 &&
       h("p", { class: "hint" }, "Naming a group enrols it; that needs a key with the scope “enrol”."),

@@ -116,6 +116,8 @@ function answerOf(photo, answer, again) {
 const isKnown = (face) => face.name !== null;
 const toneOf = (face) => (isKnown(face) ? "known" : face.decided ? "unknown" : "");
 
+const sentence = (note) => `${note.charAt(0).toUpperCase()}${note.slice(1)}.`;
+
 function verdict(face) {
   if (isKnown(face)) return toldName(face.name);
   return face.decided ? "unknown" : "not decided";
@@ -182,6 +184,7 @@ function faceCard(photo, answer, face, index, again) {
         h("h3", {}, title),
         face.twice && h("p", { class: "hint" }, "Another face here was given this name: one of them is wrong."),
         !known && face.decided && h("p", { class: "hint" }, "Not alike enough to anybody enrolled."),
+        face.note && h("p", { class: "hint" }, sentence(face.note)),
       ),
     ),
     face.candidates.length > 0 && sureness(face, answer.decision),
@@ -219,7 +222,7 @@ function faceCard(photo, answer, face, index, again) {
 }
 
 function sureness(face, decision) {
-  const threshold = decision?.threshold ?? null;
+  const threshold = face.note ? null : (face.threshold ?? decision?.threshold ?? null);
   const parts = [h("div", {}, h("dt", {}, "Similarity"), h("dd", {}, similarity(face.similarity)))];
   if (threshold !== null)
     parts.push(h("div", {}, h("dt", {}, "Threshold"), h("dd", {}, similarity(threshold))));
