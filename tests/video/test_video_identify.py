@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from facewise.video import VideoSettings, identify_video
 from facewise.video.reader import VideoFile
 from facewise.video.results import CSV_COLUMNS, csv_rows, result_dict
 from facewise.video.watch import Watcher
+from planted_quality import all_of_quality
 
 ADA, BOB, EVE, DAN = 3, 7, 9, 14
 
@@ -354,3 +356,18 @@ def test_another_models_gallery_is_refused_before_any_work(
 def test_settings_out_of_range(wrong):
     with pytest.raises(SettingError):
         VideoSettings(**wrong)
+
+
+def test_a_face_too_poor_in_every_look_is_told_as_no_decision(crossed, gallery_of, tmp_path, monkeypatch):
+    gallery = gallery_of(Ada=3, Bob=7)
+    embedder = gallery.pipeline.embedder
+    poor = replace(embedder.calibration, quality=all_of_quality(32, 0.8, 0.1))
+    monkeypatch.setattr(type(embedder), "calibration", poor)
+    result = identify_video(crossed, gallery)
+    assert {(one.name, one.decided, one.note) for one in result.people} == {
+        (None, False, "no decision: the face is blurred")
+    }
+    assert {row[1] for row in csv_rows(result)} == {"no decision: the face is blurred"}
+    assert {one["note"] for one in result_dict(result)["people"]} == {"no decision: the face is blurred"}
+    by_hand = identify_video(crossed, gallery, threshold=0.8)
+    assert {one.name for one in by_hand.people} == {"Ada", "Bob"}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facewise.gallery.results import Identification
 from facewise.models.calibration import Calibration, Threshold
-from facewise.types import Decision, Face, Quality
+from facewise.types import Candidate, Decision, Face, Quality
 from facewise.video.people import people_of
 from facewise.video.reader import Stamp
 from facewise.video.track import Track, inside, look_weight
@@ -313,3 +316,36 @@ def test_intervals_part_where_somebody_was_away():
     looks = [[face(20)]] * 3 + [[]] * 12 + [[face(20)]] * 3
     (ada,) = tell(run(looks).tracks)
     assert [(i.faces, i.track) for i in ada.intervals] == [(3, 1), (3, 1)]
+
+
+def poor(x, who=0, reasons=("blurred",), value=0.1) -> Face:
+    shown = face(x, who=who)
+    return replace(shown, quality=replace(shown.quality, value=value, reasons=reasons))
+
+
+def test_poor_looks_are_followed_and_do_not_vote():
+    tracker = run([[face(100, who=0)], [poor(102, who=1)], [poor(104, who=1)], [face(106, who=0)]])
+    (track,) = tracker.tracks
+    assert len(track) == 4
+    assert track.pooled @ np.eye(16)[0] == pytest.approx(1.0)
+    assert track.reasons == ()
+
+
+def test_a_track_of_poor_looks_alone_is_nobodys_and_says_why():
+    looks = [[poor(100), poor(300)], [poor(102), poor(302)], [poor(104, reasons=("too dark",)), poor(304)]]
+    tracks = run(looks).tracks
+    assert [track.reasons for track in tracks] == [("blurred",), ("blurred",)]
+
+    def ada(pools):
+        return [Identification("Ada", 1.0, True, 0.5, 1e-3, (Candidate("Ada", 1.0, 1),)) for _ in pools]
+
+    people = people_of(tracks, ada, Decision(0.5, 1e-3, "made up"), 0.5)
+    assert [(one.name, one.decided, one.label, one.note) for one in people] == [
+        (None, False, *["no decision: the face is blurred"] * 2)
+    ] * 2
+
+
+def test_weights_follow_quality_where_it_is_known():
+    good, bad = (poor(100, reasons=(), value=value) for value in (0.9, 0.3))
+    assert look_weight(bad) == pytest.approx(look_weight(good) / 3)
+    assert look_weight(face(100)) == pytest.approx(look_weight(good) / 0.9)

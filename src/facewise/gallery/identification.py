@@ -48,7 +48,7 @@ def identifications(
     """
     rule = rule_of(decision, calibration)
     if rule is None or decision is None or calibration is None:
-        return [_plainly(one, decision) for one in found]
+        return [identification(one, decision) for one in found]
     values = rule.of(probes)
     reasons = rule.reasons(probes, qualities)
     between = {
@@ -61,12 +61,12 @@ def identifications(
     told = []
     for i, one in enumerate(found):
         if reasons[i]:
-            told.append(_undecided(one, refused(reasons[i])))
+            told.append(undecided(one, refused(reasons[i])))
         elif i in between:
             search = _Search(probes[i], float(values[i]), decision, calibration, rule, scoring)
             told.append(search.decided(one, samples))
         else:
-            told.append(_plainly(one, decision))
+            told.append(identification(one, decision))
     return told
 
 
@@ -102,7 +102,7 @@ class _Search:
             if place == 0:
                 first = needed
         if first == math.inf:
-            return _undecided(
+            return undecided(
                 candidates,
                 f"the face and the photo of {candidates[0].name} are both too poor to tell at this false "
                 "match rate",
@@ -128,7 +128,7 @@ def _near(candidates: tuple[Candidate, ...], decision: Decision) -> tuple[Candid
     return tuple(one for one in candidates if one.similarity >= decision.threshold)
 
 
-def _plainly(candidates: tuple[Candidate, ...], decision: Decision | None) -> Identification:
+def identification(candidates: tuple[Candidate, ...], decision: Decision | None) -> Identification:
     """What the rule says of the best candidate: it is them, it is a stranger; nothing without a rule."""
     similarity = candidates[0].similarity if candidates else -1.0
     if decision is None:
@@ -138,7 +138,8 @@ def _plainly(candidates: tuple[Candidate, ...], decision: Decision | None) -> Id
     return Identification(name, similarity, True, decision.threshold, decision.fmr, candidates, decision.fpir)
 
 
-def _undecided(candidates: tuple[Candidate, ...], reason: str) -> Identification:
+def undecided(candidates: tuple[Candidate, ...], reason: str) -> Identification:
+    """No decision, for a reason in words."""
     similarity = candidates[0].similarity if candidates else -1.0
     return Identification(None, similarity, False, None, None, candidates, note=f"no decision: {reason}")
 

@@ -17,6 +17,7 @@ from facewise.gallery.names import told_name
 from facewise.gallery.search import Scoring
 from facewise.types import FloatArray
 from facewise.video.annotate import BoxesByFrame, Label, annotate, drawn, label_of, labels_by_track
+from facewise.video.people import identified
 from facewise.video.reader import Camera, VideoFile
 from facewise.video.results import VideoResult
 from facewise.video.watch import VideoSettings, Watcher
@@ -175,12 +176,9 @@ class _Live:
     def tell(self, seconds: float) -> None:
         """After a look: who is there, told where that is news."""
         tracks = [t for t in self._watcher.tracker.waiting if t.times[-1] == seconds and len(t) > 1]
-        pools = [(t, p) for t in tracks if (p := t.pooled) is not None]
-        if not pools:
-            return
-        for (track, _), who in zip(pools, self._watcher.who([p for _, p in pools]), strict=True):
+        for track, _, who in identified(tracks, self._watcher.who):
             unsure = not who.decided and who.candidates
-            label = f"{who.candidates[0].name}?" if unsure else "unknown"
+            label = who.note or (f"{who.candidates[0].name}?" if unsure else "unknown")
             if who.name is not None:
                 label = told_name(who.name)
             before = self._told.get(track.number)

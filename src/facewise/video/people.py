@@ -8,8 +8,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from facewise.gallery.identification import undecided
 from facewise.gallery.names import told_name
 from facewise.gallery.results import Identification
+from facewise.models.decisions import refused
 from facewise.types import Candidate, Decision, FloatArray
 from facewise.video.results import Appearance, Interval
 from facewise.video.track import Track
@@ -43,7 +45,8 @@ def people_of(
 
     A track is who its pooled embedding says. Nobody is in two places at once: where two tracks seen together
     are both most like one person, the one that is more alike is them, and the other is the next person it is
-    like enough, or a stranger. Strangers' tracks are one stranger where their pools are alike, and they were
+    like enough, or a stranger. A track whose looks are all too poor to decide by is nobody's, and told by
+    itself. Strangers' tracks are one stranger where their pools are alike, and they were
     not seen together.
 
     Args:
@@ -56,17 +59,32 @@ def people_of(
     Returns:
         In the order in which they came.
     """
+    told = [
+        _Told(track, pooled, who, similarity=who.similarity)
+        for track, pooled, who in identified(tracks, identify)
+    ]
+    if not told:
+        return []
+    groups = _named(told, decision)
+    groups += [[one] for one in told if one.who.note]
+    strangers = [one for one in told if one.name is None and not one.who.note]
+    groups += _strangers(strangers, None if decision is None else join)
+    groups.sort(key=lambda group: min((one.track.frames[0], one.track.number) for one in group))
+    return _appearances(groups, gap)
+
+
+def identified(
+    tracks: Sequence[Track], identify: Callable[[FloatArray], list[Identification]]
+) -> list[tuple[Track, FloatArray, Identification]]:
+    """Tracks that have a pool, with it and who it is; nobody where all looks are too poor to decide by."""
     pools = [(track, pooled) for track in tracks if (pooled := track.pooled) is not None]
     if not pools:
         return []
     found = identify(np.stack([pooled for _, pooled in pools]))
-    told = [_Told(track, pooled, who) for (track, pooled), who in zip(pools, found, strict=True)]
-    for one in told:
-        one.similarity = one.who.similarity
-    groups = _named(told, decision)
-    groups += _strangers([one for one in told if one.name is None], None if decision is None else join)
-    groups.sort(key=lambda group: min((one.track.frames[0], one.track.number) for one in group))
-    return _appearances(groups, gap)
+    return [
+        (track, pooled, undecided(who.candidates, refused(track.reasons)) if track.reasons else who)
+        for (track, pooled), who in zip(pools, found, strict=True)
+    ]
 
 
 def _named(told: Sequence[_Told], decision: Decision | None) -> list[list[_Told]]:
@@ -75,8 +93,12 @@ def _named(told: Sequence[_Told], decision: Decision | None) -> list[list[_Told]
     if decision is None:
         return []
     for one in sorted(told, key=lambda one: (-one.who.similarity, one.track.number)):
+        if not one.who.decided:
+            continue
+        # Where its quality asks for more than the rule, of the next person too.
+        needed = max(decision.threshold, one.who.threshold or -1.0)
         for candidate in one.who.candidates:
-            if candidate.similarity < decision.threshold:
+            if candidate.similarity < needed:
                 break
             theirs = people.setdefault(candidate.name, [])
             if not any(_together(one.track, other.track) for other in theirs):
@@ -118,6 +140,8 @@ def _appearances(groups: Sequence[Sequence[_Told]], gap: float) -> list[Appearan
         best = max(group, key=lambda one: (one.similarity, -one.track.number))
         if best.name is not None:
             label = told_name(best.name)
+        elif best.who.note:
+            label = best.who.note
         elif best.who.decided or not best.who.candidates:
             strangers += 1
             label = f"unknown {strangers}"
@@ -135,6 +159,7 @@ def _appearances(groups: Sequence[Sequence[_Told]], gap: float) -> list[Appearan
                 tuple(sorted(intervals, key=lambda i: (i.start, i.track))),
                 _own_first(best),
                 unit,
+                best.who.note,
             )
         )
     return people

@@ -39,12 +39,14 @@ class Appearance:
     Attributes:
         name: Who it is, or None: a stranger, or no decision possible (see `decided`).
         label: What to call them: the name (see `told_name`); `unknown 1`, `unknown 2` … for strangers; `Ada?`
-            where nothing could be decided.
-        decided: False where neither a calibration nor a given threshold allows a decision.
+            where nothing could be decided; the note where the face is too poor for a decision.
+        decided: False where neither a calibration nor a given threshold allows a decision, or the face is too
+            poor for one in every look.
         similarity: The highest of the tracks'.
         intervals: When, in order.
         candidates: The most alike people, by the track that is most alike.
         embedding: `(D,)` pooled over all looks, of unit length.
+        note: Why nothing is decided about the face, or empty.
     """
 
     name: str | None
@@ -54,6 +56,7 @@ class Appearance:
     intervals: tuple[Interval, ...]
     candidates: tuple[Candidate, ...]
     embedding: FloatArray = field(repr=False)
+    note: str = ""
 
     @property
     def faces(self) -> int:
@@ -147,6 +150,7 @@ def result_dict(result: VideoResult) -> dict[str, Any]:
                 "name": person.name,
                 "label": person.label,
                 "decided": person.decided,
+                "note": person.note,
                 "similarity": person.similarity,
                 "threshold": None if rule is None else rule.threshold,
                 "fmr": None if rule is None else rule.fmr,

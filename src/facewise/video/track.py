@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,9 +51,9 @@ def look_weight(face: Face, hidden: float = 0.0, shown: float = 1.0) -> float:
     """How much one look at a face says of who it is, to weight its embedding in a pool.
 
     The product of the detector's score, how frontal the head is, how much of the resolution an embedder wants
-    is there, how sharp the crop is (motion blurs), how much is not hidden behind another face, and the fourth
-    power of how much lies in the frame: a half face says next to nothing of who it is. Weights only count
-    against each other.
+    is there, how sharp the crop is (motion blurs), the value of its quality where that is known, how much is
+    not hidden behind another face, and the fourth power of how much lies in the frame: a half face says next
+    to nothing of who it is. Weights only count against each other.
 
     Args:
         face: With quality; without, the score stands alone.
@@ -67,6 +68,7 @@ def look_weight(face: Face, hidden: float = 0.0, shown: float = 1.0) -> float:
         frontal = max(np.cos(quality.yaw), 0.0) * max(np.cos(quality.pitch), 0.0)
         weight *= float(frontal) * min(1.0, quality.size / _ENOUGH)
         weight *= min(1.0, quality.sharpness / _SHARP) ** 0.5
+        weight *= 1.0 if quality.value is None else quality.value
     return max(float(weight), _LEAST)
 
 
@@ -88,6 +90,8 @@ class Track:
         self.frames, self.times, self._boxes = array("q"), array("d"), array("f")
         self._velocity = np.zeros(4)
         self._sum: NDArray[np.float64] | None = None
+        self._spare: NDArray[np.float64] | None = None
+        self._reasons: Counter[tuple[str, ...]] = Counter()
         self._weights = 0.0
         self.newest: FloatArray | None = None
         self._take(stamp, face, weight)
@@ -112,16 +116,25 @@ class Track:
 
     @property
     def pooled(self) -> FloatArray | None:
-        """`(D,)` float32 of unit length: the weighted mean of all its embeddings, normalised again.
+        """`(D,)` float32 of unit length: the weighted mean of its embeddings, normalised again.
 
-        None where faces have no embeddings, or where they cancel out.
+        Of looks that are too poor to decide anything by only where there are no others. None where faces have
+        no embeddings, or where they cancel out.
         """
-        if self._sum is None:
+        total = self._spare if self._sum is None else self._sum
+        if total is None:
             return None
-        length = float(np.linalg.norm(self._sum))
+        length = float(np.linalg.norm(total))
         if length < _LEAST * self._weights:
             return None
-        return np.asarray(self._sum / length, dtype=np.float32)
+        return np.asarray(total / length, dtype=np.float32)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why nothing can be decided by any of its looks, as of most of them; empty where by some it can."""
+        if self._sum is not None or not self._reasons:
+            return ()
+        return self._reasons.most_common(1)[0][0]
 
     def predicted(self, seconds: float, *, reach: float = 1.0) -> NDArray[np.float64]:
         """`(4,)` where the face should be then.
@@ -148,11 +161,16 @@ class Track:
         self.times.append(stamp.seconds)
         self._boxes.extend(float(v) for v in face.box)
         self._weights += weight
-        if face.embedding is not None:
-            if self.newest is None or not self.is_poor(weight):
-                self.newest = face.embedding
-            weighted = weight * face.embedding.astype(np.float64)
-            self._sum = weighted if self._sum is None else self._sum + weighted
+        if face.embedding is None:
+            return
+        weighted = weight * face.embedding.astype(np.float64)
+        if face.quality is not None and face.quality.reasons:
+            self._reasons[face.quality.reasons] += 1
+            self._spare = weighted if self._spare is None else self._spare + weighted
+            return
+        if self.newest is None or not self.is_poor(weight):
+            self.newest = face.embedding
+        self._sum = weighted if self._sum is None else self._sum + weighted
 
     def likeness(self, face: Face) -> float | None:
         """Cosine similarity of a face to the pool or to the newest look, whichever is more alike.

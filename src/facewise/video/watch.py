@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,8 +13,9 @@ from facewise.errors import ImageError, SettingError
 from facewise.gallery import Gallery
 from facewise.gallery.results import Identification
 from facewise.gallery.search import Scoring
+from facewise.models.decisions import rule_of
 from facewise.pipeline import Pipeline
-from facewise.types import Decision, Face, Image
+from facewise.types import Decision, Face, Image, Quality
 from facewise.video.people import GAP, people_of
 from facewise.video.reader import MAX_PIXELS, MAX_SECONDS, FrameSource, Stamp
 from facewise.video.results import Appearance
@@ -95,7 +96,9 @@ class Watcher:
         # Most frames without a sure face show none: looking at them in four ways takes four times as long.
         pipeline = gallery.pipeline
         self.reader = pipeline.upright_only() if isinstance(pipeline, Pipeline) else pipeline
-        self._likeness = Likeness.of(gallery.pipeline.embedder.calibration, decision)
+        calibration = gallery.pipeline.embedder.calibration
+        self._by_quality = rule_of(decision, calibration) is not None
+        self._likeness = Likeness.of(calibration, decision)
         patience = max(settings.patience, _RARE * step)
         self.tracker = Tracker(self._likeness, patience=patience, step=step)
         self.looked_at = 0
@@ -120,6 +123,8 @@ class Watcher:
     def look(self, stamp: Stamp, faces: tuple[Face, ...], size: tuple[int, int]) -> None:
         """What was found in a frame of (height, width)."""
         self.looked_at += 1
+        if not self._by_quality:
+            faces = tuple(replace(face, quality=_as_measured(face.quality)) for face in faces)
         self.tracker.look(stamp, faces, size)
 
     def who(self, embeddings: ArrayLike) -> list[Identification]:
@@ -134,6 +139,7 @@ class Watcher:
             scoring=self._scoring,
             top=self._top,
             groups=self._groups,
+            calibration=embedder.calibration,
         )
 
     def people(self) -> tuple[list[Appearance], int]:
@@ -197,3 +203,8 @@ class Watcher:
             if one.error is not None:
                 raise one.error
             yield tuple(one.faces)
+
+
+def _as_measured(quality: Quality | None) -> Quality | None:
+    """Without what nothing is decided by, where the user gave the threshold or the model knows no quality."""
+    return None if quality is None else replace(quality, value=None, reasons=())
