@@ -94,3 +94,20 @@ def test_a_finished_run_is_asked_as_its_photos_would_be(facewise, ada):
     off = facewise("embed", "--out", "run", "--into", "people.db", "--quality", "off")
     assert "2 samples of 1 person" in off.out
     assert off.err.count("enrolled all the same") == 2
+
+
+def test_a_classifier_does_not_name_a_poor_face(facewise, ada, photo):
+    for person, name in ((1, "Ada"), (2, "Bob")):
+        for i in range(3):
+            photo(f"train/{name}/{i}.png", (90 + 30 * i, 80 + 20 * i, 60 + 9 * i, person))
+    facewise("classify", "fit", "train", "--out", "people.onnx", "--model", "poor")
+    asked = ("classify", "predict", "train/Ada/0.png", "--classifier", "people.onnx", "--model", "poor")
+    done = facewise(*asked)
+    assert "no decision: the face is blurred" in done.out
+    (face,) = facewise(*asked, "--json", "--out", "grid.png").json["photos"][0]["faces"]
+    assert (face["person"], face["probability"]) == (None, None)
+    assert face["note"] == "no decision: the face is blurred"
+    (face,) = facewise(*asked, "--no-unknown", "--json").json["photos"][0]["faces"]
+    assert (face["person"], face["note"]) == ("Ada", "")
+    (face,) = facewise(*asked[:-1], "good", "--json").json["photos"][0]["faces"]
+    assert face["note"] == ""

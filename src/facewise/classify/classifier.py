@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,9 @@ from facewise.classify.file import (
     read_classifier,
 )
 from facewise.errors import ModelError, SettingError
-from facewise.types import FloatArray
+from facewise.models.calibration import Calibration
+from facewise.models.decisions import refused
+from facewise.types import FloatArray, Quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +29,18 @@ class Prediction:
     """Who a face is taken for.
 
     Attributes:
-        person: Their name; None for somebody who is none of the people.
+        person: Their name; None for somebody who is none of the people, or where there is no decision.
         likeliest: Whoever of the people it would be if it had to be one.
-        probability: Of `likeliest`, if it is one of the people at all.
+        probability: Of `likeliest`, if it is one of the people at all; None where there is no decision.
         similarity: Cosine to what the classifier keeps of `likeliest`; None where it keeps nothing.
+        note: Why there is no decision, or empty.
     """
 
     person: str | None
     likeliest: str
-    probability: float
+    probability: float | None
     similarity: float | None
+    note: str = ""
 
 
 class Classifier:
@@ -94,7 +99,13 @@ class Classifier:
         return self._run(vectors)[PROBABILITIES]
 
     def predict(
-        self, vectors: FloatArray, *, unknown: bool = True, threshold: float | None = None
+        self,
+        vectors: FloatArray,
+        *,
+        unknown: bool = True,
+        threshold: float | None = None,
+        calibration: Calibration | None = None,
+        qualities: Sequence[Quality | None] | None = None,
     ) -> list[Prediction]:
         """Who each face is.
 
@@ -102,6 +113,9 @@ class Classifier:
             vectors: (N, D) embeddings of the classifier's model; N may be 0.
             unknown: False gives everybody a name.
             threshold: In place of that of the classifier's own rule for strangers.
+            calibration: Of the model, which may know of quality: then nothing is decided about a face that is
+                too poor, unless everybody is to have a name or a threshold is given.
+            qualities: What was measured of each face, where it was.
 
         Raises:
             SettingError: As `probabilities`; or a threshold for a classifier without a rule for strangers.
@@ -112,12 +126,18 @@ class Classifier:
             raise SettingError("A threshold needs a rule for strangers, and here there is none.")
         found = self._run(vectors)
         probabilities, similarities = found[PROBABILITIES], found.get(SIMILARITIES)
+        judged = unknown and threshold is None
+        reasons = _reasons(vectors, calibration if judged else None, qualities)
         predictions = []
         for i, best in enumerate(probabilities.argmax(axis=1).tolist()):
             chance = float(probabilities[i, best])
             alike = None if similarities is None else float(similarities[i, best])
             named = not unknown or _known(rule, chance, alike, threshold)
             who = self.people[best]
+            if reasons[i]:
+                note = f"no decision: {refused(reasons[i])}"
+                predictions.append(Prediction(None, who, None, alike, note))
+                continue
             predictions.append(Prediction(who if named else None, who, chance, alike))
         return predictions
 
@@ -133,6 +153,17 @@ class Classifier:
         except ModelError as error:
             raise ModelError(f"The classifier {self.file.path} is broken: {error}") from error
         return outputs
+
+
+def _reasons(
+    vectors: FloatArray, calibration: Calibration | None, qualities: Sequence[Quality | None] | None
+) -> list[tuple[str, ...]]:
+    """Why nothing can be decided by each of (N, D) embeddings, of any length."""
+    rule = None if calibration is None else calibration.quality
+    if rule is None:
+        return [()] * len(vectors)
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return rule.reasons(vectors / lengths, qualities)
 
 
 def _known(rule: UnknownRule | None, chance: float, alike: float | None, threshold: float | None) -> bool:

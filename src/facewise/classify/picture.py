@@ -26,7 +26,7 @@ _PAPER = 255
 def draw_predictions(
     path: str | os.PathLike[str], photos: Sequence[tuple[Path, Sequence[Face], Sequence[Prediction]]]
 ) -> None:
-    """Photos with a name and a probability at every face; green is a name, amber a stranger.
+    """Photos with a name and a probability at every face; green is a name, amber a stranger, blue undecided.
 
     Args:
         path: The picture to write.
@@ -37,7 +37,7 @@ def draw_predictions(
     """
     tiles = []
     for photo, faces, predictions in photos:
-        colours = [AMBER if one.person is None else GREEN for one in predictions]
+        colours = [BLUE if one.note else AMBER if one.person is None else GREEN for one in predictions]
         drawn = draw_faces(read_image(photo), faces, [_label(one) for one in predictions], colours)
         tiles.append(Tile(_square(drawn), photo.name, colours[0] if colours else BLUE))
     save_image(path, contact_sheet([("", tiles)], tile=_TILE, columns=_COLUMNS))
@@ -82,6 +82,8 @@ def draw_evaluated(
 
 
 def _label(one: Prediction) -> str:
+    if one.note:
+        return one.note
     if one.person is None:
         return f"unknown ({one.likeliest} {one.probability:.2f})"
     return f"{told_name(one.person)} {one.probability:.2f}"

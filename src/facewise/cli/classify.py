@@ -185,7 +185,12 @@ def predict(
         if found.faces:
             unit = card.features == "unit"
             vectors = _unit(found.faces) if unit else pipeline.embedder.features(found.crops)
-            predictions = named.predict(vectors, unknown=unknown)
+            predictions = named.predict(
+                vectors,
+                unknown=unknown,
+                calibration=pipeline.embedder.calibration,
+                qualities=[face.quality for face in found.faces],
+            )
         results.append((path, found.source, found.faces, predictions))
     if json:
         print_json(

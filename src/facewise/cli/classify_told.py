@@ -21,8 +21,8 @@ def rows_of(photo: str, predictions: Sequence[Prediction]) -> list[tuple[str, ..
     return [
         (
             photo,
-            "unknown" if one.person is None else told_name(one.person),
-            f"{one.probability:.3f}",
+            one.note or ("unknown" if one.person is None else told_name(one.person)),
+            "" if one.probability is None else f"{one.probability:.3f}",
             _alike(one),
             one.likeliest,
         )
@@ -41,6 +41,7 @@ def prediction_dict(one: Prediction) -> dict[str, Any]:
         "likeliest": one.likeliest,
         "probability": one.probability,
         "similarity": one.similarity,
+        "note": one.note,
     }
 
 
