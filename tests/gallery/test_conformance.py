@@ -7,7 +7,7 @@ from dataclasses import astuple
 import numpy as np
 import pytest
 from conformance import KINDS, SPACE, Model, Place, put, with_photo
-from gallery_fakes import FINGERPRINT, SIZE, face_of, sample, unit
+from gallery_fakes import CALIBRATION, FINGERPRINT, SIZE, face_of, sample, unit
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -16,9 +16,11 @@ from facewise.errors import GalleryError, NameTakenError, SettingError, UnknownP
 from facewise.gallery import Sample, Space
 from facewise.gallery.vectors import VectorGallery
 from facewise.types import Decision, Quality
+from planted_quality import of_quality, with_rule
 
 pytest.importorskip("milvus_lite")
 
+RULED = with_rule(CALIBRATION)
 JPEG = b"\xff\xd8\xff"
 
 
@@ -122,6 +124,26 @@ def test_load_keys_vectors_and_samples_agree(store):
     assert [s.name for s, _ in store.samples()] == sorted(s.name for s, _ in store.samples())
     for number, row in zip(loaded.samples, loaded.rows, strict=True):
         assert np.array_equal(rows[number], row)
+
+
+def test_poor_photos_on_both_sides_need_a_higher_similarity(store):
+    """The quality of what is enrolled is that of its vector, wherever that is kept."""
+    gallery, decision = VectorGallery(store), RULED.decision()
+    good, middling = (of_quality(face_of("ada"), quality) for quality in (1.0, 0.75))
+    probe = of_quality(face_of("ada", 1), 0.75)
+    gallery.enroll_embeddings("ada", [Sample(middling)], fingerprint=FINGERPRINT)
+
+    def needed():
+        (who,) = gallery.identify_embeddings(
+            [probe], fingerprint=FINGERPRINT, decision=decision, calibration=RULED
+        )
+        return who.name, who.threshold
+
+    assert needed() == ("ada", pytest.approx(0.65))
+    gallery.enroll_embeddings("ada", [Sample(good)], fingerprint=FINGERPRINT)
+    similarity = {0.5: probe @ good, 0.65: probe @ middling}
+    passing = max((t for t, s in similarity.items() if s >= t), key=similarity.get)
+    assert needed() == ("ada", pytest.approx(passing))
 
 
 def test_duplicates_and_photos_of_others(store):

@@ -199,3 +199,9 @@ def test_templates_weigh_samples_by_quality(gallery):
     mean = good.astype(np.float64) + 0.1 * poor
     assert weighed.similarity == pytest.approx(good @ mean / np.linalg.norm(mean), abs=1e-5)
     assert plain.similarity < weighed.similarity
+    gallery.enroll_embeddings("ada", [Sample(of_quality(face_of("cy"), 0.1))], **how)
+    gallery.enroll_embeddings("bob", [Sample(of_quality(face_of("bob"), 0.2))], **how)
+    gallery.remove("bob")  # what was weighed before stays so
+    (again,) = gallery.identify_embeddings([good], calibration=RULED, **ask)
+    mean += 0.1 * of_quality(face_of("cy"), 0.1)
+    assert again.similarity == pytest.approx(good @ mean / np.linalg.norm(mean), abs=1e-5)

@@ -18,7 +18,7 @@ from facewise.gallery.search import Scoring, check_asked
 from facewise.gallery.searcher import Hit
 from facewise.gallery.segment import EMPTY, Scale, Segment
 from facewise.gallery.store import Change, Keys, Store
-from facewise.gallery.templates import Templates
+from facewise.gallery.templates import Templates, Weights
 from facewise.models.quality import QualityRule
 from facewise.types import FloatArray
 
@@ -53,6 +53,7 @@ class LiveIndex:
         self._alive = self._changed = 0
         self._view: View | None = None
         self._templates: Templates | None = None
+        self._weights: Weights | None = None
         self._chosen: dict[frozenset[str], tuple[NDArray[np.bool_], frozenset[int]]] = {}
 
     # -- searching
@@ -318,5 +319,7 @@ class LiveIndex:
         if self._templates is None or self._templates.rule is not rule:
             if self._view is None:
                 self._view = self._make_view()
-            self._templates = Templates(self._view, rule)
+            if rule is not None and (self._weights is None or self._weights.rule is not rule):
+                self._weights = Weights(rule)
+            self._templates = Templates(self._view, None if rule is None else self._weights)
         return self._templates
