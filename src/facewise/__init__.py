@@ -22,6 +22,7 @@ from facewise.errors import (
     GalleryError,
     ImageError,
     ModelError,
+    PoorPhotoError,
     SettingError,
 )
 
@@ -61,6 +62,7 @@ __all__ = [
     "Match",
     "ModelError",
     "Pipeline",
+    "PoorPhotoError",
     "Quality",
     "Recognizer",
     "SettingError",

@@ -16,11 +16,13 @@ from facewise.errors import DatasetError, FacewiseError, GalleryError, SettingEr
 from facewise.files import atomic_write
 from facewise.gallery import Gallery
 from facewise.image import content_hash
+from facewise.models import Calibration, Threshold
 from facewise.photos import find_photos
 from facewise.pipeline import Pipeline
 from facewise.sharding import Changes, check_run, embed_shard, into_gallery, launched_as, merge, read_plan
 from facewise.sharding.plan import listed
 from facewise.sharding.ranks import threads_here
+from planted_quality import all_of_quality
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +95,7 @@ def test_rows_are_what_the_pipeline_reads(tmp_path, photos, tiny_pipeline):
         for name in ("embedding", "box", "landmarks", "score"):
             assert np.allclose(rows[name], [getattr(face, name) for *_, face in expected], atol=1e-5), name
         assert np.allclose(rows["quality"][:, 0], [face.quality.size for *_, face in expected], rtol=1e-5)
+        assert rows["reasons"].tolist() == ["\n".join(face.quality.reasons) for *_, face in expected]
         assert rows["model"].item() == tiny_pipeline.embedder.name
     for path in chain([tmp_path / "all.npz"], (tmp_path / "out").glob("p*")):
         assert path.stat().st_mode & 0o077 == 0, path
@@ -418,3 +421,34 @@ def test_processes_on_one_machine_share_its_threads():
     assert threads_here({"LOCAL_WORLD_SIZE": "1000"}) == 1
     assert threads_here({"LOCAL_WORLD_SIZE": "2"}) == max(1, alone // 2)
     assert threads_here({"LOCAL_WORLD_SIZE": "x"}) == alone
+
+
+def test_what_was_measured_is_asked_for_and_older_parts_have_no_reasons(
+    tmp_path, photos, tiny_pipeline, monkeypatch
+):
+    """Crops tell that all are blurred, which is kept; embeddings do not."""
+    monkeypatch.setattr("facewise.quality._LEAST_DETAIL", np.inf)
+    embed_shard(tmp_path / "out", [photos], pipeline=tiny_pipeline, part_size=4)
+    plan = read_plan(tmp_path / "out")
+    calibration = Calibration(
+        "drawings", "by hand", "0" * 64, 100, 1000, False, "tiny", "0" * 64,
+        (Threshold(1e-3, 0.8, 1e-3, 0.0, (0.0, 0.1)),), quality=all_of_quality(32, 0.8, 1.0),
+    )  # fmt: skip
+
+    def added(name):
+        with Gallery.open(tmp_path / name, pipeline=tiny_pipeline) as gallery:
+            done = list(into_gallery(plan, gallery, calibration=calibration))
+        return sum(one.added for one in done), {r.reason for one in done for r in one.rejected}
+
+    count, reasons = added("all.db")
+    assert count == 0
+    assert "its face is blurred: take a sharper one" in reasons
+    first = tmp_path / "out" / "part-000000.npz"
+    with np.load(first) as rows:
+        columns = {name: rows[name] for name in rows.files if name != "reasons"}
+    np.savez(first, **columns)
+    facts = json.loads(first.with_suffix(".json").read_bytes())
+    facts |= {"bytes": first.stat().st_size, "sha256": hashlib.sha256(first.read_bytes()).hexdigest()}
+    first.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
+    assert added("older.db")[0] > 0
+    assert merge(plan, tmp_path / "all.npz") == 10

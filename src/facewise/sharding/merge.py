@@ -19,7 +19,7 @@ from facewise.gallery.results import Enrollment, Rejection, Sample
 from facewise.models.calibration import Calibration
 from facewise.quality import Gate, check_gate
 from facewise.sharding.manifest import whole_parts
-from facewise.sharding.parts import PartFacts, part_rows
+from facewise.sharding.parts import PartFacts, part_rows, reasons_of
 from facewise.sharding.plan import Plan
 from facewise.sharding.rows import quality_of
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _WHOLE = ("model", "fingerprint", "flip")
 """Columns that hold one value for all rows."""
-_TEXT = ("photo", "photo_sha256")
+_TEXT = ("photo", "photo_sha256", "reasons")
 """Columns whose width differs between parts."""
 
 
@@ -139,11 +139,11 @@ def _person(sample: Sample) -> str:
 def _samples(plan: Plan, facts: PartFacts) -> Iterator[Sample]:
     with part_rows(plan, facts) as rows:
         columns = {name: rows[name] for name in ("embedding", "photo", "photo_sha256", "face", "score")}
-        quality = rows["quality"]
+        quality, reasons = rows["quality"], reasons_of(rows)
     for i in np.flatnonzero(columns["face"] == 0):
         yield Sample(
             columns["embedding"][i], str(columns["photo"][i]), str(columns["photo_sha256"][i]),
-            quality_of(float(columns["score"][i]), quality[i]),
+            quality_of(float(columns["score"][i]), quality[i], str(reasons[i])),
         )  # fmt: skip
 
 
@@ -152,8 +152,8 @@ def _kinds(plan: Plan, parts: list[PartFacts]) -> dict[str, tuple[np.dtype[Any],
     kinds: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
     for facts in parts:
         with part_rows(plan, facts) as rows:
-            for name in _TEXT if kinds else rows.files:
-                values = rows[name]
+            for name in _TEXT if kinds else dict.fromkeys((*rows.files, "reasons")):
+                values = _values(rows, name)
                 known = kinds[name][0] if name in kinds else values.dtype
                 kinds[name] = (np.promote_types(known, values.dtype), values.shape[1:])
     return kinds
@@ -162,4 +162,9 @@ def _kinds(plan: Plan, parts: list[PartFacts]) -> dict[str, tuple[np.dtype[Any],
 def _column(plan: Plan, parts: list[PartFacts], name: str) -> Iterator[np.ndarray[Any, Any]]:
     for facts in parts[:1] if name in _WHOLE else parts:
         with part_rows(plan, facts) as rows:
-            yield rows[name]
+            yield _values(rows, name)
+
+
+def _values(rows: Any, name: str) -> np.ndarray[Any, Any]:
+    found: np.ndarray[Any, Any] = reasons_of(rows) if name == "reasons" else rows[name]
+    return found

@@ -18,7 +18,7 @@ from facewise.hardware import available_threads
 from facewise.image import content_hash, load
 from facewise.pipeline import PhotoFaces
 from facewise.sharding.plan import Plan
-from facewise.sharding.rows import FaceRow, face_arrays, quality_array
+from facewise.sharding.rows import FaceRow, face_arrays, quality_array, reasons_array
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def write_part(plan: Plan, part: int, photos: Iterable[tuple[Path, PhotoFaces]])
                          settings["embedding_size"])  # fmt: skip
     with atomic_write(path, private=True) as temporary:
         with temporary.open("wb") as file:
-            np.savez(file, **arrays, quality=quality_array(rows))
+            np.savez(file, **arrays, quality=quality_array(rows), reasons=reasons_array(rows))
         data = temporary.read_bytes()
     facts = PartFacts(
         part, path.name, len(data), hashlib.sha256(data).hexdigest(), good, len(rows), tuple(without),
@@ -161,6 +161,11 @@ def part_exists(plan: Plan, part: int) -> bool:
 def part_rows(plan: Plan, facts: PartFacts) -> Any:
     """The rows of a part, as `numpy.load` gives them; close it."""
     return np.load(plan.folder / facts.file, allow_pickle=False)
+
+
+def reasons_of(rows: Any) -> np.ndarray[Any, np.dtype[np.str_]]:
+    """The column of `reasons_array`; empty reasons in a part of before they were kept."""
+    return rows["reasons"] if "reasons" in rows.files else np.zeros(len(rows["face"]), np.str_)
 
 
 def remove_part_leftovers(plan: Plan, part: int) -> None:

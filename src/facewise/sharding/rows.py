@@ -57,9 +57,15 @@ def quality_array(rows: Sequence[FaceRow]) -> FloatArray:
     return np.array(values, dtype=np.float32).reshape(-1, len(QUALITY))
 
 
-def quality_of(score: float, row: FloatArray) -> Quality | None:
-    """The quality back from a row of `quality_array`, or None where it was not measured."""
+def reasons_array(rows: Sequence[FaceRow]) -> np.ndarray[Any, np.dtype[np.str_]]:
+    """(N,) why nothing can be decided by each face, one reason a line; mostly empty."""
+    told = ["" if face.quality is None else "\n".join(face.quality.reasons) for *_, face in rows]
+    return np.array(told, dtype=np.str_)
+
+
+def quality_of(score: float, row: FloatArray, reasons: str = "") -> Quality | None:
+    """The quality from rows of `quality_array` and `reasons_array`, or None where it was not measured."""
     if np.isnan(row).any():
         return None
     size, sharpness, yaw, pitch, roll = map(float, row)
-    return Quality(score, size, sharpness, yaw, pitch, roll)
+    return Quality(score, size, sharpness, yaw, pitch, roll, reasons=tuple(reasons.splitlines()))
