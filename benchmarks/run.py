@@ -34,6 +34,7 @@ NAMES = (
     "index",
     "service",
     "video",
+    "quality",
 )
 
 
