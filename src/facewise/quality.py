@@ -39,6 +39,7 @@ REMEDIES = {
     "noisy": "take one in more light",
     "heavily compressed": "use the photo as the camera made it",
     "changed in colour": "use the photo as the camera made it",
+    "distorted": "use the photo as the camera made it",
     "covered": "take one with nothing over the face",
 }
 """What to do about a reason, by how it begins."""

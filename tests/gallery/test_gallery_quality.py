@@ -10,7 +10,9 @@ import pytest
 from gallery_fakes import CALIBRATION, SIZE, FakePipeline, face_of, photo
 
 from facewise.errors import PoorPhotoError, SettingError
+from facewise.evaluation.quality_fit import KINDS
 from facewise.gallery import Gallery, Sample
+from facewise.quality import REMEDIES
 from facewise.types import Quality
 from planted_quality import of_quality, planted_rule, with_rule
 
@@ -73,6 +75,10 @@ def test_how_much_is_asked_can_be_chosen(gallery, tmp_path, quality, added):
 def test_nothing_but_poor_photos_is_an_error_that_says_so(gallery, tmp_path):
     with pytest.raises(PoorPhotoError, match="its face is blurred: take a sharper one"):
         gallery.enroll("ada", shots(tmp_path, "ada:120"))
+
+
+def test_every_kind_of_defect_has_a_remedy():
+    assert [kind for kind in KINDS if not any(kind.startswith(known) for known in REMEDIES)] == []
 
 
 def test_a_folder_and_embeddings_are_asked_the_same(gallery, tmp_path):
