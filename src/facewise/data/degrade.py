@@ -74,6 +74,7 @@ def _glass(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
     reach = _between(0.8, 8.0, strength) * shot.unit
     shifts = rng.normal(0.0, reach, (2, height, width)).astype(np.float32)
     shifts = np.stack([cv2.GaussianBlur(one, (0, 0), max(0.5, reach / 6)) for one in shifts])
+    shifts *= np.float32(reach / max(float(shifts.std()), 1e-6))  # blurring them made them smaller
     y, x = np.mgrid[:height, :width].astype(np.float32)
     return _image(
         cv2.remap(shot.image, x + shifts[0], y + shifts[1], cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT)
@@ -271,6 +272,60 @@ def _lens(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
     )
 
 
+def _streaks(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """Lines before it: rain, scratches, folds of an old print, a wire fence."""
+    height, width = shot.image.shape[:2]
+    lines = np.zeros((height, width), np.float32)
+    angle, spread = rng.uniform(0, math.pi), rng.choice((0.05, 0.3, 1.5))
+    length = rng.uniform(8.0, 60.0) * shot.unit
+    share = _between(0.016, 0.24, strength)  # of the photo that lines of one pixel would cover
+    for _ in range(round(height * width * share / (length * shot.unit))):
+        x, y, turn = rng.uniform(0, width), rng.uniform(0, height), angle + rng.normal(0.0, spread)
+        end = round(x + length * math.cos(turn)), round(y + length * math.sin(turn))
+        thick = max(1, round(shot.unit * rng.uniform(0.5, 2.0)))
+        cv2.line(lines, (round(x), round(y)), end, rng.uniform(0.3, 1.0), thick, cv2.LINE_AA)
+    shown = cv2.GaussianBlur(lines, (0, 0), rng.uniform(0.4, 1.0) * shot.unit)[..., np.newaxis]
+    veil, level = rng.uniform(0.0, 0.4) * strength, rng.choice((235.0, 200.0, 20.0))
+    veiled = shot.image * (1.0 - veil) + level * veil
+    return _bytes(veiled + (level - veiled) * np.clip(shown * (0.4 + 0.6 * strength), 0.0, 1.0))
+
+
+def _fields(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """Video whose two fields were taken one after the other, while the face moved."""
+    shift = _between(1.5, 26.0, strength) * shot.unit * rng.choice((-1, 1))
+    moved = np.roll(shot.image, (round(rng.uniform(-0.4, 0.4) * shift), round(shift)), axis=(0, 1))
+    tall = max(1, round(shot.unit * rng.uniform(0.5, 2.5)))
+    odd = (np.arange(shot.image.shape[0]) // tall) % 2 == 1
+    return np.where(odd[:, np.newaxis, np.newaxis], moved, shot.image)
+
+
+def _sliding(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """A rolling shutter in a shaking hand, a bad scan: lines slide to and fro, or rows of pixels jump."""
+    height, width = shot.image.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    most, period = _between(1.5, 16.0, strength) * shot.unit, rng.uniform(15.0, 150.0) * shot.unit
+    slide = np.sin(2 * math.pi * np.arange(height) / period + rng.uniform(0, 2 * math.pi))
+    if rng.random() < 0.4:
+        tall = max(1, round(rng.uniform(1.0, 12.0) * shot.unit))
+        slide = np.repeat(rng.uniform(-1.0, 1.0, height // tall + 1), tall)[:height]
+    moved = x + (most * slide).astype(np.float32)[:, np.newaxis]
+    return _image(cv2.remap(shot.image, moved, y, cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT))
+
+
+def _ghost(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """Exposed twice, or behind a window: the photo moved, mirrored or turned shines through itself."""
+    height, width = shot.image.shape[:2]
+    other = shot.image[:, ::-1] if rng.random() < 0.4 else shot.image
+    reach = _between(3.0, 40.0, rng.random()) * shot.unit
+    angle = rng.uniform(0, 2 * math.pi)
+    other = np.roll(other, (round(reach * math.sin(angle)), round(reach * math.cos(angle))), axis=(0, 1))
+    if rng.random() < 0.4:
+        turn = cv2.getRotationMatrix2D((width / 2, height / 2), float(rng.uniform(-40, 40)), 1.0)
+        other = _image(cv2.warpAffine(other, turn, (width, height), borderMode=cv2.BORDER_REFLECT))
+    share = 0.1 + 0.5 * strength
+    return _bytes(shot.image * (1.0 - share) + other * share)
+
+
 def _colour(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
     """Lit by one colour, as under stage light or infrared."""
     tint = rng.dirichlet((0.6, 0.6, 0.6)) * 3.0
@@ -311,6 +366,10 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "colour": _colour,
         "stretched": _stretched,
         "lens": _lens,
+        "streaks": _streaks,
+        "fields": _fields,
+        "sliding": _sliding,
+        "ghost": _ghost,
     }
 )
 """By name."""

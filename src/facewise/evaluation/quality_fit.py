@@ -46,8 +46,8 @@ KINDS = {
     "without contrast": ("fog",),
     "unevenly lit": ("backlight", "gamma"),
     "changed in colour": ("negative", "posters", "printed", "colour"),
-    "distorted": ("stretched", "lens"),
-    "covered": ("mask", "glasses", "patch"),
+    "distorted": ("stretched", "lens", "fields", "sliding"),
+    "covered": ("mask", "glasses", "patch", "streaks", "ghost"),
     "cut off by the edge of the photo": ("cut-off",),
 }
 """What to call a photo that suffers from a family."""
