@@ -67,7 +67,7 @@ _TOP = 1 / 30
 _SHARPEST = tuple(0.85 - 0.05 * step for step in range(18))
 """Shares of the photos as they are whose pairs may keep the calibration's threshold, the largest first."""
 
-_SLACK = 1.3
+_SLACK = 1.5
 """The first of them is taken whose pairs that suffer alike keep the rate so far, by its upper bound."""
 
 _STEP = 0.7
