@@ -123,7 +123,18 @@ def test_show_says_which_networks_there_are_and_which_runs(facewise):
 def test_a_variant_is_taken_at_its_word(facewise, photo):
     photo("a.png", (90, 80, 60, 1))
     for variant in ("int8", "float"):
-        words = ["verify", "a.png", "a.png", "--model", INT8, "--variant", variant, "--json"]
+        words = [
+            "verify",
+            "a.png",
+            "a.png",
+            "--model",
+            INT8,
+            "--variant",
+            variant,
+            "--threshold",
+            "0.5",
+            "--json",
+        ]
         done = facewise(*words).json
         assert done["similarity"] == pytest.approx(1)
         assert done["variants"] == {"detector": "float", "embedder": variant}

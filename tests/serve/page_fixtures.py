@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,17 @@ def start_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
         service.stop()
 
 
+def _knows_no_quality(folder: Path) -> str:
+    """The bundled embedder for drawn people, who are no photos to a calibration that knows of quality."""
+    from facewise.models import find_model, write_model
+
+    model = find_model("facewise-embed-s", kind="embedder")
+    calibration = model.card.calibration
+    assert calibration is not None
+    card = replace(model.card, calibration=replace(calibration, quality=None))
+    return str(write_model(folder / "drawn.onnx", model.network, card).path)
+
+
 def _started(folder: Path, options: tuple[str, ...]) -> Service:
     import httpx
 
@@ -80,7 +92,7 @@ def _started(folder: Path, options: tuple[str, ...]) -> Service:
         port = probe.getsockname()[1]
     log = folder / "log"
     command = [sys.executable, "-m", "facewise", "serve", "--gallery", str(folder / "people.db"),
-               "--port", str(port), "--threads", "1", "--timeout", "600", "--keep", "face",
+               "--model", _knows_no_quality(folder), "--port", str(port), "--threads", "1", "--timeout", "600", "--keep", "face",
                *options]  # fmt: skip
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ})

@@ -64,7 +64,7 @@ _ALIKE = 150
 _TOP = 1 / 30
 """Share of them that counts, the most alike."""
 
-_SHARPEST = tuple(0.85 - 0.05 * step for step in range(18))
+_SHARPEST = tuple(share / 100 for share in range(85, -1, -5))
 """Shares of the photos as they are whose pairs may keep the calibration's threshold, the largest first."""
 
 _SLACK = 1.5
