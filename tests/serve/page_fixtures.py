@@ -92,8 +92,8 @@ def _started(folder: Path, options: tuple[str, ...]) -> Service:
         port = probe.getsockname()[1]
     log = folder / "log"
     command = [sys.executable, "-m", "facewise", "serve", "--gallery", str(folder / "people.db"),
-               "--model", _knows_no_quality(folder), "--port", str(port), "--threads", "1", "--timeout", "600", "--keep", "face",
-               *options]  # fmt: skip
+               "--model", _knows_no_quality(folder), "--port", str(port), "--threads", "1",
+               "--timeout", "600", "--keep", "face", *options]  # fmt: skip
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ})
     service = Service(f"http://127.0.0.1:{port}", keys, process, folder)
