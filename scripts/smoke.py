@@ -49,8 +49,9 @@ def commands(folder: Path) -> None:
     run("data", "synth", "--out", people, "--people", "3", "--photos", "2", "--difficulty", "0")
     photos = sorted(map(str, Path(people).glob("*/*.jpg")))
     gallery = ("--gallery", str(folder / "g.db"))
-    run("verify", photos[0], photos[1])
-    run("enroll", "Ada", *photos[:2], *gallery)
+    # Drawn faces are no photos to the bundled model, which decides nothing by them unless it is told to.
+    run("verify", photos[0], photos[1], "--threshold", "0.5")
+    run("enroll", "Ada", *photos[:2], *gallery, "--quality", "off")
     run("identify", *photos, *gallery, "--draw", str(folder / "drawn"), "--json")
     run("cluster", people, "--out", str(folder / "c.csv"))
     run("embed", people, "--out", str(folder / "run"))
