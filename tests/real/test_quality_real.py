@@ -24,7 +24,7 @@ FAMILIES = {
     "dark": 0.45,  # x0.12
     "enlarged": 0.7,
     "mask": 0.6,
-    "glass": 0.8,
+    "glass": 0.55,
 }
 LIMIT = 5
 """Of 1,770 pairs: what a rate of 1e-3 exceeds once in a hundred times."""
