@@ -11,6 +11,7 @@ import threading
 import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -600,3 +601,16 @@ def test_a_data_url_and_base64_given_as_a_path_are_not_repeated_at_length() -> N
     assert "it is a data: URL; decode its base64 and give the bytes" in sentence
     assert len(sentence) < 200
     assert len(complaint("A" * 5000)) < 200
+
+
+def test_a_tiff_whose_numbers_are_none_is_refused_or_read() -> None:
+    """A tag that says it holds no value, where one is looked for."""
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(buffer, "TIFF")
+    data = bytearray(buffer.getvalue())
+    start = int.from_bytes(data[4:8], "little")
+    for entry in range(int.from_bytes(data[start : start + 2], "little")):
+        at = start + 2 + 12 * entry + 4
+        changed = bytes(data[:at]) + bytes(4) + bytes(data[at + 4 :])
+        with suppress(ImageError):
+            assert decode(changed, name="a.tif").shape[2] == 3

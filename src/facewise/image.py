@@ -42,7 +42,7 @@ from facewise.formats import apart, jpeg, webp
 from facewise.formats.colour import array_in_srgb, over_white, to_rgb
 from facewise.formats.kinds import described, kind_of
 from facewise.formats.pillow import decode_with_pillow
-from facewise.formats.refused import DAMAGED, Refused, check_pixels
+from facewise.formats.refused import DAMAGED, Refused, check_pixels, decoding
 from facewise.formats.upright import parse_exif, upright
 from facewise.types import Image
 
@@ -206,7 +206,8 @@ def decode(
     ceiling = PIL.Image.MAX_IMAGE_PIXELS
     limit = max_pixels if ceiling is None else min(max_pixels, 2 * ceiling)
     try:
-        image, is_damaged = _decoded(data, limit)
+        with decoding():
+            image, is_damaged = _decoded(data, limit)
     except Refused as refused:
         _fail(name, refused.wrong, refused.remedy, refused.__cause__, refused.kind)
     if is_damaged:

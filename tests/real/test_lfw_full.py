@@ -44,7 +44,7 @@ def test_view_2(pipeline: Pipeline, lfw: Lfw, cache: FaceCache) -> None:
     assert tar[1e-3] >= 0.98
     assert (result.scored.without_face, result.scored.unreadable, result.scored.affected) == ((), (), 0)
     again = evaluate_lfw(lfw, pipeline, cache=cache)
-    np.testing.assert_array_equal(again.similarities, result.scored.similarities)
+    np.testing.assert_array_equal(again.scored.similarities, result.scored.similarities)
 
 
 def test_one_shot_identification(pipeline: Pipeline, lfw: Lfw, cache: FaceCache) -> None:

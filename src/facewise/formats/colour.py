@@ -84,7 +84,7 @@ def _from_grey16(picture: PIL.Image.Image) -> Image:
     tags = getattr(picture, "tag_v2", {})
     grey = np.asarray(picture)
     # TIFF has 12-bit grey as well, which Pillow hands out as it is.
-    scaled = scaled_to_8_bits(grey, int(tags.get(_BITS_PER_SAMPLE_TAG, (16,))[0]))
+    scaled = scaled_to_8_bits(grey, int((tags.get(_BITS_PER_SAMPLE_TAG) or (16,))[0]))
     if tags.get(_PHOTOMETRIC_TAG) == 0:  # TIFF's WhiteIsZero, which Pillow undoes for 8 bits only
         scaled = 255 - scaled
     if "transparency" in picture.info:

@@ -74,7 +74,7 @@ def is_raw(data: bytes) -> bool:
     inside = [directory(data, at) for at in first.get(_SUB_DIRECTORIES, ())]
     if _DNG_VERSION in first or data[8:10] == b"CR":
         return True
-    return any(one.get(_PHOTOMETRIC, (0,))[0] in {_FILTERS, _LINEAR_RAW} for one in (first, *inside))
+    return any((one.get(_PHOTOMETRIC) or (0,))[0] in {_FILTERS, _LINEAR_RAW} for one in (first, *inside))
 
 
 def is_floating_point(data: bytes) -> bool:
