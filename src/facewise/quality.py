@@ -89,7 +89,8 @@ def measure(face: Face, crop: Image, size: tuple[int, int]) -> Quality:
         reasons.append(f"turned by {math.degrees(max(abs(yaw), abs(pitch))):.0f}°")
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     inner = grey[grey.shape[0] // 6 : grey.shape[0] * 5 // 6, grey.shape[1] // 6 : grey.shape[1] * 5 // 6]
-    low, high = np.percentile(inner, (5.0, 95.0))
+    below = np.cumsum(cv2.calcHist([np.ascontiguousarray(inner)], [0], None, [256], (0, 256)))
+    low, high = (int(level) for level in np.searchsorted(below, (0.05 * inner.size, 0.95 * inner.size)))
     if high < _DARK:
         reasons.append("too dark")
     elif low > _BRIGHT:
@@ -172,11 +173,14 @@ def detail(grey: np.ndarray) -> float:
     Args:
         grey: (S, S) uint8.
     """
+    import cv2  # noqa: PLC0415  see `facewise.geometry.align`
+
     values = grey.astype(np.float32)
     values -= values.mean()
     size = len(values)
     window, directions = _spectrum(size)
-    power = np.abs(np.fft.rfft2(values * window)) ** 2
+    spectrum = cv2.dft(values * window, flags=cv2.DFT_COMPLEX_OUTPUT)[:, : size // 2 + 1]
+    power = np.square(spectrum).sum(axis=2)
     energies = directions @ power.ravel() / (float(np.square(values).mean()) + 1.0)
     return float(np.log10(energies.min() * (112.0 / size) ** 4 + 1e-9))
 
