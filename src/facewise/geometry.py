@@ -5,6 +5,8 @@ The one place in Facewise that knows where eyes, nose and mouth belong in a crop
 
 from __future__ import annotations
 
+import math
+from cmath import phase, rect
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -245,21 +247,21 @@ def pose(landmarks: FloatArray) -> tuple[float, float, float]:
     Returns:
         (yaw, pitch, roll) in radians, see `facewise.types.Quality` for the signs.
     """
-    left_eye, right_eye, nose, left_mouth, right_mouth = np.asarray(landmarks, dtype=np.float64)
+    left_eye, right_eye, nose, left_mouth, right_mouth = (
+        complex(x, y) for x, y in np.asarray(landmarks, np.float64).tolist()
+    )
     eye_line = right_eye - left_eye
-    roll = float(np.arctan2(eye_line[1], eye_line[0]))
-    upright = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
-    eyes = upright @ ((left_eye + right_eye) / 2)
-    mouth = upright @ ((left_mouth + right_mouth) / 2)
-    tip = upright @ nose
-    eye_distance = max(float(np.hypot(*eye_line)), 1e-6)
-    height = max(float(mouth[1] - eyes[1]), 1e-6)
-    middle = eyes[0] + (mouth[0] - eyes[0]) * (tip[1] - eyes[1]) / height
+    roll = phase(eye_line)
+    level = rect(1.0, -roll)
+    eyes, mouth = level * (left_eye + right_eye) / 2, level * (left_mouth + right_mouth) / 2
+    tip = level * nose
+    height = max(mouth.imag - eyes.imag, 1e-6)
+    along = (tip.imag - eyes.imag) / height
+    middle = eyes.real + (mouth.real - eyes.real) * along
     # The nose tip stands about 0.6 eye distances out of the face plane, so it moves by 0.6·sin(yaw) of one,
     # while the eye distance seen shrinks by cos(yaw).
-    yaw = float(np.arctan((tip[0] - middle) / (0.6 * eye_distance)))
-    along = (tip[1] - eyes[1]) / height
-    pitch = float(np.arctan((along - _FRONTAL_NOSE) * 2.0))
+    yaw = math.atan((tip.real - middle) / (0.6 * max(abs(eye_line), 1e-6)))
+    pitch = math.atan((along - _FRONTAL_NOSE) * 2.0)
     return yaw, pitch, roll
 
 
@@ -282,4 +284,5 @@ def sharpness(crop: Image) -> float:
     import cv2  # noqa: PLC0415  see `align`
 
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
-    return float(cv2.Laplacian(grey, cv2.CV_32F).var())
+    _, spread = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))
+    return float(spread[0, 0] ** 2)

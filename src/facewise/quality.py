@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facewise.errors import SettingError
 from facewise.geometry import pose, sharpness
@@ -175,13 +176,11 @@ def detail(grey: np.ndarray) -> float:
     """
     import cv2  # noqa: PLC0415  see `facewise.geometry.align`
 
-    values = grey.astype(np.float32)
-    values -= values.mean()
-    size = len(values)
-    window, directions = _spectrum(size)
-    spectrum = cv2.dft(values * window, flags=cv2.DFT_COMPLEX_OUTPUT)[:, : size // 2 + 1]
-    power = np.square(spectrum).sum(axis=2)
-    energies = directions @ power.ravel() / (float(np.square(values).mean()) + 1.0)
+    size = len(grey)
+    mean, spread = (float(x[0, 0]) for x in cv2.meanStdDev(grey))
+    window, places, directions = _band(size)
+    spectrum = cv2.dft((grey - np.float32(mean)) * window)
+    energies = directions @ np.square(spectrum.ravel()[places]) / (spread**2 + 1.0)
     return float(np.log10(energies.min() * (112.0 / size) ** 4 + 1e-9))
 
 
@@ -193,20 +192,35 @@ def _seen(box: FloatArray, size: tuple[int, int]) -> float:
     return inside / area
 
 
-def _spectrum(size: int) -> tuple[FloatArray, FloatArray]:
-    """A window (S, S), and for each direction what to take of a half spectrum (directions, S (S/2 + 1))."""
+def _band(size: int) -> tuple[FloatArray, NDArray[np.intp], FloatArray]:
+    """The band of `_WAVES` in the spectrum of a crop.
+
+    Returns:
+        A window (S, S), the places (P,) of the band in what `cv2.dft` makes of real numbers, which packs half
+        a spectrum into (S, S), and what each is worth in each direction (directions, P).
+    """
     if size not in _KEPT:
         hann = np.hanning(size)
-        y = np.fft.fftfreq(size)[:, np.newaxis] * size
-        x = np.fft.rfftfreq(size)[np.newaxis] * size
+        cells = np.arange(size)
+        # A column is the real or imaginary part of one x, but the outermost hold their y packed likewise.
+        outer = (cells == 0) | ((cells == size - 1) & (size % 2 == 0))
+        x = ((cells + 1) // 2)[np.newaxis]
+        y = np.where(outer, ((cells + 1) // 2)[:, np.newaxis], np.fft.fftfreq(size)[:, np.newaxis] * size)
         waves, angle = np.hypot(x, y), np.arctan2(y, x)
-        picks = []
+        band = (waves >= _WAVES[0]) & (waves < _WAVES[1])
+        # Of the outermost, what has -y is not there, being the same.
+        worth = np.where(outer, 2.0, 1.0) * band
+        rows = []
         for k in range(_DIRECTIONS):
             off = np.abs(np.mod(angle - k * math.pi / _DIRECTIONS + math.pi / 2, math.pi) - math.pi / 2)
-            picks.append((waves >= _WAVES[0]) & (waves < _WAVES[1]) & (off <= math.pi / (2 * _DIRECTIONS)))
-        rows = np.stack([pick.ravel() / pick.sum() for pick in picks]).astype(np.float32)
-        _KEPT[size] = np.outer(hann, hann).astype(np.float32), rows
+            row = worth * (off <= math.pi / (2 * _DIRECTIONS))
+            rows.append(row[band] / (row.sum() / 2))
+        _KEPT[size] = (
+            np.outer(hann, hann).astype(np.float32),
+            np.flatnonzero(band),
+            np.stack(rows).astype(np.float32),
+        )
     return _KEPT[size]
 
 
-_KEPT: dict[int, tuple[FloatArray, FloatArray]] = {}
+_KEPT: dict[int, tuple[FloatArray, NDArray[np.intp], FloatArray]] = {}

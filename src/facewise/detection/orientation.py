@@ -7,6 +7,7 @@ where those of an upright one would be: the mouth on the eyes. Scores tell: thos
 from __future__ import annotations
 
 import math
+from cmath import phase
 from dataclasses import replace
 
 import cv2
@@ -31,14 +32,13 @@ good: a photo without a face is looked at four times, and must not show one four
 _AMISS = 0.95
 """What a score counts of a face whose landmarks are not those of an upright one: it is never sure."""
 
-_ROLL = np.pi / 4
+_ROLL = math.pi / 4
 _MISFIT = 0.25
 """How far the landmarks of an upright face are from their places in a crop, in eye distances, at most."""
 
 
-_UPRIGHT = TEMPLATE_112 @ (1, 1j) / (TEMPLATE_112[1, 0] - TEMPLATE_112[0, 0])
-_UPRIGHT -= _UPRIGHT.mean()
-"""(5,) landmarks in eye distances about their middle, x + iy."""
+_UPRIGHT = [complex(x, y) for x, y in (TEMPLATE_112 - TEMPLATE_112.mean(0)) / np.ptp(TEMPLATE_112[:2, 0])]
+"""Five landmarks in eye distances about their middle, x + iy."""
 
 
 def turned(image: Image, quarters: int) -> Image:
@@ -137,12 +137,14 @@ def _evidence(faces: list[Face]) -> float:
 
 
 def _is_upright(landmarks: FloatArray) -> bool:
-    places = landmarks.astype(np.float64) @ (1, 1j)
-    places -= places.mean()
-    size = np.vdot(places, places).real
-    if size <= 1e-6:
+    # Of numbers as few as these Python is quicker than numpy, and every photo is asked.
+    places = [complex(x, y) for x, y in landmarks.tolist()]
+    middle = sum(places) / len(places)
+    places = [place - middle for place in places]
+    size = sum(abs(place) ** 2 for place in places)
+    if not size > 1e-6:
         return False
     # In the plane of complex numbers a similarity is a factor, and this is the least-squares one.
-    away = np.vdot(places, _UPRIGHT) / size * places - _UPRIGHT
-    roll = np.angle(places[1] - places[0])
-    return bool(np.sqrt(np.mean(np.abs(away) ** 2)) < _MISFIT and abs(roll) < _ROLL)
+    factor = sum(place.conjugate() * to for place, to in zip(places, _UPRIGHT, strict=True)) / size
+    away = sum(abs(factor * place - to) ** 2 for place, to in zip(places, _UPRIGHT, strict=True))
+    return math.sqrt(away / len(places)) < _MISFIT and abs(phase(places[1] - places[0])) < _ROLL
