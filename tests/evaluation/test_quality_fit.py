@@ -10,7 +10,7 @@ from facewise.evaluation.quality_fit import PLAIN, Degraded, calibrate_quality, 
 from facewise.models.quality import QualityRule
 
 SIZE = 24
-PHOTOS = 120
+PHOTOS = 160
 FMR = 1e-2
 CENTRES = np.random.default_rng(1).standard_normal((len(FAMILIES), SIZE))
 CENTRES /= np.linalg.norm(CENTRES, axis=1, keepdims=True)

@@ -326,6 +326,70 @@ def _ghost(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
     return _bytes(shot.image * (1.0 - share) + other * share)
 
 
+def _photocopied(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """Copied, faxed, printed by a thermal printer: black and white, by a local limit or by scattered dots."""
+    grey = cv2.cvtColor(shot.image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    limit = np.asarray(rng.uniform(17.0, 238.0, grey.shape), np.float32)
+    if rng.random() < 0.5:
+        blurred = cv2.GaussianBlur(grey, (0, 0), rng.uniform(4.0, 16.0) * shot.unit)
+        limit = np.asarray(blurred, np.float32) - 4.0
+    sharp = np.float32(_between(0.02, 0.5, strength))
+    copy = 255.0 / (1.0 + np.exp(np.clip((limit - grey) * sharp, -30.0, 30.0)))
+    share = 0.3 + 0.7 * strength
+    return _bytes(shot.image * (1.0 - share) + copy[..., np.newaxis] * share)
+
+
+def _wavering(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """Through hot air, or on creased paper: places move, near ones together."""
+    height, width = shot.image.shape[:2]
+    reach, patch = _between(1.0, 9.0, strength) * shot.unit, rng.uniform(5.0, 22.0) * shot.unit
+    shifts = rng.standard_normal((2, height, width), np.float32)
+    shifts = np.stack([cv2.GaussianBlur(one, (0, 0), patch) for one in shifts])
+    shifts *= np.float32(reach / max(float(shifts.std()), 1e-9))
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    return _image(
+        cv2.remap(shot.image, x + shifts[0], y + shifts[1], cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT)
+    )
+
+
+def _sharpened(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """Far too much of a sharpening filter, with the seams it makes around edges."""
+    soft = cv2.GaussianBlur(shot.image, (0, 0), rng.uniform(0.8, 6.0) * shot.unit).astype(np.float32)
+    return _bytes(soft + (shot.image - soft) * _between(2.0, 22.0, strength))
+
+
+def _lettered(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """Words over it, as of agencies and video captions."""
+    height, width = shot.image.shape[:2]
+    words = np.zeros((height, width), np.uint8)
+    size, thick = rng.uniform(0.3, 1.4) * shot.unit, max(1, round(rng.uniform(1.0, 3.5) * shot.unit))
+    step = max(6, round(rng.uniform(12.0, 40.0) * shot.unit))
+    for y in range(step // 2, height + step, step):
+        letters = "".join(chr(c) for c in rng.integers(65, 91, 40))
+        place = (round(-rng.uniform(0, 40) * shot.unit), y)
+        cv2.putText(words, letters, place, cv2.FONT_HERSHEY_SIMPLEX, size, 255, thick, cv2.LINE_AA)
+    if rng.random() < 0.5:
+        turn = cv2.getRotationMatrix2D((width / 2, height / 2), float(rng.uniform(-45, 45)), 1.3)
+        words = _image(cv2.warpAffine(words, turn, (width, height)))
+    share = words.astype(np.float32)[..., np.newaxis] / 255.0 * (0.15 + 0.85 * strength)
+    return _bytes(shot.image * (1.0 - share) + rng.choice((255.0, 20.0, 128.0)) * share)
+
+
+def _blinds(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
+    """Stripes of light and shade: blinds, a fence, leaves in the sun."""
+    height, width = shot.image.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    angle, period = rng.uniform(0, math.pi), rng.uniform(8.0, 40.0) * shot.unit
+    way = x * math.cos(angle) + y * math.sin(angle)
+    if rng.random() < 0.3:
+        way = cv2.GaussianBlur(rng.standard_normal((height, width), np.float32), (0, 0), period / 3)
+        way = way * np.float32(period / 4 / max(float(way.std()), 1e-9))
+    wave = np.sin(way * np.float32(2 * math.pi / period) + rng.uniform(0, 2 * math.pi))
+    lit = 1.0 / (1.0 + np.exp(-wave * rng.uniform(2.0, 12.0)))
+    reach = _between(0.3, 3.2, strength)
+    return _bytes(shot.image * np.exp((lit - 0.6) * reach)[..., np.newaxis])
+
+
 def _colour(shot: Shot, strength: float, rng: np.random.Generator) -> Image:
     """Lit by one colour, as under stage light or infrared."""
     tint = rng.dirichlet((0.6, 0.6, 0.6)) * 3.0
@@ -370,6 +434,11 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "fields": _fields,
         "sliding": _sliding,
         "ghost": _ghost,
+        "photocopied": _photocopied,
+        "wavering": _wavering,
+        "sharpened": _sharpened,
+        "lettered": _lettered,
+        "blinds": _blinds,
     }
 )
 """By name."""

@@ -44,16 +44,18 @@ KINDS = {
     "too dark": ("dark",),
     "overexposed": ("bright",),
     "without contrast": ("fog",),
-    "unevenly lit": ("backlight", "gamma"),
-    "changed in colour": ("negative", "posters", "printed", "colour"),
-    "distorted": ("stretched", "lens", "fields", "sliding"),
-    "covered": ("mask", "glasses", "patch", "streaks", "ghost"),
+    "unevenly lit": ("backlight", "gamma", "blinds"),
+    "changed in colour": ("negative", "posters", "printed", "colour", "photocopied", "sharpened"),
+    "distorted": ("stretched", "lens", "fields", "sliding", "wavering"),
+    "covered": ("mask", "glasses", "patch", "streaks", "ghost", "lettered"),
     "cut off by the edge of the photo": ("cut-off",),
 }
 """What to call a photo that suffers from a family."""
 
-_PER_FAMILY = 1700
-_PLAIN = 1400
+_PER_FAMILY = (3000, 1700)
+_PLAIN = (3000, 1400)
+"""Photos of a family to learn from, at most two of a person, and to set thresholds on, one of a person."""
+
 _NEAR = 0.12
 """Strengths that differ by less are the same: the pairs that thresholds must hold for are those of two photos
 that suffer alike, as nothing makes strangers more alike."""
@@ -159,8 +161,9 @@ def tasks(
     people = np.unique(labels[mine])
     made = []
     for family in (PLAIN, *FAMILIES):
-        many = max(1, min(len(people), round((_PLAIN if family == PLAIN else _PER_FAMILY) * share)))
-        for person in rng.choice(people, many, replace=False):
+        most = (_PLAIN if family == PLAIN else _PER_FAMILY)[min(part, 1)]
+        many = max(1, min(len(people) * (2 if part == 0 else 1), round(most * share)))
+        for person in np.concatenate([rng.permutation(people), rng.permutation(people)])[:many]:
             own = mine[labels[mine] == person]
             strength = 0.0 if family == PLAIN else float(rng.random())
             made.append(Task(int(rng.choice(own)), family, strength, int(rng.integers(2**31))))
