@@ -10,18 +10,25 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from facewise.errors import FacewiseError, FileNameError
 from facewise.filenames import shown
+from facewise.owned import erase, open_empty
 
 NAME_REFUSED = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}
 """What systems say of a name that is too long, not in their encoding, or has a character of their own."""
+
+_KEPT = (b"facewise-key-", b"SQLite format 3\0", b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83",
+         b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7")  # fmt: skip
+"""How a key begins, a database, its write-ahead log and its journal: no result takes the place of one."""
 
 _LONGEST_SUFFIX = 16
 """Bytes; what follows the last dot of a longer one is no format but part of a name."""
@@ -40,9 +47,10 @@ def atomic_write(path: str | os.PathLike[str], *, private: bool = False) -> Iter
 
     Raises:
         FileNameError: The file system has no room for the name, or does not take its characters.
-        FacewiseError: The folder or file cannot be written, or the disk is full.
+        FacewiseError: The folder or file cannot be written, the disk is full, or `path` is a key or database.
     """
     target = Path(path)
+    _refuse_kept(target)
     temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -84,12 +92,27 @@ def json_text(data: Any, *, indent: int | None = 2) -> str:
     return text
 
 
+def _refuse_kept(target: Path) -> None:
+    """A slip of the pen in a path must not cost a key or a gallery."""
+    head = b""
+    with suppress(OSError):
+        if target.is_file():
+            with target.open("rb") as file:
+                head = file.read(max(map(len, _KEPT)))
+    if head.startswith(_KEPT):
+        kind = "a key file" if head.startswith(_KEPT[0]) else "a database"
+        raise FacewiseError(f"{shown(str(target))} is {kind}, which is not written over: name another.")
+
+
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
     """Removes what a killed process left half-written of a file: it may hold people's templates."""
     target = Path(path)
-    for leftover in target.parent.glob(f"{_prefix(target)}*"):
-        with suppress(OSError):
-            leftover.unlink()
+    ours = re.compile(re.escape(_prefix(target)) + r"[0-9a-f]{8}" + re.escape(_suffix(target)))
+    with suppress(OSError):
+        for leftover in target.parent.iterdir():
+            if ours.fullmatch(leftover.name):
+                with suppress(OSError):
+                    erase(leftover)
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
@@ -150,21 +173,47 @@ def one_at_a_time(path: str | os.PathLike[str], busy: FacewiseError | None = Non
     Raises:
         FacewiseError: `busy`, or the file cannot be written.
     """
-    from filelock import FileLock, Timeout  # noqa: PLC0415  every model is read through this module, few lock
-
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(target, timeout=-1 if busy is None else 0)
-        lock.acquire()
-    except Timeout as error:
-        raise busy or error from None
+        release = lock_file(target, busy)
     except OSError as error:
         raise FacewiseError(f"Cannot write to {target.parent}: {error.strerror or error}.") from error
     try:
         yield
     finally:
-        lock.release()
+        release()
+
+
+def lock_file(path: Path, busy: FacewiseError | None = None) -> Callable[[], None]:
+    """Takes the lock of `one_at_a_time` in a folder that is there, and gives what gives it back.
+
+    Raises:
+        FacewiseError: `busy`, or what is there is no lock file of ours.
+        OSError: The file cannot be opened.
+    """
+    if sys.platform == "win32":
+        from filelock import FileLock, Timeout  # noqa: PLC0415  every model is read through this module
+
+        lock = FileLock(path, timeout=-1 if busy is None else 0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise busy or error from None
+        return lock.release
+    import fcntl  # noqa: PLC0415  not on Windows
+
+    # Not FileLock: it empties the file that it locks, whosever that is.
+    handle = open_empty(path)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if busy is None else fcntl.LOCK_NB))
+    except BlockingIOError as error:
+        os.close(handle)
+        raise busy or error from None
+    except BaseException:
+        os.close(handle)
+        raise
+    return lambda: os.close(handle)
 
 
 def _sync(path: Path) -> None:
@@ -178,15 +227,18 @@ def _sync(path: Path) -> None:
 def _new_file(target: Path, private: bool) -> Path:
     """An empty file that will become `target`."""
     # The suffix is kept: writers such as OpenCV and NumPy choose or append a format by it.
-    suffix = target.suffix if len(os.fsencode(target.suffix)) <= _LONGEST_SUFFIX else ""
     while True:
-        path = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}{suffix}")
+        path = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}{_suffix(target)}")
         with suppress(FileExistsError):
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
             os.close(handle)
             if private:
                 path.chmod(0o600)
             return path
+
+
+def _suffix(target: Path) -> str:
+    return target.suffix if len(os.fsencode(target.suffix)) <= _LONGEST_SUFFIX else ""
 
 
 def _prefix(target: Path) -> str:

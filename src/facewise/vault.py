@@ -119,13 +119,18 @@ def new_key_file(path: str | os.PathLike[str]) -> None:
         raise SettingError(f"The key file {path} cannot be made: {error.strerror}.") from error
 
 
+def key_file_of(key_file: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
+    """This file, or else the one that the environment names by `FACEWISE_KEY_FILE`, or None."""
+    return key_file if key_file is not None else os.environ.get(KEY_FILE_VARIABLE) or None
+
+
 def user_key(key_file: str | os.PathLike[str] | None) -> bytes | None:
     """The user's key: of this file, or else of the one that the environment names by `FACEWISE_KEY_FILE`.
 
     Raises:
         SettingError: The file is missing, unreadable or no key file.
     """
-    named = key_file if key_file is not None else os.environ.get(KEY_FILE_VARIABLE) or None
+    named = key_file_of(key_file)
     return None if named is None else read_key_file(named)
 
 

@@ -14,7 +14,7 @@ from gallery_fakes import FINGERPRINT, face_of
 
 from facewise.errors import GalleryError
 from facewise.gallery import Sample, Space
-from facewise.gallery.rekey import rekey
+from facewise.gallery.rekey import _new_file, rekey
 from facewise.gallery.sqlite import SqliteStore
 from facewise.vault import new_key_file
 
@@ -139,6 +139,14 @@ def test_the_room_of_the_deleted_is_used_again(tmp_path):
     store.close()
 
 
+def half_done(path):
+    """Where a rekeying that was killed has left what it had written."""
+    db = sqlite3.connect(path)
+    found = _new_file(db, path)
+    db.close()
+    return found
+
+
 def test_rekeying_leaves_no_byte_of_the_old(tmp_path, key):
     rng = np.random.default_rng(7)
     folder = tmp_path / "gallery"
@@ -156,8 +164,9 @@ def test_rekeying_leaves_no_byte_of_the_old(tmp_path, key):
     now = key
     for target in (new_key, None, new_key, new_key):
         old = [blob for each in blobs(path).values() for blob in each]
-        (folder / "people.db.index").write_bytes(old[0])
-        (folder / "people.db.rekey").write_bytes(old[1])  # of one that was killed
+        (folder / "people.db.index").write_bytes(b"FWINDEX1" + old[0])
+        half_done(path).write_bytes(old[1])
+        (folder / f"{half_done(path).name}-wal").write_bytes(old[0])
         with path.open("rb") as handle:  # the old file itself, as who undeletes it finds it
             assert rekey(path, now, target) == 8
             assert handle.read().strip(b"\0") == b""
@@ -194,7 +203,7 @@ def test_a_gallery_in_use_is_not_rekeyed(tmp_path):
 REKEY = """
 import sys
 from pathlib import Path
-from facewise.gallery.rekey import rekey
+from facewise.gallery.rekey import _new_file, rekey
 print("now", flush=True)
 for i in range(100):
     a, b = sys.argv[2:4] if i % 2 == 0 else sys.argv[3:1:-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -23,7 +24,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facewise.errors import ModelError
+from facewise.errors import FacewiseError, ModelError
 from facewise.models import transfer, transport
 from facewise.models.download import download, fetch
 from facewise.models.zoo import ZooEntry, ZooMember
@@ -430,13 +431,33 @@ def test_offline_says_what_to_do(server: Server, tmp_path: Path, monkeypatch: py
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_told_and_what_came_is_kept(server: Server, tmp_path: Path) -> None:
-    part = tmp_path / "model.onnx.part"
-    part.symlink_to("/dev/full")
-    with pytest.raises(ModelError, match=r"disk of .* is full"):
-        get(server, tmp_path)
-    assert part.is_symlink()
+def test_a_full_disk_is_told_and_what_came_is_kept(server: Server, tmp_path: Path, monkeypatch) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(ModelError, match=r"disk of .* is full"):
+            get(server, tmp_path)
+    assert (tmp_path / "model.onnx.part").read_bytes() == BODY
+    assert get(server, tmp_path).read_bytes() == BODY
+
+
+@pytest.mark.parametrize("name", ["model.onnx.part", "model.onnx.part.json", "model.onnx.lock"])
+@pytest.mark.parametrize("link", [True, False], ids=["link", "file"])
+def test_what_is_not_ours_is_not_written_to(server: Server, tmp_path: Path, name: str, link: bool) -> None:
+    folder, theirs = tmp_path / "models", tmp_path / "theirs"
+    folder.mkdir()
+    if not link:
+        theirs = folder / name
+    theirs.write_bytes(b"not to be lost")
+    if link:
+        (folder / name).symlink_to(theirs)
+    if link or not name.endswith(".json"):  # a note that says nothing is written anew
+        with pytest.raises(FacewiseError, match=r"move it|Cannot write"):
+            get(server, folder)
+        assert theirs.read_bytes() == b"not to be lost"
+        assert not (folder / "model.onnx").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_told(server: Server, tmp_path: Path) -> None:

@@ -219,7 +219,12 @@ def photo(
     """Write the photo that is kept with a sample to a file."""
     from facewise.errors import GalleryError
     from facewise.files import atomic_write
+    from facewise.gallery.beside import is_beside
+    from facewise.gallery.uri import parse_uri
 
+    file = parse_uri(gallery).path
+    if file is not None and is_beside(file, path):
+        raise GalleryError(f"{path} is a file of the gallery itself: name another.")
     with open_gallery(gallery, key_file=key_file) as opened:
         jpeg = opened.photo(sample)
     if jpeg is None:

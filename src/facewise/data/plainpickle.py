@@ -2,6 +2,9 @@
 
 Python's unpickler calls what a file tells it to call. This one knows only the instructions that write such
 data down, keeps arrays as inert values, and refuses a file at the first instruction or name beyond them.
+
+Each instruction does little, whatever it is given, and all of them together make no more bytes than the file
+has: what is counted against that is said before it is made.
 """
 
 from __future__ import annotations
@@ -19,9 +22,11 @@ from facewise.errors import DatasetError
 
 _DTYPES = {"u1": np.dtype(np.uint8), "b1": np.dtype(np.bool_), "|b1": np.dtype(np.bool_)}
 _MODULES = ("numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric")
-_MAX_STEPS = 5_000_000
+_MAX_STEPS = 1_000_000
 """Instructions of a file above which it is refused: 12,000 arrays take 270,000."""
 _MAX_SIDE = 2**40
+_LONGEST_NAME = 100
+"""Characters of a module, a function, an encoding or a dtype."""
 
 
 @dataclass(slots=True)
@@ -68,7 +73,7 @@ def read_plain_pickle(data: bytes, name: str) -> Any:
     Raises:
         DatasetError: It is no pickle, is cut short, or holds anything else.
     """
-    machine = _Machine()
+    machine = _Machine(len(data))
     try:
         for opcode, argument, _ in pickletools.genops(io.BytesIO(data)):
             if machine.step(opcode.name, argument):
@@ -88,9 +93,14 @@ class _Mark:
 
 
 class _Machine:
-    """The few instructions of a pickle that only write data down."""
+    """The few instructions of a pickle that only write data down.
 
-    def __init__(self) -> None:
+    Args:
+        budget: Bytes that may be made out of those of the file, which are there once.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.steps = 0
@@ -157,7 +167,17 @@ class _Machine:
         function, arguments = self.top(2)
         if not isinstance(function, _Name) or not isinstance(arguments, tuple):
             raise _Refused("a call of what is no function")
+        if function.name == "encode":
+            self.spend(arguments[0])
         self.stack.append(_CALLS[function.name](arguments))
+
+    def spend(self, text: Any) -> None:
+        """Counts what a text takes as bytes, before it is made: a memo can name one text a million times."""
+        if not isinstance(text, str):
+            raise _Refused("bytes of what is no text")
+        self.budget -= len(text)
+        if self.budget < 0:
+            raise _Refused("more bytes than it has")
 
     def build(self) -> None:
         """The state of an array or dtype."""
@@ -180,16 +200,17 @@ def _known(module: str, name: str) -> _Name:
 
 
 def _global(argument: str) -> _Name:
-    module, _, name = argument.partition(" ")
+    module, _, name = _text(argument).partition(" ")
     return _known(module, name)
 
 
 def _encode(arguments: tuple[Any, ...]) -> bytes:
     """`_codecs.encode(text, "latin1")`: how protocol 2 of Python 3 writes bytes."""
     text, encoding = arguments
-    if not isinstance(text, str) or _text(encoding) not in {"latin1", "latin-1"}:
+    if _text(encoding) not in {"latin1", "latin-1"}:
         raise _Refused("bytes in an unusual encoding")
-    return text.encode("latin1")
+    encoded: bytes = text.encode("latin1")
+    return encoded
 
 
 def _dtype(arguments: tuple[Any, ...]) -> _Type:
@@ -208,7 +229,7 @@ def _reconstruct(arguments: tuple[Any, ...]) -> PlainArray:
 def _frombuffer(arguments: tuple[Any, ...]) -> PlainArray:
     data, kind, shape, _ = arguments
     array = PlainArray()
-    _fill(array, shape, kind, bytes(data))
+    _fill(array, shape, kind, data)
     return array
 
 
@@ -223,11 +244,11 @@ def _fill(array: PlainArray, shape: Any, kind: Any, data: Any) -> None:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode("latin1")
-    if not isinstance(value, str):  # made to text, nested tuples can grow without bounds
+    if not isinstance(value, str | bytes):  # made to text, nested tuples can grow without bounds
         raise _Refused("a value where a text belongs")
-    return value
+    if len(value) > _LONGEST_NAME:
+        raise _Refused("a name that is longer than any")
+    return value.decode("latin1") if isinstance(value, bytes) else value
 
 
 def _python2(text: str) -> bytes:

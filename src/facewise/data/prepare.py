@@ -308,5 +308,7 @@ def _write(path: Path, data: bytes) -> None:
     """Whole or not at all; not synced, as the manifest tells a crop that a power cut took."""
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(".part")  # one at a time, and short: the photo's name may fill all the room
+    if temporary.is_symlink():
+        temporary.unlink()
     temporary.write_bytes(data)
     temporary.replace(path)

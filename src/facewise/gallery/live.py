@@ -20,6 +20,7 @@ from facewise.gallery.segment import EMPTY, Scale, Segment
 from facewise.gallery.store import Change, Keys, Store
 from facewise.gallery.templates import Templates, Weights
 from facewise.models.quality import QualityRule
+from facewise.owned import NotOursError
 from facewise.types import FloatArray
 
 _LOG = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class LiveIndex:
         self._lock = threading.RLock()
         self._seen: Hashable = None
         self._segments: list[Segment] = []
-        self._on_disk = False  # whether the first segment is the snapshot's
+        self._on_disk: tuple[int, int] | None = None  # the snapshot's file, where the first segment is its
         self._scale = Scale(1.0, np.inf)
         self._names: dict[int, str] = {}
         self._groups: dict[int, frozenset[str]] = {}
@@ -207,14 +208,16 @@ class LiveIndex:
                 found = snapshot.read(path)
                 if self._is_ours(found, keys):
                     self._segments, self._scale = [found.segment], found.scale
-                    self._on_disk, self._changed = found.shared, 0
+                    self._on_disk, self._changed = found.file if found.shared else None, 0
                     return
             except snapshot.MissingError:
                 pass
+            except snapshot.ForeignError as error:
+                _LOG.warning("No index is kept: %s", error)
             except snapshot.UnusableError:
                 _LOG.warning("The index %s is damaged or of another version: it is made anew.", path)
         loaded = self._store.load()
-        self._scale, self._on_disk = Scale.of(loaded.rows), False
+        self._scale, self._on_disk = Scale.of(loaded.rows), None
         self._segments = [Segment.of(loaded.rows, loaded.samples, loaded.people, self._scale)]
         self._changed, self._alive = 0, len(loaded.samples)
         if self._keeps_snapshot(len(loaded.samples)):
@@ -273,18 +276,25 @@ class LiveIndex:
         if not len(samples):
             return
         path = snapshot.path_of(self._store.location)
-        on_disk = self._on_disk and bool(self._segments)
-        for i, segment in enumerate(self._segments):
-            slots = segment.slots_of(samples)
-            self._alive -= len(slots)
-            self._changed += len(slots)
-            if i == 0 and on_disk and path.exists():
-                with snapshot.locked(path):
-                    snapshot.clear(path, segment, slots)
-            else:
-                segment.clear(slots)
-        if not on_disk and self._store.state() is not None:
-            snapshot.erase(path, samples)
+        mapped = bool(self._segments) and self._on_disk is not None and path.exists()
+        try:
+            for i, segment in enumerate(self._segments):
+                slots = segment.slots_of(samples)
+                self._alive -= len(slots)
+                self._changed += len(slots)
+                if i == 0 and mapped:
+                    with snapshot.locked(path):
+                        mapped = snapshot.identity(path) == self._on_disk
+                        if mapped:
+                            snapshot.clear(path, segment, slots)
+                if i or not mapped:  # another process has written a new one since
+                    segment.clear(slots)
+            if not mapped and self._store.state() is not None:
+                snapshot.erase(path, samples)
+        except NotOursError as error:
+            raise GalleryError(
+                f"What went from the gallery {self._store.location} is still in {path}: {error}"
+            ) from error
 
     def _save(self) -> None:
         """Writes all samples to a new snapshot, and goes on with that."""
@@ -300,7 +310,7 @@ class LiveIndex:
             left = self._store.keys().samples
             segment = found.segment
             snapshot.clear(path, segment, np.flatnonzero(~np.isin(segment.samples, left)))
-        self._segments, self._on_disk, self._changed = [segment], True, 0
+        self._segments, self._on_disk, self._changed = [segment], found.file, 0
         self._forget(keep_seen=True)
 
     def _together(self) -> Segment:

@@ -1,24 +1,31 @@
 """Another key for a gallery: everything sealed anew in a new file, which takes the old one's place.
 
 A new file, because then no page of it has ever held the old bytes, and because a process killed at any
-moment leaves one whole gallery: the old or the new one. The old file is zeroed once the new one is in place.
+moment leaves one whole gallery: the old or the new one. The new file is opened with the new key, as it is in
+its file, and all of it compared before it takes the old one's place; then the old one is zeroed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
+from itertools import zip_longest
 from pathlib import Path
 
+import numpy as np
+
+from facewise import owned
 from facewise.errors import GalleryError
+from facewise.gallery import snapshot
+from facewise.gallery.beside import refuse_foreign_logs, refuse_key_beside
 from facewise.gallery.rows import Content
 from facewise.gallery.sqlite_file import ReadOnly, connect, told
 from facewise.vault import Vault, read_key_file
 
 _AT_ONCE = 5000
-_CHUNK = 2**20
 
 
 def rekey(
@@ -36,31 +43,40 @@ def rekey(
         new_key_file: Its key file from now on, or None to keep it without encryption.
 
     Raises:
-        GalleryError: No gallery, damaged, another key than its own, or in use.
+        GalleryError: No gallery, damaged, another key than its own, in use, or with a second name.
         StorageFullError: There is no room for a second copy: the gallery is as it was.
-        SettingError: A key file is missing or none.
+        SettingError: A key file is missing or none, or has the name of a file that lies beside the gallery.
     """
+    refuse_key_beside(path, (key_file, new_key_file))
     key = None if key_file is None else read_key_file(key_file)
     new_key = None if new_key_file is None else read_key_file(new_key_file)
-    # Resolved: through a link, the file is replaced and not the link.
-    path = path.resolve() if path.exists() else path
-    new = path.with_name(f"{path.name}.rekey")
+    given, path = path, path.resolve() if path.exists() else path  # of a link, the file is replaced
+    if owned.has_other_name(path):
+        raise GalleryError(
+            f"The gallery {path} has a second name (a hard link), where everything would stay under the old "
+            "key: delete that name, or copy the gallery and rekey the copy."
+        )
     db, cipher = connect(path, create=False, key=key)
     with closing(db), told(str(path)):
         _take(db, path)
-        _erase_beside(path, ".rekey")
+        new = _new_file(db, path)
         try:
+            _erase(new)
             samples = _write(db, cipher, new, new_key)
-            with path.open("r+b") as old:  # not closed before `db` is done: that would end its lock
-                _erase_beside(path, ".index")
+            # The key as it is in its file now: what nothing opens must not take the place of what one opens.
+            _compare(db, cipher, new, None if new_key_file is None else read_key_file(new_key_file))
+            with owned.opened(path, write=True) as old:  # not closed before `db` is done: that ends its lock
+                for index in {snapshot.path_of(str(path)), given.with_name(f"{given.name}.index")}:
+                    snapshot.remove(index)
                 new.replace(path)
                 _sync(path.parent)
-                _zero(old.fileno())
+                owned.zero(old)
                 db.close()
         except OSError as error:
             raise GalleryError(f"The gallery {path} cannot be written: {error.strerror}.") from error
         finally:
-            _erase_beside(path, ".rekey")
+            with suppress(OSError):
+                _erase(new)
     return samples
 
 
@@ -71,6 +87,7 @@ def is_encrypted(path: Path) -> bool:
     """
     if not path.is_file():
         return False
+    refuse_foreign_logs(path)
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
             row = db.execute("SELECT wrapped_key FROM meta").fetchone()
@@ -140,46 +157,61 @@ def _copy_samples(
     return count
 
 
+def _compare(old: sqlite3.Connection, cipher: Vault | None, path: Path, key: bytes | None) -> None:
+    """Opens what was written with the new key, and holds all of it against the old.
+
+    Raises:
+        GalleryError: It cannot be opened, or differs.
+    """
+    db, new_cipher = connect(path, create=False, key=key)
+    with closing(db):
+        facts = "id, person_id, photo_bytes, fingerprint, source, source_hash, score, sharpness, created"
+        for query in (
+            "SELECT id, name, created FROM people ORDER BY id",
+            "SELECT person_id, name FROM groups ORDER BY person_id, name",
+            f"SELECT {facts}, samples.size, yaw, pitch, roll FROM samples ORDER BY id",  # noqa: S608  the names above
+        ):
+            pairs = zip_longest(old.execute(query), db.execute(query))
+            if any(one != other for one, other in pairs):
+                raise GalleryError(f"The gallery was written differently to {path}: it is as it was.")
+        size = int(old.execute("SELECT size FROM meta").fetchone()[0] or 0)
+        read, again = Content(old, cipher), Content(db, new_cipher)
+        for rows in _parts(old.execute("SELECT id FROM samples ORDER BY id")):
+            numbers = [row[0] for row in rows]
+            same = np.array_equal(read.vectors(numbers, size), again.vectors(numbers, size))
+            if not same or any(read.photo(n) != again.photo(n) for n in numbers):
+                raise GalleryError(f"The gallery was written differently to {path}: it is as it was.")
+
+
 def _parts(rows: sqlite3.Cursor) -> Iterator[list[tuple[int, ...]]]:
     while part := rows.fetchmany(_AT_ONCE):
         yield part
 
 
-def _erase_beside(path: Path, ending: str) -> None:
-    """Zeros and deletes the files whose names begin with the gallery's name and this."""
-    for file in path.parent.iterdir():
-        if file.name.startswith(path.name + ending) and file.is_file():
-            with suppress(FileNotFoundError), _opened(file) as handle:
-                _zero(handle)
-                file.unlink()
+def _new_file(db: sqlite3.Connection, path: Path) -> Path:
+    """Where a gallery is written anew: a name that no user gives a file, as the gallery's random id is in it.
+
+    The next rekeying of the gallery finds by it what one that was killed has left.
+    """
+    (gallery,) = db.execute("SELECT gallery FROM meta").fetchone() or ("",)
+    digest = hashlib.sha256(f"rekey\n{gallery}\n".encode() + os.fsencode(path.name)).hexdigest()
+    return path.with_name(f".{digest[:32]}.rekey")
 
 
-@contextmanager
-def _opened(file: Path) -> Iterator[int]:
-    handle = os.open(file, os.O_RDWR)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
+def _erase(new: Path) -> None:
+    """Zeros and deletes a file written anew, and SQLite's beside it.
 
-
-def _zero(handle: int) -> None:
-    """Zeros over a file, on disk; who still has it open finds no gallery, not an old one to write to."""
-    length, done = os.fstat(handle).st_size, 0
-    while done < length:
-        done += os.pwrite(handle, bytes(min(_CHUNK, length - done)), done)
-    os.fsync(handle)
+    Raises:
+        GalleryError: A link or something else that is not ours has one of the names.
+    """
+    for ending in ("-wal", "-shm", "-journal", ""):
+        if not owned.erase(file := new.with_name(new.name + ending)):
+            raise GalleryError(f"{file} is in the way and none of ours: move it, and try again.")
 
 
 def _sync(folder: Path) -> None:
-    with _opened_folder(folder) as handle:
-        os.fsync(handle)
-
-
-@contextmanager
-def _opened_folder(folder: Path) -> Iterator[int]:
     handle = os.open(folder, os.O_RDONLY)
     try:
-        yield handle
+        os.fsync(handle)
     finally:
         os.close(handle)

@@ -3,6 +3,7 @@
 The file `GALLERY.index` is a header (`FWINDEX1`, a checksum, JSON) and five arrays, each from a multiple of
 4 KiB: samples, people, errors, codes, rows; see `facewise.gallery.segment`. It is only ever a copy of what
 the gallery holds: whatever is wrong with it, it is made anew. Samples that go are zeroed in it at once.
+A file of that name that is no index, or a link, is left as it is, and then no index is kept.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facewise.files import atomic_write, one_at_a_time
+from facewise import owned
+from facewise.files import atomic_write, one_at_a_time, remove_leftovers
 from facewise.gallery.segment import Scale, Segment
+from facewise.owned import NotOursError
 
 _MAGIC = b"FWINDEX1"
 _PAGE = 4096
@@ -47,18 +50,25 @@ class Snapshot:
         segment: The samples, in the file.
         scale: Of their codes.
         state: The store's token when it was written; see `Store.state`.
-        shared: Whether changes of the segment go to the file; one that can only be read has a copy of them.
+        shared: Whether changes of the segment go to the file; one that can only be read, or that has a second
+            name (a hard link), has a copy of them.
+        file: What tells the file from one that takes its place; see `identity`.
     """
 
     segment: Segment
     scale: Scale
     state: str
     shared: bool
+    file: tuple[int, int] | None
+
+
+class ForeignError(UnusableError):
+    """There is a file of that name which is none of ours."""
 
 
 def path_of(location: str) -> Path:
-    """The snapshot of a gallery file."""
-    return Path(f"{location}.index")
+    """The snapshot of a gallery file, beside the file itself where the location is a link."""
+    return Path(f"{Path(location).resolve()}.index")
 
 
 @contextmanager
@@ -72,8 +82,11 @@ def write(path: Path, segment: Segment, scale: Scale, state: str) -> None:
     """Writes a snapshot that replaces the old one at once; call it within `locked`.
 
     Raises:
-        FacewiseError: It cannot be written, or the disk is full.
+        FacewiseError: It cannot be written, the disk is full, or the file that is there is none of ours.
     """
+    with suppress(FileNotFoundError), owned.opened(path, begins=_MAGIC):
+        pass
+    remove_leftovers(path)
     n = segment.used
     arrays = {name: getattr(segment, name)[:n] for name in _ARRAYS}
     header = {
@@ -102,12 +115,16 @@ def read(path: Path) -> Snapshot:
         UnusableError: See there.
     """
     try:
-        shared = os.access(path, os.W_OK)
-        with path.open("r+b" if shared else "rb") as file:
-            header, at = _header(file)
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_WRITE if shared else mmap.ACCESS_COPY)
+        shared = os.access(path, os.W_OK) and not owned.has_other_name(path)
+        with owned.opened(path, begins=_MAGIC, write=shared) as handle:
+            facts = os.fstat(handle)
+            with os.fdopen(handle, "rb", closefd=False) as data:
+                header, at = _header(data)
+            mapped = mmap.mmap(handle, 0, access=mmap.ACCESS_WRITE if shared else mmap.ACCESS_COPY)
     except FileNotFoundError as error:
         raise MissingError from error
+    except NotOursError as error:
+        raise ForeignError(str(error)) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UnusableError from error
     count, size = header["count"], header["size"]
@@ -122,7 +139,17 @@ def read(path: Path) -> Snapshot:
     segment = Segment(**found, used=count)
     if {name: _checksums(found[name]) for name in _CHECKSUMMED} != header["checksums"]:
         raise UnusableError
-    return Snapshot(segment, Scale(header["factor"], header["usual"]), header["state"], shared)
+    scale, file = Scale(header["factor"], header["usual"]), (facts.st_dev, facts.st_ino)
+    return Snapshot(segment, scale, header["state"], shared, file)
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file is there now; None is none."""
+    try:
+        facts = path.lstat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
 
 
 def _header(file: Any) -> tuple[dict[str, Any], int]:
@@ -142,18 +169,26 @@ def _header(file: Any) -> tuple[dict[str, Any], int]:
 def erase(path: Path, samples: NDArray[np.int64]) -> None:
     """Zeros over samples in a snapshot that this process has not opened, if there is one.
 
-    One that cannot be read is removed, with all its bytes. One that cannot be written is left to whoever can:
-    a process that removes somebody from the gallery does it there.
+    One that cannot be read is removed, with all its bytes, and one that has a second name (a hard link) only
+    loses this one. One that cannot be written is left to whoever can: a process that removes somebody from
+    the gallery does it there.
     """
     if not os.access(path, os.W_OK):
         return
+    try:
+        with owned.opened(path, begins=_MAGIC):
+            pass
+    except (OSError, NotOursError):
+        return
     with locked(path):
         try:
-            segment = read(path).segment
+            found = read(path)
         except UnusableError:
-            remove(path)
-            return
-        clear(path, segment, segment.slots_of(samples))
+            found = None
+        if found is None or not found.shared:
+            owned.erase(path, _MAGIC)
+        else:
+            clear(path, found.segment, found.segment.slots_of(samples))
 
 
 def clear(path: Path, segment: Segment, slots: NDArray[np.int64]) -> None:
@@ -161,7 +196,10 @@ def clear(path: Path, segment: Segment, slots: NDArray[np.int64]) -> None:
     if not len(slots):
         return
     segment.clear(slots)
-    with path.open("r+b") as file:
+    with (
+        owned.opened(path, begins=_MAGIC, write=True) as handle,
+        os.fdopen(handle, "r+b", closefd=False) as file,
+    ):
         header, _ = _header(file)
         for name in _CHECKSUMMED:
             array = getattr(segment, name)
@@ -176,15 +214,9 @@ def clear(path: Path, segment: Segment, slots: NDArray[np.int64]) -> None:
 
 
 def remove(path: Path) -> None:
-    """Removes a snapshot, zeroed first; none is fine."""
-    with suppress(FileNotFoundError):
-        with path.open("r+b") as file:
-            left = path.stat().st_size
-            while left > 0:
-                left -= file.write(bytes(min(left, 1 << 20)))
-            file.flush()
-            os.fsync(file.fileno())
-        path.unlink()
+    """Removes a snapshot, zeroed first, and what a killed process left of one; none is fine."""
+    owned.erase(path, _MAGIC)
+    remove_leftovers(path)
 
 
 def _checksums(array: NDArray[Any]) -> list[str]:

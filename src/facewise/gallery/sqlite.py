@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from facewise.errors import GalleryError, NameTakenError, UnknownPersonError
 from facewise.gallery import listing
+from facewise.gallery.beside import refuse_key_beside
 from facewise.gallery.check import problems
 from facewise.gallery.names import unknown_name
 from facewise.gallery.results import Person, PersonDetail, Sample, Space, StoredSample
@@ -27,7 +28,7 @@ from facewise.gallery.sqlite_file import ReadOnly, connect, stamp, told
 from facewise.gallery.store import Change, Keys, Loaded, refuse_foreign
 from facewise.gallery.transactions import Changing, groups_of, ids_of, join_all, names_of, new_state
 from facewise.types import FloatArray
-from facewise.vault import user_key
+from facewise.vault import key_file_of, user_key
 
 
 class SqliteStore:
@@ -46,7 +47,7 @@ class SqliteStore:
     Raises:
         GalleryError: The file is missing, no gallery, of a newer Facewise, damaged or in use; the key is
             not its own, or it has none.
-        SettingError: The key file is missing or none.
+        SettingError: The key file is missing or none, or has the name of a file that lies beside the gallery.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class SqliteStore:
     ) -> None:
         self.location = str(path)
         self._lock = threading.RLock()
+        refuse_key_beside(path, [key_file_of(key_file)])
         self._path, self._key = path, user_key(key_file)
         self._open(create=create)
 

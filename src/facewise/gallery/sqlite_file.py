@@ -9,6 +9,7 @@ import errno
 import os
 import sqlite3
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from facewise.errors import GalleryError, ReadOnlyError, StorageFullError
+from facewise.gallery.beside import refuse_foreign_logs
 from facewise.gallery.schema import MIGRATIONS, migrate, schema_version
 
 if TYPE_CHECKING:  # who has no key needs no cryptography
@@ -91,6 +93,16 @@ def connect(path: Path, *, create: bool, key: bytes | None = None) -> tuple[sqli
         GalleryError: Missing (and not to be created), no gallery, of a newer Facewise, damaged or in use;
             encrypted with another key or none given, or a key given for one that is not encrypted.
     """
+    with _OPENING:
+        return _connected(path, create, key)
+
+
+_OPENING = threading.Lock()
+"""Files beside a gallery are looked at before SQLite opens them, never while it does in another thread:
+closing one ends all locks that this process has on it."""
+
+
+def _connected(path: Path, create: bool, key: bytes | None) -> tuple[sqlite3.Connection, Vault | None]:
     if path.is_dir():
         raise GalleryError(f"{path} is a folder, not a gallery file.")
     if not path.exists():
@@ -98,6 +110,7 @@ def connect(path: Path, *, create: bool, key: bytes | None = None) -> tuple[sqli
             raise GalleryError(f"There is no gallery {path}: enrol somebody first, or check the path.")
         _make_private(path)
     _refuse_other_files(path)
+    refuse_foreign_logs(path)
     with told(str(path)):
         try:
             return _opened(path, "mode=rw", sqlite3.Connection, lambda db: _prepare(db, str(path), key))
@@ -141,7 +154,8 @@ class ReadOnly(sqlite3.Connection):
 
 def stamp(path: Path) -> tuple[object, ...]:
     """What changes when others write a gallery's file, or begin to."""
-    return tuple(_facts(path.with_name(path.name + ending)) for ending in ("", "-wal", "-shm"))
+    real = path.resolve()
+    return tuple(_facts(real.with_name(real.name + ending)) for ending in ("", "-wal", "-shm"))
 
 
 def _facts(path: Path) -> tuple[int, ...]:
@@ -153,7 +167,8 @@ def _facts(path: Path) -> tuple[int, ...]:
 
 
 def _read_only(path: Path, key: bytes | None) -> tuple[sqlite3.Connection, Vault | None]:
-    log = path.with_name(path.name + "-wal")
+    real = path.resolve()
+    log = real.with_name(real.name + "-wal")
     # Of a file that is held for unchanging, the log is not read: only where there is nothing in it.
     unchanging = not log.exists() or not log.stat().st_size
     how = "mode=ro&immutable=1" if unchanging else "mode=ro"
@@ -184,7 +199,10 @@ def _prepare_read_only(db: sqlite3.Connection, location: str, key: bytes | None)
 def _make_private(path: Path) -> None:
     """An empty file only its owner reads; SQLite gives the -wal and -shm files the same mode."""
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError as error:
+        if not path.exists():
+            raise GalleryError(f"{path} is a link to nothing: remove it, or name another gallery.") from error
     except OSError as error:
         raise GalleryError(f"The gallery {path} cannot be created: {error.strerror}.") from error
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from facewise.errors import GalleryError
 from facewise.files import atomic_write
+from facewise.gallery.beside import is_beside
 from facewise.gallery.names import clean_groups, clean_name
 from facewise.gallery.results import Sample, Space, StoredSample
 from facewise.gallery.search import checked_embeddings
@@ -43,8 +44,8 @@ def write_export(store: Store, path: Path) -> int:
     space, samples = store.space(), store.samples()
     if space is None:
         raise GalleryError(f"The gallery {store.location} is empty: there is nothing to export.")
-    if path.resolve() == Path(store.location).resolve():
-        raise GalleryError(f"{path} is the gallery itself: export it to another file.")
+    if is_beside(Path(store.location), path):
+        raise GalleryError(f"{path} is a file of the gallery itself: export it to another.")
     photos = [store.photo(sample.id) if sample.has_photo else None for sample, _ in samples]
     header = {
         "format": FORMAT,

@@ -2,7 +2,9 @@
 
 Python's unpickler calls what a file tells it to call, and PyTorch's safe one does not know the instructions
 in which Python 2 wrote strings. This one follows only the instructions that write such a dictionary down,
-calls nothing, and refuses a file at the first instruction or name beyond them.
+calls nothing, and refuses a file at the first instruction or name beyond them. Nothing but text is a key or a
+name, as to hash or print nested tuples takes time without bounds; and the arrays take no more bytes than the
+file has, though it can name the same bytes again and again.
 """
 
 from __future__ import annotations
@@ -27,6 +29,10 @@ _NAMES = {
 _DTYPES = {name: np.dtype(f"<{name}") for name in ("f2", "f4", "f8", "i4", "i8")}
 _MAX_STEPS = 1_000_000
 """Instructions of a file above which it is refused: 400 arrays take 15,000."""
+
+_MOST_AXES = 8
+_LONGEST_NAME = 100
+"""Characters of a module, a function, an encoding or a dtype."""
 
 _PUSHED = {"BINSTRING", "SHORT_BINSTRING", "BINUNICODE", "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES",
            "BININT", "BININT1", "BININT2", "LONG1"}  # fmt: skip
@@ -61,15 +67,12 @@ class _Array:
 
     value: np.ndarray[Any, Any] | None = None
 
-    def fill(self, state: Any) -> None:
-        """Args: state: version, shape, dtype, whether the first axis varies fastest, data."""
-        _, shape, dtype, fortran, data = state
+    def fill(self, shape: tuple[int, ...], dtype: _Type, fortran: bool, data: str | bytes) -> None:
+        """Gives it its numbers; `fortran` is whether the first axis varies fastest."""
         raw = data.encode("latin1") if isinstance(data, str) else data
-        if not isinstance(dtype, _Type) or not isinstance(raw, bytes):
-            raise NotArrays("an array of something else than numbers")
         # As many numbers as there are bytes, so no file takes more memory than it has.
         flat = np.frombuffer(raw, _DTYPES[dtype.name])
-        self.value = flat.reshape(tuple(shape), order="F" if fortran else "C")
+        self.value = flat.reshape(shape, order="F" if fortran else "C")
 
 
 def read_arrays(data: bytes) -> dict[str, Tensor]:
@@ -85,12 +88,23 @@ def read_arrays(data: bytes) -> dict[str, Tensor]:
         NotArrays: It holds anything else, or is damaged.
     """
     try:
-        return {str(key): _tensor(value) for key, value in _Machine().run(data).items()}
+        return _tensors(_Machine(len(data)).run(data))
     except NotArrays:
         raise
     # A damaged file trips whatever it likes: the stack is too short, a number no shape, a name no text.
     except Exception as error:
         raise NotArrays("it is damaged") from error
+
+
+def _tensors(found: object) -> dict[str, Tensor]:
+    """An array under two names is one tensor, as it is one array."""
+    if type(found) is not dict:
+        raise NotArrays("something else than a dictionary")
+    made: dict[int, Tensor] = {}
+    for value in found.values():
+        if id(value) not in made:
+            made[id(value)] = _tensor(value)
+    return {key: made[id(value)] for key, value in found.items()}
 
 
 def _tensor(value: object) -> Tensor:
@@ -101,9 +115,14 @@ def _tensor(value: object) -> Tensor:
 
 
 class _Machine:
-    """Follows the instructions on a stack of its own."""
+    """Follows the instructions on a stack of its own.
 
-    def __init__(self) -> None:
+    Args:
+        budget: Bytes that texts made to bytes, and arrays, may take each.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self.texts = self.arrays = budget
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
@@ -124,6 +143,8 @@ class _Machine:
         elif name in _CONSTANTS:
             stack.append(_CONSTANTS[name])
         elif name in _COUNTS:
+            if len(stack) < _COUNTS[name]:
+                raise NotArrays("it is damaged")
             stack[-_COUNTS[name] :] = [tuple(stack[-_COUNTS[name] :])]
         elif name == "TUPLE":
             stack.append(tuple(self._since_mark()))
@@ -154,6 +175,8 @@ class _Machine:
             del self.stack[-2:]
         if type(self.stack[-1]) is not dict:
             raise NotArrays("an entry of something else than a dictionary")
+        if not all(type(key) is str for key in items[::2]):
+            raise NotArrays("an entry under something else than a name")
         self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
 
     def _object(self, name: str, argument: Any) -> None:
@@ -161,36 +184,58 @@ class _Machine:
         if name == "BUILD":
             state = stack.pop()
             if isinstance(stack[-1], _Array):
-                stack[-1].fill(state)
-            elif not isinstance(stack[-1], _Type) or state[1] not in ("<", "|"):
+                self._fill(stack[-1], *state)
+            elif not isinstance(stack[-1], _Type) or _text(state[1]) not in ("<", "|"):
                 raise NotArrays("numbers in the byte order of another machine")
             return
         if name == "REDUCE":
             arguments = stack.pop()
-            stack.append(_made(stack.pop(), arguments))
+            stack.append(self._made(stack.pop(), arguments))
             return
         if name == "GLOBAL":
             module, _, called = argument.partition(" ")
         else:
-            called, module = stack.pop(), stack.pop()
+            called, module = _text(stack.pop()), _text(stack.pop())
         if (module, called) not in _NAMES:
             raise NotArrays(f"{module}.{called}")
         stack.append(_Name(module, called))
 
+    def _fill(self, array: _Array, _: Any, shape: Any, dtype: Any, fortran: Any, data: Any) -> None:
+        """The state of an array; the first is a version."""
+        if not isinstance(dtype, _Type) or not isinstance(data, str | bytes):
+            raise NotArrays("an array of something else than numbers")
+        if not isinstance(shape, tuple) or len(shape) > _MOST_AXES or not all(type(n) is int for n in shape):
+            raise NotArrays("an array of no shape")
+        self.arrays -= len(data)
+        if self.arrays < 0:
+            raise NotArrays("more numbers than it has bytes")
+        array.fill(shape, dtype, bool(fortran), data)
 
-def _made(what: object, arguments: tuple[Any, ...]) -> Any:
-    """What calling one of the allowed names would have made."""
-    if not isinstance(what, _Name):
-        raise NotArrays("a call of something else than a name")
-    if what.name == "_reconstruct":
-        return _Array()
-    if what.name == "dtype" and arguments[0] in _DTYPES:
-        return _Type(arguments[0])
-    if what.name == "encode":
-        text, coding = arguments
-        return str(text).encode({"latin1": "latin1"}[coding])
-    if what.name == "OrderedDict" and not arguments:
-        return {}
-    if what.name == "bytes" and not arguments:  # how Python 3 writes no bytes at all for Python 2
-        return b""
-    raise NotArrays(f"a call of {what.module}.{what.name}")
+    def _made(self, what: object, arguments: Any) -> Any:
+        """What calling one of the allowed names would have made."""
+        if not isinstance(what, _Name) or not isinstance(arguments, tuple):
+            raise NotArrays("a call of something else than a name")
+        if what.name == "_reconstruct":
+            return _Array()
+        if what.name == "dtype" and _text(arguments[0]) in _DTYPES:
+            return _Type(arguments[0])
+        if what.name == "encode":
+            text, coding = arguments
+            if not isinstance(text, str) or _text(coding) != "latin1":
+                raise NotArrays("bytes of something else than text")
+            self.texts -= len(text)
+            if self.texts < 0:
+                raise NotArrays("more bytes than it has")
+            return text.encode("latin1")
+        if what.name == "OrderedDict" and not arguments:
+            return {}
+        if what.name == "bytes" and not arguments:  # how Python 3 writes no bytes at all for Python 2
+            return b""
+        raise NotArrays(f"a call of {what.module}.{what.name}")
+
+
+def _text(value: object) -> str:
+    """A name: nothing else is looked up, compared or shown."""
+    if type(value) is not str or len(value) > _LONGEST_NAME:
+        raise NotArrays("something else than a name where one belongs")
+    return value

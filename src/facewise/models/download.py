@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
-
 from facewise.errors import ModelError
+from facewise.files import lock_file
 from facewise.models.transfer import Job, Progress, disk, sha256_of, transfer
 from facewise.models.transport import MirrorError
 from facewise.models.unpack import unpack, unpacked
@@ -112,12 +111,11 @@ def _locked(path: Path) -> Iterator[None]:
     """One process at a time: the others wait here, then find the file."""
     with disk(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(path.name + ".lock"))
-        lock.acquire()
+        release = lock_file(path.with_name(path.name + ".lock"))
     try:
         yield
     finally:
-        lock.release()
+        release()
 
 
 def _have(job: Job, urls: Sequence[str], retries: int, backoff: float) -> None:

@@ -58,7 +58,7 @@ class Job:
 
     def here(self) -> int:
         """Bytes that have come so far."""
-        return self.part.stat().st_size if self.part.exists() else 0
+        return self.part.lstat().st_size if self.part.is_file() else 0
 
     def drop(self) -> None:
         """Forget what has come so far."""
@@ -104,6 +104,8 @@ def transfer(url: str, job: Job, retries: int, backoff: float) -> None:
 def _attempt(url: str, job: Job) -> bool:
     """One request; True if it went on from bytes that were here before."""
     start, note = job.here(), _read_note(job)
+    if start and "url" not in note:
+        raise ModelError(f"{job.part} is no download that was begun here: move it away, and run again.")
     if start and job.size == start:
         return True
     if start and (note.get("url") != url or (job.size is not None and start > job.size)):
@@ -143,10 +145,13 @@ def _receive(url: str, response: HTTPResponse, start: int, total: int | None, jo
     """Append the body to the part, never more than was promised."""
     limit = job.size or total or _MOST_BYTES
     done, too_much = start, (total or 0) > limit
-    with disk(job.path.parent), job.part.open("ab" if start else "wb") as file:
-        if not start:
+    with disk(job.path.parent):
+        if not start:  # first: a part without a note is another's
             kept = {"url": url, "validator": validator(response.headers)}
-            job.note.write_text(json.dumps(kept), encoding="utf-8")
+            with open(job.note, "w", encoding="utf-8", opener=_not_through_links) as note:
+                note.write(json.dumps(kept))
+        file = open(job.part, "ab" if start else "wb", opener=_not_through_links)  # noqa: SIM115  just below
+    with disk(job.path.parent), file:
         for chunk in () if too_much else _chunks(response):
             done += len(chunk)
             too_much = done > limit
@@ -162,6 +167,10 @@ def _receive(url: str, response: HTTPResponse, start: int, total: int | None, jo
         raise MirrorError(f"{url} sends more than the {limit} bytes expected of {job.path.name}: not taken.")
     if done < (total or job.size or 0):
         raise RetryError(f"the connection ended after {done} of {total or job.size} bytes")
+
+
+def _not_through_links(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _chunks(response: HTTPResponse) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ that was stopped anywhere goes on to the same numbers, and several processes see
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -332,7 +333,8 @@ class Trainer:
         if self.world.is_main:
             checkpoint.save(folder, Checkpoint(self.learner.state(), replace(self.progress), identity))
             for old in folder.glob("shards-*"):
-                if old.name != identity.get("shards"):
+                ours = re.fullmatch(r"shards-\d+-of-\d+", old.name) and not old.is_symlink()
+                if ours and old.name != identity.get("shards"):
                     shutil.rmtree(old)
         self.world.barrier()
 
