@@ -58,14 +58,21 @@ class Share:
         self.held += count
         self._all.held += count
 
+    def keep(self, count: int) -> None:
+        """Gives back all but so many bytes, where it holds more."""
+        given = max(0, self.held - count)
+        self.held -= given
+        self._all.held -= given
 
-async def read_body(request: Request, limits: Limits, share: Share) -> bytes:
+
+async def read_body(request: Request, limits: Limits, share: Share, most: int) -> bytes:
     """The whole body.
 
     Args:
         request: Not read yet.
-        limits: Of bytes, and of seconds.
+        limits: Of seconds.
         share: Counts what is held in memory.
+        most: Bytes that it may have, packed or not.
 
     Raises:
         ProblemError: Too long, too slow, cut off, or packed in a way that is not taken.
@@ -77,8 +84,8 @@ async def read_body(request: Request, limits: Limits, share: Share) -> bytes:
             "unsupported_encoding",
             "A body comes as it is, or packed by gzip: send it without Content-Encoding.",
         )
-    body = await _received(request, limits, share)
-    return body if encoding in _PLAIN else await _unpacked(body, limits, share)
+    body = await _received(request, limits, share, most)
+    return body if encoding in _PLAIN else await _unpacked(body, share, most)
 
 
 _PLAIN = frozenset({"", "identity"})
@@ -90,7 +97,7 @@ _EXPANSION = 100
 """How many times its size a body may come to beyond the first piece; photos hardly pack at all."""
 
 
-async def _unpacked(body: bytes, limits: Limits, share: Share) -> bytes:
+async def _unpacked(body: bytes, share: Share, most: int) -> bytes:
     """A body that came as gzip.
 
     Raises:
@@ -107,8 +114,8 @@ async def _unpacked(body: bytes, limits: Limits, share: Share) -> bytes:
             size += len(part)
             if size > max(_PIECE, _EXPANSION * len(body)):
                 raise _bad_gzip("The body unpacks to a hundred times its size: send it unpacked.")
-            if size > limits.max_body:
-                raise _too_long(limits)
+            if size > most:
+                raise _too_long(most)
             share.take(len(part))
             parts.append(part)
             packed = unpacker.unconsumed_tail
@@ -122,10 +129,10 @@ def _bad_gzip(sentence: str) -> ProblemError:
     return ProblemError(400, "bad_encoding", sentence)
 
 
-async def _received(request: Request, limits: Limits, share: Share) -> bytes:
+async def _received(request: Request, limits: Limits, share: Share, most: int) -> bytes:
     declared = _declared(request)
-    if declared > limits.max_body:
-        raise _too_long(limits)
+    if declared > most:
+        raise _too_long(most)
     if declared:
         share.take(0 if share.held + declared < 2**16 else declared)
     counted = share.held
@@ -141,8 +148,8 @@ async def _received(request: Request, limits: Limits, share: Share) -> bytes:
                     raise ProblemError(400, "cut_off", "The request ended before its body was there.")
                 chunk: bytes = message.get("body", b"")
                 received += len(chunk)
-                if received > limits.max_body:
-                    raise _too_long(limits)
+                if received > most:
+                    raise _too_long(most)
                 if received > counted:
                     share.take(received - counted)
                     counted = received
@@ -161,8 +168,9 @@ def _declared(request: Request) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
-def _too_long(limits: Limits) -> ProblemError:
+def _too_long(most: int) -> ProblemError:
+    told = f"{most / 2**20:.3g}"
     return ProblemError(
-        413, "too_long", f"A request has at most {limits.max_body // 2**20} MiB: send less.",
+        413, "too_long", f"A request like this has at most {told} MiB: send less.",
         close=True,
     )  # fmt: skip

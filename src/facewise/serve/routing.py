@@ -22,7 +22,7 @@ from facewise.serve.gate import ANYBODY, bearer
 from facewise.serve.keys import KeyInfo
 from facewise.serve.params import NoParams, NoQuery, Params, checked, checked_query
 from facewise.serve.service import Service
-from facewise.serve.uploads import Sent, Upload, parse
+from facewise.serve.uploads import Sent, Upload, copies, most_bytes, parse
 
 _LOG = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -190,8 +190,13 @@ async def _serve(service: Service, route: Route, handler: Handler, request: Requ
         sent, params = Sent(), None
         if route.body:
             limits = service.settings.limits
-            body = await read_body(request, limits, share)
-            sent = await _parsed(service, body, request.headers.get("content-type", ""), route)
+            content_type = request.headers.get("content-type", "")
+            body = await read_body(request, limits, share, most_bytes(route.photos or {}, limits))
+            if len(body) > _SMALL:
+                share.take(copies(body, content_type) * len(body))
+            sent = await _parsed(service, body, content_type, route)
+            del body
+            share.keep(_SMALL + sum(len(photo) for photos in sent.photos.values() for photo in photos))
             params = checked(route.params, sent)
         call = Call(service, request, key, sent, params, query, route)
         try:

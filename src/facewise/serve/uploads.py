@@ -3,6 +3,10 @@
 Base64 may have line breaks, the letters of URLs (- and _) or no padding, as other programs write it. A text
 where a photo belongs (a path, a URL, a `data:` URL) is refused as what it is. Nothing here opens or fetches
 anything.
+
+What a parser would have to do is counted before it begins, by looking for single bytes: how many parts a form
+can have, how many values a JSON can have and how deep they can lie. So a body costs by its length alone, and
+what is refused for its number of photos is refused before the first of them is made.
 """
 
 from __future__ import annotations
@@ -21,10 +25,25 @@ from facewise.serve.errors import ProblemError
 from facewise.serve.settings import Limits
 
 _MOST_TEXT = 64 * 2**10
-"""Bytes of one text field of a form, and of the headers of one part."""
+"""Bytes of one text field of a form."""
+
+_MOST_HEADERS = 8 * 2**10
+"""Bytes of the headers of one part of a form, and of a body's content type."""
 
 _MOST_FIELDS = 200
 """Text fields of one form."""
+
+_MOST_MARKS = 25_000
+"""Brackets, commas and quotation marks of a JSON, beside those of its photos: the longest list of groups of
+the longest names, of nothing else, has fewer."""
+
+_MARKS_A_PHOTO = 3
+
+_MOST_BESIDE = 512 * 2**10
+"""Bytes of a body beside its photos."""
+
+_BASE64 = 1.5
+"""How much longer base64 in JSON may be than the photo: 4/3, line breaks and slashes escaped."""
 
 
 _URL = re.compile(r"data:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -51,6 +70,22 @@ class Sent:
     is_form: bool = True
 
 
+def most_bytes(photo_fields: Mapping[str, bool], limits: Limits) -> int:
+    """How long a body can be that holds nothing but these fields, in either form."""
+    photos = sum(limits.max_photos if several else 1 for several in photo_fields.values())
+    return min(limits.max_body, _MOST_BESIDE + int(_BASE64 * photos * limits.max_bytes))
+
+
+def copies(body: bytes, content_type: str) -> int:
+    """How many times its bytes `parse` holds in memory at once, at most: JSON is a text on its way to photos.
+
+    A single letter beyond Latin-1 makes all of that text four bytes a letter.
+    """
+    if content_type.lstrip()[:19].lower() == "multipart/form-data":
+        return 2
+    return 3 if body.isascii() else 6
+
+
 def parse(body: bytes, content_type: str, photo_fields: Mapping[str, bool], limits: Limits) -> Sent:
     """Takes a body apart.
 
@@ -63,14 +98,14 @@ def parse(body: bytes, content_type: str, photo_fields: Mapping[str, bool], limi
     Raises:
         ProblemError: Of another type, malformed, or over a limit; or a photo field holds no photo.
     """
-    kind, options = parse_options_header(content_type)
+    kind, options = parse_options_header(content_type if len(content_type) <= _MOST_HEADERS else "")
     if kind == b"multipart/form-data":
         boundary = options.get(b"boundary", b"")
         if not 1 <= len(boundary) <= 70:
             raise ProblemError(400, "bad_form", "The form's content type must name a boundary.")
-        sent = _Form(boundary, photo_fields).parse(body)
+        sent = _Form(boundary, photo_fields, limits).parse(body)
     elif kind == b"application/json":
-        sent = _from_json(_json(body), photo_fields)
+        sent = _from_json(_json(body, photo_fields, limits), photo_fields, limits)
     else:
         raise ProblemError(
             415, "unsupported_type", "Send a form (multipart/form-data), or JSON with photos as base64."
@@ -87,18 +122,25 @@ def _check(sent: Sent, photo_fields: Mapping[str, bool], limits: Limits) -> None
             raise _unfit(f"The field {name} is missing: it holds the photo{'s' if several else ''}.")
         if not several and len(photos) > 1:
             raise _unfit(f"The field {name} holds one photo, not {len(photos)}.")
-        if len(photos) > limits.max_photos:
-            raise ProblemError(
-                413,
-                "too_many_photos",
-                f"A request has at most {limits.max_photos} photos, not {len(photos)}.",
-            )
         for photo in photos:
             if len(photo) > limits.max_bytes:
-                raise ProblemError(
-                    413, "photo_too_large",
-                    f"A photo has at most {limits.max_bytes // 2**20} MiB: save {photo.name} smaller.",
-                )  # fmt: skip
+                raise _too_large(photo.name, limits)
+
+
+def _too_many(count: int, limits: Limits) -> ProblemError:
+    return ProblemError(
+        413, "too_many_photos", f"A request has at most {limits.max_photos} photos, not {count}."
+    )
+
+
+def _too_much(photo_fields: Mapping[str, bool], sentence: str) -> ProblemError:
+    return ProblemError(413, "too_many_photos" if any(photo_fields.values()) else "too_long", sentence)
+
+
+def _too_large(name: str, limits: Limits) -> ProblemError:
+    return ProblemError(
+        413, "photo_too_large", f"A photo has at most {limits.max_bytes // 2**20} MiB: save {name} smaller."
+    )
 
 
 def _unfit(sentence: str) -> ProblemError:
@@ -116,7 +158,16 @@ def _no_photo(name: str) -> ProblemError:
 # JSON
 
 
-def _json(body: bytes) -> dict[str, Any]:
+def _json(body: bytes, photo_fields: Mapping[str, bool], limits: Limits) -> dict[str, Any]:
+    if body.count(b"[") + body.count(b"{") > _MOST_MARKS:
+        raise ProblemError(
+            400, "bad_json", "The body is no JSON that is asked for here: it is lists of lists."
+        )
+    if body.count(b",") + body.count(b'"') > _MOST_MARKS + _MARKS_A_PHOTO * limits.max_photos:
+        raise _too_much(
+            photo_fields, f"The JSON has more values than {limits.max_photos} photos and all parameters."
+        )
+
     def refuse(_: str) -> NoReturn:
         raise ValueError
 
@@ -137,7 +188,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return data
 
 
-def _from_json(data: dict[str, Any], photo_fields: Mapping[str, bool]) -> Sent:
+def _from_json(data: dict[str, Any], photo_fields: Mapping[str, bool], limits: Limits) -> Sent:
     sent = Sent(is_form=False)
     for name, value in data.items():
         if name not in photo_fields:
@@ -145,13 +196,15 @@ def _from_json(data: dict[str, Any], photo_fields: Mapping[str, bool]) -> Sent:
         elif photo_fields[name]:
             if not isinstance(value, list):
                 raise _unfit(f"The field {name} is a list of photos, each as base64.")
-            sent.photos[name] = [_from_base64(item, f"{name}[{i}]") for i, item in enumerate(value)]
+            if len(value) > limits.max_photos:
+                raise _too_many(len(value), limits)
+            sent.photos[name] = [_from_base64(item, f"{name}[{i}]", limits) for i, item in enumerate(value)]
         else:
-            sent.photos[name] = [_from_base64(value, name)]
+            sent.photos[name] = [_from_base64(value, name, limits)]
     return sent
 
 
-def _from_base64(text: object, name: str) -> Upload:
+def _from_base64(text: object, name: str, limits: Limits) -> Upload:
     if not isinstance(text, str) or not text:
         raise _no_photo(name)
     url = _URL.match(text)
@@ -162,6 +215,8 @@ def _from_base64(text: object, name: str) -> Upload:
             if url[0].lower() == "data:"
             else f"The field {name} is a URL, which is never opened: download the photo and send its bytes.",
         )  # fmt: skip
+    if len(text) > _BASE64 * limits.max_bytes + _LEAST_BASE64:
+        raise _too_large(name, limits)
     try:
         photo = Upload(binascii.a2b_base64(_plain_base64(text), strict_mode=True))
     except ValueError:  # binascii.Error and UnicodeEncodeError are
@@ -191,8 +246,8 @@ def _plain_base64(text: str) -> bytes:
 class _Form:
     """One form, part by part."""
 
-    def __init__(self, boundary: bytes, photo_fields: Mapping[str, bool]) -> None:
-        self._photo_fields = photo_fields
+    def __init__(self, boundary: bytes, photo_fields: Mapping[str, bool], limits: Limits) -> None:
+        self._boundary, self._photo_fields, self._limits = boundary, photo_fields, limits
         self._sent = Sent()
         self._fields = 0
         self._ended = False
@@ -211,6 +266,12 @@ class _Form:
         )
 
     def parse(self, body: bytes) -> Sent:
+        most = _MOST_FIELDS + sum(
+            self._limits.max_photos if many else 1 for many in self._photo_fields.values()
+        )
+        parts = body.count(b"--" + self._boundary) - 1
+        if parts > most:
+            raise _too_much(self._photo_fields, f"A form has at most {most} parts here, not {parts}.")
         try:
             self._parser.write(body)
         except FormParserError:
@@ -230,11 +291,11 @@ class _Form:
 
     def _on_value(self, data: bytes, start: int, end: int) -> None:
         self._value += data[start:end]
-        self._bounded(len(self._value) + 1000 * len(self._headers))
+        self._bounded(len(self._value) + 500 * len(self._headers))
 
     @staticmethod
     def _bounded(size: int) -> None:
-        if size > _MOST_TEXT:
+        if size > _MOST_HEADERS:
             raise ProblemError(400, "bad_form", "The form's headers are too long.")
 
     def _on_header(self) -> None:
@@ -255,6 +316,8 @@ class _Form:
                 raise _no_photo(name)
             photo = Upload(b"".join(self._data))
             photos = self._sent.photos.setdefault(name, [])
+            if len(photos) >= self._limits.max_photos:
+                raise _too_many(len(photos) + 1, self._limits)
             photo.name = _file_name(options[b"filename"]) or (
                 f"{name}[{len(photos)}]" if self._photo_fields[name] else name
             )
