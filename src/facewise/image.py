@@ -44,6 +44,7 @@ from facewise.formats.kinds import described, kind_of
 from facewise.formats.pillow import decode_with_pillow
 from facewise.formats.refused import DAMAGED, Refused, check_pixels, decoding
 from facewise.formats.upright import parse_exif, upright
+from facewise.formats.work import check_work
 from facewise.types import Image
 
 ImageSource: TypeAlias = (
@@ -242,6 +243,7 @@ def _policy(given: str | None) -> str:
 def _decoded(data: bytes, limit: int) -> tuple[Image, bool]:
     """The pixels, and whether the data is damaged nevertheless."""
     kind = kind_of(data)
+    check_work(data, kind, limit)
     if kind == "JPEG":
         header = jpeg.read_header(data)
         if header is not None:

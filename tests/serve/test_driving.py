@@ -18,6 +18,7 @@ from facewise.serve import driving
 from facewise.serve.admission import Ticket
 from facewise.serve.driving import ProcessEngine
 from facewise.serve.intake import take
+from facewise.serve.lookers import OvertimeError
 from facewise.serve.settings import Limits
 from facewise.serve.uploads import Upload
 
@@ -131,6 +132,8 @@ class Fake:
             raise UnpicklingError
         if b"deadly" in photos:
             raise EOFError
+        if b"endless" in photos:
+            raise OvertimeError
         self.looked.append(photos)
         if self.answers_again:
             self.answers_again -= 1
@@ -222,6 +225,15 @@ def test_the_photo_that_ends_a_process_is_refused_and_what_came_with_it_is_kept(
     assert found[:3] + found[4:] == ["looked"] * 5
     assert looker.looked == [[b"a"], [b"b"], [b"c"], [b"d"], [b"e"]]
     assert looker.starts == 3  # at first, after the share, after the photo alone
+
+
+def test_the_photo_that_takes_too_long_is_refused_in_a_sentence(fakes):
+    engine, lookers = fakes(1)
+    lookers[0].go.release(1000)
+    found = told(engine, [b"one", b"two", b"endless", b"three"])
+    assert [found[i] for i in (0, 1, 3)] == ["looked"] * 3
+    assert found[2] == "a.png cannot be read: looking at it took too long; save it again as a plain JPEG."
+    assert lookers[0].starts > 1
 
 
 def test_a_job_that_was_lost_is_done_and_one_done_twice_is_told_once(fakes):

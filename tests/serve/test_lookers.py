@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import threading
 import time
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from facewise.errors import FacewiseError, ImageError
 from facewise.pipeline import PhotoFaces, Pipeline
 from facewise.serve.intake import Intake, Look
-from facewise.serve.lookers import Looker
+from facewise.serve.lookers import Looker, OvertimeError
 from facewise.serve.settings import Limits
+from photo_formats import heic
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +129,52 @@ def test_a_process_that_does_not_get_on_is_told_from_one_with_nothing_to_do(
     assert looker.holds == 4
     looker.start()
     looker.wait_until_ready()
+
+
+class Spinning(Pipeline):
+    """Looks at the photo `b"endless"` for ever, as a decoder may that somebody's file leads astray."""
+
+    def read_bytes(self, data, steps, **options):
+        while data == b"endless":
+            pass
+        return super().read_bytes(data, steps, **options)
+
+
+def test_a_photo_that_takes_too_long_is_told_from_one_that_broke_the_process(
+    tiny_detector_file, tiny_embedder_file, look
+):
+    intake = Intake()
+    pipeline = Spinning.load(tiny_detector_file, tiny_embedder_file, threads=1)
+    looker = Looker(pipeline, Limits(photo_seconds=0.01), intake)
+    looker.start()
+    looker.wait_until_ready()
+    try:
+        for number in range(1, 4):  # each photo has its own time
+            intake.put(number, [look()])
+            assert isinstance(looker.answer()[1][0], PhotoFaces)
+        intake.put(4, [look(), look(b"endless")])
+        with pytest.raises(OvertimeError):
+            looker.answer()
+        assert looker.holds == 4
+    finally:
+        intake.close()
+        looker.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux says what holds of a process")
+def test_a_process_is_confined_and_reads_every_kind_of_photo(intake, looker, look):
+    told = Path(f"/proc/{looker._process.pid}/status").read_text()
+    assert ("Seccomp:\t2" in told) == ("seccomp" in looker.confined)
+    assert "limits" in looker.confined
+    kinds = ["TIFF", "GIF", "BMP", "WEBP", "AVIF", "JPEG"]
+    photo = PIL.Image.open(io.BytesIO(look().data)).convert("RGB")
+    files = [io.BytesIO() for _ in kinds]
+    for kind, file in zip(kinds, files, strict=True):
+        photo.save(file, kind)
+    intake.put(11, [look(file.getvalue()) for file in files] + [look(heic(photo))])
+    number, seen, _ = looker.answer()
+    assert number == 11
+    assert [one for one in seen if isinstance(one, Exception)] == []
 
 
 def test_processes_share_what_waits(pipeline, look):

@@ -10,10 +10,12 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import signal
 import struct
 import subprocess
 import sys
 import threading
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
@@ -28,6 +30,9 @@ from facewise.types import Image
 
 SECONDS = 60
 """After which a photo is given up; a RAW of 24 megapixels takes about two."""
+
+CPU_SECONDS = 20
+"""Of the CPU's time, after which it is given up as well."""
 
 ASKED, ANSWERED = struct.Struct("<4sQQ"), struct.Struct("<BII")
 """A request: kind, most pixels, length of the file that follows. An answer: one of the numbers below, width,
@@ -47,6 +52,10 @@ _NEEDS = {
 """Kind → the module that its decoder is in, and what to say and to do where that is missing."""
 
 KINDS = frozenset(_NEEDS)
+
+_OVER_TIME = getattr(signal, "SIGXCPU", 0)
+_ENDING = 0.2
+"""Seconds a process that broke off has to say how it ended."""
 
 _ROOT = str(Path(__file__).parents[2])
 _PROGRAM = "import sys; sys.path.append(sys.argv[1]); from facewise.formats.worker import main; main()"
@@ -81,6 +90,17 @@ def decode_apart(data: bytes, kind: str, limit: int) -> Image:
     return np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
 
 
+def prepare() -> None:
+    """Opens what a process is started with, before this one may open nothing more to write."""
+    _nowhere()
+
+
+@cache
+def _nowhere() -> int:
+    """Where what decoders print goes."""
+    return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+
+
 def _installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
@@ -95,7 +115,7 @@ class _Process:
         self.owner, self.used = os.getpid(), False
         self._process = subprocess.Popen(  # noqa: S603  this Python and a module of ours
             [sys.executable, "-c", _PROGRAM, _ROOT],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=_nowhere(),
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
 
@@ -117,9 +137,11 @@ class _Process:
             self.used = True
             return self._asked(data, kind, limit)
         except (OSError, EOFError):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_ENDING)
             self.end()
-            if late.is_set():
-                wrong = f"decoding it took longer than {SECONDS} s"
+            if late.is_set() or self._process.returncode == -_OVER_TIME:
+                wrong = f"decoding it took longer than {SECONDS if late.is_set() else CPU_SECONDS} s"
                 raise Refused(wrong, "make it smaller first", PhotoTooLargeError) from None
             return None
         except BaseException:

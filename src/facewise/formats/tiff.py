@@ -23,6 +23,9 @@ _CODES = {1: "B", 3: "H", 4: "I", 13: "I"}
 _MOST = 64
 """Directories and values that are looked at."""
 
+_MOST_TAGS = 1_000
+"""Of a directory."""
+
 
 def directory(data: bytes, at: int | None = None) -> dict[int, tuple[int, ...]]:
     """The whole numbers of a directory of a classic TIFF; empty if it is none.
@@ -38,7 +41,7 @@ def directory(data: bytes, at: int | None = None) -> dict[int, tuple[int, ...]]:
     try:
         at = struct.unpack_from(order + "I", data, 4)[0] if at is None else at
         (count,) = struct.unpack_from(order + "H", data, at)
-        for i in range(count):
+        for i in range(min(count, _MOST_TAGS)):
             tag, kind, many = struct.unpack_from(order + "HHI", data, at + 2 + 12 * i)
             if kind not in _SIZES:
                 continue

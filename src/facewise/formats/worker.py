@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
 from typing import IO
 
 from facewise.errors import PhotoTooLargeError
-from facewise.formats.apart import ANSWERED, ASKED, DECODED, REFUSED, TOO_LARGE
+from facewise.formats.apart import ANSWERED, ASKED, CPU_SECONDS, DECODED, REFUSED, TOO_LARGE
 from facewise.formats.heif import decode_heif
 from facewise.formats.jxl import decode_jxl
 from facewise.formats.raw import decode_raw
 from facewise.formats.refused import Refused
+from facewise.sandbox import confine, limit_seconds
 
 _BYTES = 8 * 2**30
-"""Memory, of which most is set aside and not used: LibRaw takes 24 bytes per pixel."""
+"""Memory beside its own, of which most is set aside and not used: LibRaw takes 24 bytes per pixel."""
 
 DECODERS = {"HEIF": decode_heif, "JXL": decode_jxl, "RAW": decode_raw}
 
@@ -24,11 +24,7 @@ DECODERS = {"HEIF": decode_heif, "JXL": decode_jxl, "RAW": decode_raw}
 def main() -> None:
     """Decode one photo after the other."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started it, whose end ends it
-    with contextlib.suppress(ImportError, OSError, ValueError):  # Windows has no limits
-        import resource  # noqa: PLC0415
-
-        resource.setrlimit(resource.RLIMIT_AS, (_BYTES, _BYTES))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    confine(memory=_BYTES)
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a decoder prints
     source = sys.stdin.buffer
@@ -39,6 +35,7 @@ def main() -> None:
 
 def _answer(out: IO[bytes], kind: str, limit: int, data: bytes) -> None:
     pixels = b""
+    limit_seconds(CPU_SECONDS)
     try:
         image = DECODERS[kind](data, limit)
         status, (height, width, channels), pixels = DECODED, image.shape, image.tobytes()

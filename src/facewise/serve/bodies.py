@@ -44,13 +44,17 @@ class Share:
     def __init__(self, all_: Buffered) -> None:
         self._all, self.held = all_, 0
 
-    def take(self, count: int) -> None:
+    def take(self, count: int, *, alone: bool = False) -> None:
         """Counts bytes that came.
+
+        Args:
+            count: How many.
+            alone: Whether they are taken in any case where no other request holds any.
 
         Raises:
             ProblemError: All requests together hold too many.
         """
-        if not self._all.room_for(count):
+        if not self._all.room_for(count) and not (alone and self._all.held == self.held):
             raise ProblemError(
                 429, "busy", "The service holds as many uploads as it can: wait and send it again.",
                 {"Retry-After": "2"}, close=True,

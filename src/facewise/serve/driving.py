@@ -26,9 +26,10 @@ from facewise.errors import FacewiseError, ImageError
 from facewise.gallery.identification import embedding_of
 from facewise.pipeline import Pipeline
 from facewise.serve.engine import Engine, thread
+from facewise.serve.frames import Seen
 from facewise.serve.intake import Intake, Look
 from facewise.serve.jobs import Photo, Probes, begin, take_alike
-from facewise.serve.lookers import Looker, Seen
+from facewise.serve.lookers import Looker, OvertimeError
 from facewise.serve.settings import Limits
 
 _LOG = logging.getLogger(__name__)
@@ -63,6 +64,12 @@ class ProcessEngine(Engine):
             for i, looker in enumerate(self._lookers)
         ]
         self._searcher = thread(self._search_rest, "facewise-searcher")
+
+    @property
+    def confined(self) -> tuple[str, ...]:
+        """What holds of every process, of what takes from it all it does not need."""
+        words = [looker.confined for looker in self._lookers]
+        return tuple(word for word in words[0] if all(word in each for each in words))
 
     def close(self) -> None:
         """Finishes what was put in, and ends the processes."""
@@ -134,7 +141,7 @@ class ProcessEngine(Engine):
             except Exception as error:  # noqa: BLE001  whatever it is, the process is of no more use
                 if not isinstance(error, EOFError | OSError):
                     _LOG.exception("A worker process cannot be understood.")
-                if self._ended or not self._restart(looker):
+                if self._ended or not self._restart(looker, error):
                     return
                 continue
             photos = self._answered(number)
@@ -164,7 +171,7 @@ class ProcessEngine(Engine):
                 self._probes.extend(probes)
             self._search_once()
 
-    def _restart(self, looker: Looker) -> bool:
+    def _restart(self, looker: Looker, ended: Exception) -> bool:
         """Starts a process that has ended, when its photos are seen to; False if the engine ends first."""
         looker.close()
         held = looker.holds
@@ -172,7 +179,7 @@ class ProcessEngine(Engine):
             self._alive -= 1
             taken = {other.holds for other in self._lookers if other is not looker}
             untold = {} if held else {n: photos for n, photos in self._jobs.items() if n not in taken}
-        photos = self._part(held)
+        photos = self._part(held, ended)
         _LOG.warning("A worker process ended while it looked at %d photos; it is started again.", len(photos))
         for number, others in untold.items():
             self._hand_out(number, others)
@@ -194,14 +201,17 @@ class ProcessEngine(Engine):
                 if self._ended:
                     return False
 
-    def _part(self, held: int) -> list[Photo]:
+    def _part(self, held: int, ended: Exception) -> list[Photo]:
         """The photos of the job that a process ended with: one is refused, of several each is a job now."""
         with self._lock:
             photos = self._jobs.get(held, [])
             numbers = [self._number([photo]) for photo in photos] if len(photos) > 1 else []
         if len(photos) == 1:
             name = photos[0].upload.name
-            self._refuse(held, ImageError(f"{name} cannot be read: looking at it failed."))
+            why = "looking at it failed"
+            if isinstance(ended, OvertimeError | TimeoutError):
+                why = "looking at it took too long; save it again as a plain JPEG"
+            self._refuse(held, ImageError(f"{name} cannot be read: {why}."))
         else:
             self._answered(held)
         for number, photo in zip(numbers, photos, strict=False):

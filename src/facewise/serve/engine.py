@@ -67,6 +67,11 @@ class Engine(ABC):
         """Photos that no worker has looked at yet."""
         return len(self._photos)
 
+    @property
+    def confined(self) -> tuple[str, ...]:
+        """What keeps whoever decodes photos from all else; see `facewise.sandbox.confine`."""
+        return ()
+
     async def faces(
         self, upload: Upload, ticket: Ticket, *, embed: bool = True, main_only: bool = False
     ) -> PhotoFaces:

@@ -7,12 +7,13 @@ in the socket, however large they are, and is gone with whoever held it.
 
 from __future__ import annotations
 
+import mmap
 import os
-import pickle
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from facewise.serve.frames import pack, unpack
 
 _NUMBER = 8  # bytes
 
@@ -58,7 +59,10 @@ class Intake:
         fd = os.memfd_create("facewise-photos")
         try:
             with os.fdopen(fd, "wb", closefd=False) as file:
-                pickle.dump([(p.data, p.name, p.embed, p.main_only) for p in photos], file)
+                told = [[p.name, len(p.data), p.embed, p.main_only] for p in photos]
+                file.write(pack({"photos": told}))
+                for photo in photos:
+                    file.write(photo.data)
             socket.send_fds(self._ours, [number.to_bytes(_NUMBER, "little")], [fd])
         finally:
             os.close(fd)
@@ -81,10 +85,14 @@ class Taken:
 
     def photos(self) -> list[Look]:
         """Its photos; asked for once."""
-        with os.fdopen(self._fd, "rb") as file:
-            file.seek(0)
-            fields: Any = pickle.load(file)  # noqa: S301  from the service itself, by a socket nobody else has
-        return [Look(*each) for each in fields]
+        with os.fdopen(self._fd, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+            head, rest = unpack(whole)
+            looks, at = [], 0
+            for name, length, embed, main_only in head["photos"]:
+                looks.append(Look(bytes(rest[at : at + length]), name, embed, main_only))
+                at += length
+            rest.release()
+        return looks
 
 
 def take(theirs: socket.socket) -> Taken | None:

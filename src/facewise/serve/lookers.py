@@ -2,27 +2,34 @@
 
 They take photos from one `Intake`, and each answers by a pipe of its own. What a process holds is written
 where the service can read it, so that a photo that brings its process down (a fault in a decoder, no memory)
-is known; see `facewise.serve.driving` for what is done about it.
+is known; see `facewise.serve.driving` for what is done about it. When its networks are loaded, a process has
+everything taken from it that looking at photos does not need (`facewise.sandbox`), and the system ends it
+over a photo that takes more of the CPU's time than a photo may. What it answers is plain data (`frames`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from facewise.errors import FacewiseError
+from facewise.formats import apart
 from facewise.pipeline import PhotoFaces, Pipeline, Steps
+from facewise.sandbox import confine, limit_seconds
+from facewise.serve.frames import MOST_BYTES, Answer, Seen, answer_of, error_of, pack, packed, unpack
 from facewise.serve.intake import Intake, Look, take
 from facewise.serve.settings import Limits
 
@@ -36,11 +43,16 @@ _NICE = 10
 """How much these processes give way: the threads that feed them, search and answer take a moment each, and
 must not wait for a photo to be done."""
 
-Seen: TypeAlias = PhotoFaces | Exception
-"""What was found in a photo, or why nothing was."""
+_MEMORY = 1 << 30
+_MEMORY_A_PIXEL = 48
+"""Bytes a process may take beside what its networks have: for itself, and for each pixel of a photo."""
 
-Answer: TypeAlias = tuple[int, list[Seen], int]
-"""The number of a job, what was found in each of its photos, and how many crops were embedded at once."""
+_ENDING = 1.0
+"""Seconds to wait for why a process ended, once its pipe is closed."""
+
+
+class OvertimeError(EOFError):
+    """A process was ended by the system, over a photo that took too much of the CPU's time."""
 
 
 class Looker:
@@ -48,8 +60,11 @@ class Looker:
 
     Args:
         pipeline: One that other processes can open again; see `Pipeline.portable`.
-        limits: Of pixels and faces.
+        limits: Of pixels, faces and time.
         intake: Where it takes its photos from.
+
+    Attributes:
+        confined: What keeps it from all else when it is ready; see `facewise.sandbox.confine`.
     """
 
     def __init__(self, pipeline: Pipeline, limits: Limits, intake: Intake) -> None:
@@ -58,6 +73,7 @@ class Looker:
         self._holds = _Shared()
         self._process: Any = None
         self._pipe: Connection | None = None
+        self.confined: tuple[str, ...] = ()
 
     @property
     def holds(self) -> int:
@@ -74,7 +90,8 @@ class Looker:
             name="facewise-looker",
             daemon=True,
         )
-        self._process.start()
+        with _one_thread():
+            self._process.start()
         theirs.close()  # so that its death is seen as the end of the pipe
         self._pipe = ours
 
@@ -87,22 +104,25 @@ class Looker:
         try:
             if self._pipe is None or not self._pipe.poll(_START):
                 raise TimeoutError
-            ready = self._pipe.recv()
-        except (EOFError, OSError) as error:
+            ready, _ = unpack(self._pipe.recv_bytes(MOST_BYTES))
+            failed = error_of(ready) if "error" in ready else None
+            self.confined = tuple(map(str, ready.get("confined", ())))
+        except (EOFError, OSError, ValueError, KeyError, TypeError) as error:
             self.close()
             raise FacewiseError(
                 "A worker process did not start, most likely for want of memory: try fewer --threads, or "
                 "--in-process."
             ) from error
-        if isinstance(ready, Exception):
-            raise ready
+        if failed is not None:
+            raise failed
 
     def answer(self) -> Answer:
         """The next job that it has done.
 
         Raises:
-            EOFError: The process has ended.
+            EOFError: The process has ended; `OvertimeError` where a photo took too long.
             OSError: So it has, or (`TimeoutError`) it does not get on with a job.
+            ValueError: What it says cannot be understood.
         """
         if self._pipe is None:
             raise EOFError
@@ -111,8 +131,14 @@ class Looker:
             if before and before == self.holds:
                 raise TimeoutError
             before = self.holds
-        answer: Answer = self._pipe.recv()  # from a process of our own, that ran our own code
-        return answer
+        try:
+            frame = self._pipe.recv_bytes(MOST_BYTES)
+        except EOFError:
+            self._process.join(_ENDING)
+            if self._process.exitcode == -signal.SIGXCPU:
+                raise OvertimeError from None
+            raise
+        return answer_of(frame)
 
     def close(self) -> None:
         """Ends the process, at once if it has not ended by itself as its intake is closed."""
@@ -124,6 +150,25 @@ class Looker:
                 self._process.kill()
             self._process.join()
             self._process = None
+
+
+_ENVIRONMENT = threading.Lock()
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Within, a process that is started has one thread: Landlock holds for the one that asks for it."""
+    with _ENVIRONMENT:
+        name = "OPENBLAS_NUM_THREADS"
+        before = os.environ.get(name)
+        os.environ[name] = "1"
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = before
 
 
 class _Shared:
@@ -171,13 +216,15 @@ def _serve(
     try:
         _warm(pipeline)
     except Exception as error:  # noqa: BLE001  told to the service
-        pipe.send(error)
+        pipe.send_bytes(pack({"error": type(_plain(error)).__name__, "told": str(_plain(error))}))
         return
-    pipe.send(None)
+    apart.prepare()
+    confined = confine(memory=_MEMORY + _MEMORY_A_PIXEL * limits.max_pixels)
+    pipe.send_bytes(pack({"confined": confined}))
     while (job := take(intake)) is not None:
         holds.value = job.number
         try:
-            pipe.send((job.number, *_look(pipeline, limits, job.photos())))
+            pipe.send_bytes(packed(job.number, *_look(pipeline, limits, job.photos())))
         except OSError:
             return
         holds.value = 0
@@ -194,6 +241,7 @@ def _look(pipeline: Pipeline, limits: Limits, photos: Sequence[Look]) -> tuple[l
     seen: list[Seen] = []
     for photo in photos:
         steps = Steps(embed=False, keep_crops=photo.embed, main_only=photo.main_only)
+        limit_seconds(limits.photo_seconds)
         try:
             found = pipeline.read_bytes(
                 photo.data, steps, name=photo.name, max_pixels=limits.max_pixels, max_faces=limits.max_faces
@@ -202,6 +250,7 @@ def _look(pipeline: Pipeline, limits: Limits, photos: Sequence[Look]) -> tuple[l
             seen.append(_plain(error))
         else:
             seen.append(found)
+        limit_seconds(None)
     waiting = [i for i, one in enumerate(seen) if isinstance(one, PhotoFaces) and one.crops is not None]
     crops = [one.crops for i in waiting if isinstance(one := seen[i], PhotoFaces) and one.crops is not None]
     count = sum(map(len, crops))

@@ -193,7 +193,7 @@ async def _serve(service: Service, route: Route, handler: Handler, request: Requ
             content_type = request.headers.get("content-type", "")
             body = await read_body(request, limits, share, most_bytes(route.photos or {}, limits))
             if len(body) > _SMALL:
-                share.take(copies(body, content_type) * len(body))
+                share.take(copies(body, content_type) * len(body), alone=True)
             sent = await _parsed(service, body, content_type, route)
             del body
             share.keep(_SMALL + sum(len(photo) for photos in sent.photos.values() for photo in photos))

@@ -16,6 +16,8 @@ from facewise.gallery.uri import open_store
 from facewise.network import told_providers
 from facewise.serve.app import create_app
 from facewise.serve.connections import bounded
+from facewise.serve.driving import ProcessEngine
+from facewise.serve.engine import Engine
 from facewise.serve.middleware import ACCESS
 from facewise.serve.service import Service
 from facewise.serve.settings import ServiceSettings
@@ -176,8 +178,17 @@ def _models(service: Service) -> str:
     pipeline = loaded.pipeline
     return (
         f"Ready: {pipeline.detector.name} + {pipeline.embedder.name}, {how}; "
-        f"{people} people, {samples} samples; {loaded.engine.workers} workers."
+        f"{people} people, {samples} samples; {loaded.engine.workers} workers{_apart(loaded.engine)}."
     )
+
+
+def _apart(engine: Engine) -> str:
+    """What keeps those who decode photos from all else."""
+    if not isinstance(engine, ProcessEngine):
+        return " in this process, which decodes what is sent"
+    on = [word for word in engine.confined if word != "limits"]
+    told = f"confined by {' and '.join(on)}" if on else "which this system cannot confine"
+    return f", processes {told}"
 
 
 def _log_to_stderr() -> None:

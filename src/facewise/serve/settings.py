@@ -35,6 +35,7 @@ class Limits:
             bytes of it; and so must its head.
         least_rate: Bytes a second.
         stop_seconds: How long a stopping service waits for what it accepted.
+        photo_seconds: Of the CPU, to read one photo and to find its faces, where workers are processes.
     """
 
     max_bytes: int = 10 * 2**20
@@ -48,6 +49,7 @@ class Limits:
     body_seconds: float = 10.0
     least_rate: int = 64 * 2**10
     stop_seconds: float = 60.0
+    photo_seconds: float = 20.0
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
