@@ -122,6 +122,12 @@ def zero(handle: int, start: int = 0) -> None:
     os.fsync(handle)
 
 
+def is_open_to_all(folder: Path) -> bool:
+    """Whether everybody may exchange the files of a folder: it is writable by all, and not as `/tmp` is."""
+    mode = folder.stat().st_mode
+    return os.name == "posix" and bool(mode & stat.S_IWOTH) and not mode & stat.S_ISVTX
+
+
 def has_other_name(path: Path) -> bool:
     """Whether a file has a second name (a hard link), under which its bytes are another's as well."""
     with suppress(OSError):

@@ -4,13 +4,14 @@ AES-256-GCM (NIST SP 800-38D) by the `cryptography` library. Two keys: the user'
 but the gallery's own data key, which is random and kept in the gallery under the user's. So a key file can be
 renamed, copied to a safe or serve several galleries, and one gallery's bytes mean nothing in another.
 
-Every sealed piece has a fresh random nonce, and is bound to its gallery, its kind and its number: one put in
-another's place does not open.
+Every sealed piece has a fresh random nonce, and is bound to its gallery and to what it is (see
+`facewise.gallery.seals`): one put in another's place does not open.
 """
 
 from __future__ import annotations
 
 import base64
+import hmac
 import os
 import secrets
 from pathlib import Path
@@ -30,7 +31,9 @@ OVERHEAD = 28
 """Bytes that sealing adds: a nonce of 12 before, a tag of 16 after."""
 
 _NONCE = 12
-_DATA_KEY = "data key"
+_DATA_KEY = "data key of bound rows"
+_UNBOUND_DATA_KEY = "data key"
+"""What the data key was sealed as before rows were bound to their people: nobody can make one the other."""
 _MARK = b"facewise-key-1:"
 _MAX_FILE_BYTES = 1000
 
@@ -41,11 +44,14 @@ class Vault:
     Args:
         key: `KEY_BYTES` random bytes.
         context: What everything sealed here is bound to: the gallery's id.
+        binds: Whether the gallery's rows are bound too: all but those of an older Facewise.
     """
 
-    def __init__(self, key: bytes, context: str) -> None:
+    def __init__(self, key: bytes, context: str, *, binds: bool = True) -> None:
         self._aead = _aead(key)
         self._context = context
+        self._marking = hmac.digest(key, self._bound("marks"), "sha256")
+        self.binds = binds
 
     def seal(self, kind: str, data: bytes) -> bytes:
         """The data unreadable: `OVERHEAD` bytes longer, different each time.
@@ -72,6 +78,13 @@ class Vault:
                 "What is encrypted here was damaged or put in another's place: restore it from a copy."
             ) from error
 
+    def marks(self, blocks: bytes) -> bytes:
+        """For each 16 bytes 16 others, which nobody without the key can tell from random ones."""
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415  see above
+
+        # A block cipher on blocks that are all different is such a function; nothing is hidden by it.
+        return Cipher(algorithms.AES(self._marking), modes.ECB()).encryptor().update(blocks)  # noqa: S305
+
     def _bound(self, kind: str) -> bytes:
         return f"facewise\n{self._context}\n{kind}".encode()
 
@@ -93,7 +106,11 @@ def open_vault(key: bytes, wrapped: bytes, gallery: str) -> Vault:
     Raises:
         GalleryError: It was wrapped by another key or for another gallery.
     """
-    return Vault(Vault(key, gallery).open(_DATA_KEY, wrapped), gallery)
+    users = Vault(key, gallery)
+    try:
+        return Vault(users.open(_DATA_KEY, wrapped), gallery)
+    except GalleryError:
+        return Vault(users.open(_UNBOUND_DATA_KEY, wrapped), gallery, binds=False)
 
 
 def new_key_file(path: str | os.PathLike[str]) -> None:

@@ -326,9 +326,12 @@ def check(gallery: GalleryPath = DEFAULT_GALLERY, key_file: KeyFile = None, json
     """Look for damage: the file, the embeddings, the models they came from."""
     with open_gallery(gallery, key_file=key_file) as opened:
         problems = opened.check()
-        people = opened.people()
+        advice = opened.advice()
+        people = [] if problems else opened.people()
+    for one in advice:
+        tell(one)
     if json:
-        print_json({"gallery": str(gallery), "problems": problems})
+        print_json({"gallery": str(gallery), "problems": problems, "advice": advice})
     elif not problems:
         say(f"{gallery} is sound: {_census(people)}.")
     if problems:

@@ -38,9 +38,13 @@ class Cells:
         self.db.execute(
             "DELETE FROM wiped WHERE kind = ? AND length = ? AND cell = ?", (self.table, len(data), cell)
         )
+        self.refill(cell, data)
+        return cell
+
+    def refill(self, cell: int, data: bytes) -> None:
+        """Writes other bytes of the same length over a cell's."""
         with self.db.blobopen(self.table, "data", cell) as blob:
             blob.write(data)
-        return cell
 
     def get(self, cell: int) -> bytes | None:
         """What is in a cell, or None if there is no such cell."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +15,33 @@ from facewise.errors import GalleryError
 from facewise.gallery.names import clean_group, clean_name
 from facewise.gallery.rows import Content
 from facewise.gallery.search import UNIT_TOLERANCE
+from facewise.owned import is_open_to_all
+
+if TYPE_CHECKING:  # who has no key needs no cryptography
+    from facewise.vault import Vault
+
+
+def advice(path: Path, cipher: Vault | None) -> list[str]:
+    """What would make a gallery's file safer though nothing is wrong with it, a sentence each.
+
+    Args:
+        path: The file.
+        cipher: What seals its content, or None.
+    """
+    found = []
+    if cipher is not None and not cipher.binds:
+        found.append(
+            "Its samples are encrypted as an older Facewise did it, not bound to their people: whoever can "
+            "write the file can make one person answer as another, unnoticed. `facewise gallery rekey` binds "
+            "them."
+        )
+    if os.name == "posix":
+        real = path.resolve()
+        if real.stat().st_mode & (stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH):
+            found.append(f"Others on this machine may read or write {real}: `chmod 600` it.")
+        if is_open_to_all(real.parent):
+            found.append(f"Everybody on this machine may put other files into {real.parent}: `chmod o-w` it.")
+    return found
 
 
 def problems(db: sqlite3.Connection, content: Content) -> list[str]:
@@ -26,6 +57,7 @@ def problems(db: sqlite3.Connection, content: Content) -> list[str]:
             f"Row {row[1]} of {row[0]} points to nothing in {row[2]}."
             for row in db.execute("PRAGMA foreign_key_check")
         )
+        found += content.problems()
         found += _people(db)
         found += _groups(db)
         found += _samples(db, content)

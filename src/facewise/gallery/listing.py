@@ -1,4 +1,4 @@
-"""Everybody, or one page of them, by name."""
+"""Everybody, or one page of them, by name; and what a search reads of all."""
 
 from __future__ import annotations
 
@@ -6,8 +6,38 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from facewise.gallery.results import Person
-from facewise.gallery.transactions import groups_of
+
+
+def names_of(db: sqlite3.Connection) -> dict[int, str]:
+    """Person id to name, of everybody."""
+    return dict(db.execute("SELECT id, name FROM people"))
+
+
+def groups_of(db: sqlite3.Connection) -> dict[int, frozenset[str]]:
+    """Person id to groups, of those who are in any."""
+    found: dict[int, set[str]] = {}
+    for person, group in db.execute("SELECT person_id, name FROM groups"):
+        found.setdefault(person, set()).add(group)
+    return {person: frozenset(names) for person, names in found.items()}
+
+
+def ids_of(db: sqlite3.Connection) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """`(N,)` person and `(N,)` id of each sample, by person, then by id.
+
+    SQLite writes them as two texts and NumPy reads those: a quarter of the time of a million Python tuples.
+    The index on person_id holds both columns, so the rows themselves are not read.
+    """
+    texts = db.execute(
+        "SELECT group_concat(person_id), group_concat(id) FROM "
+        "(SELECT person_id, id FROM samples ORDER BY person_id, id)"
+    ).fetchone()
+    people, samples = (np.fromstring(text or "", dtype=np.int64, sep=",") for text in texts)
+    order = np.lexsort((samples, people))  # which SQL does not promise to keep through an aggregate
+    return people[order], samples[order]
 
 
 def people(db: sqlite3.Connection) -> list[Person]:

@@ -338,6 +338,10 @@ class MilvusStore:
                 raise GalleryError(f"Sample {sample} is the only one of {name!r}: remove the person instead.")
             return self._journalled(head, op="forget", person=found.person, sample=sample)[1]
 
+    def advice(self) -> list[str]:
+        """Nothing: who may read and write is the server's business."""
+        return []
+
     def check(self) -> list[str]:
         """What is wrong with the gallery, a sentence each; empty if nothing is."""
         with self._writing() as head:

@@ -114,21 +114,29 @@ def _write(old: sqlite3.Connection, cipher: Vault | None, path: Path, key: bytes
     """Everything of the old gallery into a new file, on disk when this returns."""
     db, new_cipher = connect(path, create=True, key=key)
     with closing(db):
+        read, write = Content(old, cipher), Content(db, new_cipher)
+        read.hold()
         db.execute("BEGIN IMMEDIATE")
+        write.begin()
         columns = ("created", "generation", "fingerprint", "model", "size", "flip")
         meta = old.execute(f"SELECT {', '.join(columns)} FROM meta").fetchone()  # noqa: S608  the names above
         if meta is None:
             raise GalleryError("The gallery is damaged (no meta row): restore it from a copy.")
         db.execute(f"UPDATE meta SET {', '.join(f'{c} = ?' for c in columns)}", meta)  # noqa: S608  as above
-        for table in ("people", "groups"):
-            rows = old.execute(f"SELECT * FROM {table}")  # noqa: S608  a table of ours
-            width = len(rows.description)
-            db.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * width)})", rows)  # noqa: S608
-        samples = _copy_samples(old, Content(old, cipher), db, Content(db, new_cipher), int(meta[4] or 0))
+        db.executemany(
+            "INSERT INTO people (id, name, created) VALUES (?, ?, ?)",
+            old.execute("SELECT id, name, created FROM people ORDER BY id"),
+        )
+        db.executemany(
+            "INSERT INTO groups (person_id, name) VALUES (?, ?)",
+            old.execute("SELECT person_id, name FROM groups"),
+        )
+        samples = _copy_samples(old, read, db, write, int(meta[4] or 0))
         # Ids of what was removed from the end are not given out again either.
         db.execute("DELETE FROM sqlite_sequence WHERE name IN ('people', 'samples')")
         sequences = old.execute("SELECT name, seq FROM sqlite_sequence WHERE name IN ('people', 'samples')")
         db.executemany("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", sequences)
+        write.settle()
         db.execute("COMMIT")
         if db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
             raise GalleryError(f"{path} is in use by another process: try again when that is done.")
@@ -144,11 +152,12 @@ def _copy_samples(
         vectors = read.vectors([row[0] for row in rows], size)
         for (number, person, _, photo, length, *rest), vector in zip(rows, vectors, strict=True):
             jpeg = None if photo is None else read.photo(number)
+            facts = (person, length, *rest)
             copy = (
                 number,
                 person,
-                write.put_vector(number, vector),
-                None if jpeg is None else write.put_photo(number, jpeg),
+                write.put_vector(number, vector, facts),
+                None if jpeg is None else write.put_photo(number, jpeg, facts),
                 length,
                 *rest,
             )
@@ -176,6 +185,7 @@ def _compare(old: sqlite3.Connection, cipher: Vault | None, path: Path, key: byt
                 raise GalleryError(f"The gallery was written differently to {path}: it is as it was.")
         size = int(old.execute("SELECT size FROM meta").fetchone()[0] or 0)
         read, again = Content(old, cipher), Content(db, new_cipher)
+        again.hold()
         for rows in _parts(old.execute("SELECT id FROM samples ORDER BY id")):
             numbers = [row[0] for row in rows]
             same = np.array_equal(read.vectors(numbers, size), again.vectors(numbers, size))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from facewise.gallery.cells import Cells, padded
 from facewise.gallery.names import clean_group
 from facewise.gallery.results import Sample, Space, StoredSample
 from facewise.gallery.schema import now
+from facewise.gallery.seals import FACTS, Facts, Seals, bound
 from facewise.gallery.store import Added
 from facewise.types import FloatArray, Quality
 
@@ -40,27 +42,79 @@ def stored(row: tuple[Any, ...]) -> StoredSample:
 class Content:
     """The vectors and photos of one open gallery file, sealed where it has a key.
 
-    Sealed bytes are bound to their sample: moved to another's place in the file they do not open.
+    Sealed bytes are bound to their sample and its row (see `facewise.gallery.seals`): moved to another's
+    place, or with another person's number beside them, they do not open.
 
     Args:
         db: The file.
         cipher: What seals, or None.
+
+    Attributes:
+        seals: What else the rows are held to; None without a key, or with one of an older Facewise.
     """
 
     def __init__(self, db: sqlite3.Connection, cipher: Vault | None) -> None:
         self._db = db
         self._cipher = cipher
+        self.seals = Seals(db, cipher) if cipher is not None and cipher.binds else None
         self._vectors, self._photos = Cells(db, "vectors"), Cells(db, "photos")
 
-    def put_vector(self, sample: int, embedding: FloatArray) -> int:
-        """Keeps a sample's `(D,)` vector and says in which cell."""
-        return self._vectors.put(
-            self._sealed(f"embedding {sample}", np.ascontiguousarray(embedding, "<f4").tobytes())
-        )
+    def begin(self) -> None:
+        """To be called first in a transaction that changes something."""
+        if self.seals is not None:
+            self.seals.begin()
 
-    def put_photo(self, sample: int, jpeg: bytes) -> int:
+    def settle(self) -> None:
+        """To be called last in a transaction that changes something."""
+        if self.seals is not None:
+            self.seals.settle()
+
+    def hold(self) -> None:
+        """Refuses people and samples that were changed without the key; see `Seals.hold`."""
+        if self.seals is not None:
+            self.seals.hold()
+
+    def hold_meta(self) -> None:
+        """Refuses another model, or number of the last change, than was sealed."""
+        if self.seals is not None:
+            self.seals.hold_meta()
+
+    def hold_people(self, people: Iterable[int]) -> None:
+        """Refuses people, by number, who were changed without the key."""
+        if self.seals is not None:
+            self.seals.hold_people(people)
+
+    def problems(self) -> Iterator[str]:
+        """What was changed without the key, a sentence each."""
+        if self.seals is not None:
+            yield from self.seals.problems()
+
+    def put_vector(self, sample: int, embedding: FloatArray, facts: Facts) -> int:
+        """Keeps a sample's `(D,)` vector and says in which cell; `facts` is its row, see `FACTS`."""
+        data = np.ascontiguousarray(embedding, "<f4").tobytes()
+        return self._vectors.put(self._sealed("embedding", sample, facts, data))
+
+    def put_photo(self, sample: int, jpeg: bytes, facts: Facts) -> int:
         """Keeps a sample's photo and says in which cell."""
-        return self._photos.put(self._sealed(f"photo {sample}", padded(jpeg)))
+        return self._photos.put(self._sealed("photo", sample, facts, padded(jpeg)))
+
+    def move(self, into: int, from_: int) -> int:
+        """Makes all samples of one person another's, and says how many."""
+        rows = self._db.execute(
+            f"SELECT samples.id, vector, photo, {FACTS} FROM samples WHERE person_id = ?",  # noqa: S608  of ours
+            (from_,),
+        ).fetchall()
+        if self.seals is not None:
+            for sample, vector, photo, *facts in rows:
+                for what, cells, cell in (
+                    ("embedding", self._vectors, vector),
+                    ("photo", self._photos, photo),
+                ):
+                    if cell is not None:
+                        data = self._opened(what, sample, facts, cells.get(cell) or b"")
+                        cells.refill(cell, self._sealed(what, sample, [into, *facts[1:]], data))
+        self._db.execute("UPDATE samples SET person_id = ? WHERE person_id = ?", (into, from_))
+        return len(rows)
 
     def vectors(self, samples: Sequence[int], size: int) -> FloatArray:
         """`(N, size)` float32, in the order of the samples.
@@ -72,15 +126,17 @@ class Content:
         rows = np.empty((len(samples), size), dtype=np.float32)
         for start in range(0, len(samples), _READ_AT_ONCE):
             part = samples[start : start + _READ_AT_ONCE]
-            found: dict[int, bytes] = dict(
-                self._db.execute(
-                    "SELECT samples.id, data FROM samples LEFT JOIN vectors ON vectors.id = vector "
-                    "WHERE samples.id IN (SELECT value FROM json_each(?))",
-                    (json.dumps(part),),
-                )
+            columns = "" if self.seals is None else f", {FACTS}"
+            rows_of = self._db.execute(
+                f"SELECT samples.id, data{columns} FROM samples LEFT JOIN vectors ON vectors.id = vector "  # noqa: S608  of ours
+                "WHERE samples.id IN (SELECT value FROM json_each(?))",
+                (json.dumps(part),),
             )
-            if self._cipher is not None:
-                found = {sample: self._opened(f"embedding {sample}", b or b"") for sample, b in found.items()}
+            found: dict[int, bytes] = (
+                dict(rows_of)
+                if self._cipher is None
+                else {s: self._opened("embedding", s, facts, sealed or b"") for s, sealed, *facts in rows_of}
+            )
             data = [found[sample] for sample in part]
             for sample, one in zip(part, data, strict=True):
                 if one is None or len(one) != 4 * size:
@@ -92,13 +148,17 @@ class Content:
 
     def photo(self, sample: int) -> bytes | None:
         """A sample's photo; None where none is kept, or there is no such sample."""
-        row = self._db.execute("SELECT photo, photo_bytes FROM samples WHERE id = ?", (sample,)).fetchone()
+        row = self._db.execute(
+            f"SELECT photo, {FACTS} FROM samples WHERE id = ?",  # noqa: S608  of ours
+            (sample,),
+        ).fetchone()
         if row is None or row[0] is None:
             return None
-        data = self._opened(f"photo {sample}", self._photos.get(row[0]) or b"")
-        if len(data) < row[1]:
+        facts, length = row[1:], row[2]
+        data = self._opened("photo", sample, facts, self._photos.get(row[0]) or b"")
+        if len(data) < length:
             raise GalleryError(f"The photo of sample {sample} is damaged.")
-        return data[: row[1]]
+        return data[:length]
 
     def wipe(self, where: str, values: tuple[int, ...]) -> tuple[int, ...]:
         """Deletes samples with their vectors and photos, and says which; no byte of those stays in a page."""
@@ -113,11 +173,14 @@ class Content:
         self._db.executemany("DELETE FROM samples WHERE id = ?", [(row[0],) for row in rows])
         return tuple(row[0] for row in rows)
 
-    def _sealed(self, kind: str, data: bytes) -> bytes:
-        return data if self._cipher is None else self._cipher.seal(kind, data)
+    def _sealed(self, what: str, sample: int, facts: Facts, data: bytes) -> bytes:
+        return data if self._cipher is None else self._cipher.seal(self._kind(what, sample, facts), data)
 
-    def _opened(self, kind: str, data: bytes) -> bytes:
-        return data if self._cipher is None else self._cipher.open(kind, data)
+    def _opened(self, what: str, sample: int, facts: Facts, data: bytes) -> bytes:
+        return data if self._cipher is None else self._cipher.open(self._kind(what, sample, facts), data)
+
+    def _kind(self, what: str, sample: int, facts: Facts) -> str:
+        return f"{what} {sample}" if self.seals is None else bound(what, sample, facts)
 
 
 class Writer:
@@ -138,6 +201,8 @@ class Writer:
         """Stores one person's samples; the person is made with the first of them."""
         row = self._db.execute("SELECT id FROM people WHERE name = ?", (name,)).fetchone()
         person = None if row is None else int(row[0])
+        if person is not None:
+            self._content.hold_people([person])
         stored, duplicates, taken, numbers = [], [], [], []
         for i, sample in enumerate(samples):
             known = sample.source_hash or _hash(sample.embedding)
@@ -162,19 +227,26 @@ class Writer:
     def _insert(self, person: int, sample: Sample, known: str) -> int:
         number, jpeg, q = self._next, sample.photo, sample.quality
         self._next += 1
-        measured = (q.score, q.size, q.sharpness, q.yaw, q.pitch, q.roll) if q else (None,) * 6
+        measures = (q.score, q.size, q.sharpness, q.yaw, q.pitch, q.roll) if q else (None,) * 6
         # A path that is not UTF-8 has surrogates, which no database keeps.
         source = sample.source.encode(errors="backslashreplace").decode()
-        vector = self._content.put_vector(number, sample.embedding)
-        photo = None if jpeg is None else self._content.put_photo(number, jpeg)
+        length = None if jpeg is None else len(jpeg)
+        created = sample.created or now()
+        facts = (person, length, self._space.fingerprint, source, known, *map(_real, measures), created)
+        vector = self._content.put_vector(number, sample.embedding, facts)
+        photo = None if jpeg is None else self._content.put_photo(number, jpeg, facts)
         self._db.execute(
-            "INSERT INTO samples (id, person_id, vector, photo, photo_bytes, fingerprint, source, "
+            "INSERT INTO samples (id, vector, photo, person_id, photo_bytes, fingerprint, source, "
             "source_hash, score, size, sharpness, yaw, pitch, roll, created) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (number, person, vector, photo, None if jpeg is None else len(jpeg), self._space.fingerprint,
-             source, known, *measured, sample.created or now()),
-        )  # fmt: skip
+            (number, vector, photo, *facts),
+        )
         return number
+
+
+def _real(value: float | None) -> float | None:
+    """A number as SQLite gives it back: it knows neither NaN nor -0."""
+    return None if value is None or math.isnan(value) else float(value) + 0.0
 
 
 def join(db: sqlite3.Connection, person: int, groups: Iterable[str]) -> None:

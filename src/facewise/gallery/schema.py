@@ -83,19 +83,12 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX samples_person ON samples(person_id);
     CREATE INDEX samples_source_hash ON samples(source_hash);
     """,
+    """
+    ALTER TABLE meta ADD COLUMN seal BLOB; -- see `facewise.gallery.seals`; NULL: no key, or one of before
+    ALTER TABLE people ADD COLUMN seal BLOB; -- as above
+    """,
 )
 """Statement scripts that take a file from version i to i + 1; `user_version` says how many have run."""
-
-
-HISTORY = 100_000
-"""Tokens of former contents kept: a snapshot older than so many changes is built anew."""
-
-
-def new_state(db: sqlite3.Connection) -> None:
-    """A new token for the content of the open transaction; the old one joins the history."""
-    db.execute("INSERT INTO states (token) SELECT state FROM meta")
-    db.execute("DELETE FROM states WHERE number <= (SELECT max(number) FROM states) - ?", (HISTORY,))
-    db.execute("UPDATE meta SET generation = generation + 1, state = ?", (secrets.token_hex(16),))
 
 
 def now() -> str:
@@ -116,7 +109,7 @@ def migrate(db: sqlite3.Connection, location: str, key: bytes | None) -> None:
     """
     version = schema_version(db, location)
     for i, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        for statement in _statements(script):
+        for statement in statements(script):
             db.execute(statement)
         db.execute(f"PRAGMA user_version = {i}")
     if version == 0:
@@ -126,18 +119,21 @@ def migrate(db: sqlite3.Connection, location: str, key: bytes | None) -> None:
 
 def _begin(db: sqlite3.Connection, key: bytes | None) -> None:
     """The meta row of a new gallery: its id, its date, and with a key its own data key."""
-    gallery, wrapped = secrets.token_hex(16), None
+    gallery, vault, wrapped = secrets.token_hex(16), None, None
     if key is not None:
-        from facewise.vault import new_vault  # noqa: PLC0415  who has no key needs no cryptography
+        from facewise.gallery.seals import Seals  # noqa: PLC0415  who has no key needs no cryptography
+        from facewise.vault import new_vault  # noqa: PLC0415  as above
 
-        _, wrapped = new_vault(key, gallery)
+        vault, wrapped = new_vault(key, gallery)
     db.execute(
         "INSERT INTO meta (id, created, gallery, wrapped_key, state) VALUES (1, ?, ?, ?, ?)",
         (now(), gallery, wrapped, secrets.token_hex(16)),
     )
+    if vault is not None:
+        Seals(db, vault).write()
 
 
-def _statements(script: str) -> Iterator[str]:
+def statements(script: str) -> Iterator[str]:
     """`executescript` would commit the open transaction, so the script is run statement by statement."""
     lines = ""
     for line in script.splitlines(keepends=True):

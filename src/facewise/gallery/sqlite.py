@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from facewise.errors import GalleryError, NameTakenError, UnknownPersonError
 from facewise.gallery import listing
 from facewise.gallery.beside import refuse_key_beside
-from facewise.gallery.check import problems
+from facewise.gallery.check import advice, problems
+from facewise.gallery.listing import groups_of, ids_of, names_of
 from facewise.gallery.names import unknown_name
 from facewise.gallery.results import Person, PersonDetail, Sample, Space, StoredSample
 from facewise.gallery.rows import SELECT, Content, Writer, join, regroup, stored
 from facewise.gallery.sqlite_file import ReadOnly, connect, stamp, told
 from facewise.gallery.store import Change, Keys, Loaded, refuse_foreign
-from facewise.gallery.transactions import Changing, groups_of, ids_of, join_all, names_of, new_state
+from facewise.gallery.transactions import Changing, join_all, new_state
 from facewise.types import FloatArray
 from facewise.vault import key_file_of, user_key
 
@@ -82,7 +83,12 @@ class SqliteStore:
             self._look()
             self._db.execute(f"BEGIN {mode}")
             try:
+                if mode == "IMMEDIATE":
+                    with self._held():
+                        self._content.begin()
                 yield self._db
+                if mode == "IMMEDIATE":
+                    self._content.settle()
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:  # a full disk has already rolled back
@@ -91,11 +97,20 @@ class SqliteStore:
                 raise
 
     @contextmanager
+    def _held(self) -> Iterator[None]:
+        """What does not open, or is not what was sealed, is told as damage of this gallery."""
+        try:
+            yield
+        except GalleryError as error:
+            raise GalleryError(f"The gallery {self.location} is damaged: {error} Run its check.") from error
+
+    @contextmanager
     def _change(self) -> Iterator[Changing]:
         with self._transaction("IMMEDIATE") as db:
             done = Changing(db, self._content, self.version())
             new_state(db)
             yield done
+            self._content.settle()
             done.after = self.version()
 
     @contextmanager
@@ -118,6 +133,9 @@ class SqliteStore:
     def space(self) -> Space | None:
         """The model the gallery is bound to, or None before the first enrolment."""
         with self._lock, told(self.location):
+            if not self._db.in_transaction:  # which has done so, or is to seal another
+                with self._held():
+                    self._content.hold_meta()
             row = self._db.execute("SELECT fingerprint, model, size, flip FROM meta").fetchone()
         if row is None:
             raise GalleryError(
@@ -146,6 +164,8 @@ class SqliteStore:
     def keys(self) -> Keys:
         """All samples but their vectors, consistent with each other."""
         with self._transaction() as db:
+            with self._held():
+                self._content.hold()
             names, groups = names_of(db), groups_of(db)
             version, state, space = self.version(), self.state(), self.space()
             people, samples = ids_of(db)
@@ -157,16 +177,18 @@ class SqliteStore:
             return self._vectors(np.asarray(samples).tolist(), self.space())
 
     def _vectors(self, samples: list[int], space: Space | None) -> FloatArray:
-        try:
-            return self._content.vectors(samples, space.size if space else 0)
-        except KeyError as error:
-            raise UnknownPersonError(f"There is no sample {error.args[0]} in {self.location}.") from error
-        except GalleryError as error:
-            raise GalleryError(f"The gallery {self.location} is damaged: {error} Run its check.") from error
+        with self._held():
+            try:
+                return self._content.vectors(samples, space.size if space else 0)
+            except KeyError as error:
+                sample = error.args[0]
+        raise UnknownPersonError(f"There is no sample {sample} in {self.location}.")
 
     def load(self) -> Loaded:
         """All samples, consistent with each other."""
         with self._transaction() as db:
+            with self._held():
+                self._content.hold()
             names, groups = names_of(db), groups_of(db)
             version, space = self.version(), self.space()
             people, samples = ids_of(db)
@@ -193,7 +215,8 @@ class SqliteStore:
             if bound is not None:
                 refuse_foreign(self.location, bound, space)
             writer = Writer(db, self._content, space)
-            added = tuple(writer.add(name, samples) for name, samples in batches)
+            with self._held():
+                added = tuple(writer.add(name, samples) for name, samples in batches)
             joined = join_all(db, batches, added, groups or {})
             if joined or any(a.stored for a in added):
                 new_state(db)
@@ -201,20 +224,25 @@ class SqliteStore:
                     db.execute(
                         "UPDATE meta SET fingerprint = ?, model = ?, size = ?, flip = ?", astuple(space)
                     )
+            self._content.settle()
             after = self.version()
         return Change(before, after, added)
 
     def people(self) -> list[Person]:
         """Everybody, by name."""
         with self._transaction() as db:
+            with self._held():
+                self._content.hold()
             return listing.people(db)
 
     def page(
         self, offset: int, limit: int, search: str | None = None, group: str | None = None
     ) -> tuple[list[Person], int]:
         """A page of the people, and how many there are on all."""
-        with self._transaction() as db:
-            return listing.page(db, offset, limit, search, group)
+        with self._transaction() as db, self._held():
+            found, total = listing.page(db, offset, limit, search, group)
+            self._content.hold_people(person.id for person in found)
+        return found, total
 
     def person(self, name: str) -> PersonDetail:
         """One person with all samples."""
@@ -231,6 +259,10 @@ class SqliteStore:
         if row is None:
             raise UnknownPersonError(f"There is nobody with number {person} in {self.location}.")
         samples = db.execute(f"{SELECT} WHERE person_id = ? ORDER BY samples.id", (person,)).fetchall()
+        with self._held():
+            self._content.hold_people([person])
+        if self._content.seals is not None:  # whose they are is sealed with them
+            self._vectors([sample[0] for sample in samples], self.space())
         groups = db.execute("SELECT name FROM groups WHERE person_id = ? ORDER BY name", (person,))
         return PersonDetail(
             row[0], row[1], tuple(stored(one) for one in samples), person, tuple(g for (g,) in groups)
@@ -238,15 +270,14 @@ class SqliteStore:
 
     def photo(self, sample: int) -> bytes | None:
         """The JPEG kept with a sample, or None."""
-        try:
-            with self._transaction():
-                return self._content.photo(sample)
-        except GalleryError as error:
-            raise GalleryError(f"The gallery {self.location} is damaged: {error} Run its check.") from error
+        with self._transaction(), self._held():
+            return self._content.photo(sample)
 
     def samples(self) -> list[tuple[StoredSample, FloatArray]]:
         """Every sample with its embedding, by person's name."""
         with self._transaction() as db:
+            with self._held():
+                self._content.hold()
             found = [stored(row) for row in db.execute(f"{SELECT} ORDER BY name, samples.id")]
             rows = self._vectors([sample.id for sample in found], self.space())
         return list(zip(found, rows, strict=True))
@@ -283,7 +314,8 @@ class SqliteStore:
                 "person_id = ? AND source_hash IN (SELECT source_hash FROM samples WHERE person_id = ?)",
                 (gone, kept),
             )
-            moved = db.execute("UPDATE samples SET person_id = ? WHERE person_id = ?", (kept, gone)).rowcount
+            with self._held():
+                moved = self._content.move(kept, gone)
             theirs = db.execute("SELECT name FROM groups WHERE person_id = ?", (gone,)).fetchall()
             join(db, kept, [group for (group,) in theirs])
             db.execute("DELETE FROM people WHERE id = ?", (gone,))
@@ -321,10 +353,16 @@ class SqliteStore:
         with self._lock:
             return problems(self._db, self._content)
 
+    def advice(self) -> list[str]:
+        """What would make the gallery safer, a sentence each."""
+        return advice(self._path, self.cipher)
+
     def _id(self, name: str) -> int:
         row = self._db.execute("SELECT id FROM people WHERE name = ?", (name,)).fetchone()
         if row is None:
             raise unknown_name(
                 name, (r[0] for r in self._db.execute("SELECT name FROM people")), self.location
             )
+        with self._held():
+            self._content.hold_people([row[0]])
         return int(row[0])

@@ -188,7 +188,7 @@ def _prepare_read_only(db: sqlite3.Connection, location: str, key: bytes | None)
     db.execute("PRAGMA temp_store = MEMORY")
     db.execute("PRAGMA trusted_schema = OFF")
     version = schema_version(db, location)
-    if version < len(MIGRATIONS):
+    if version < _READABLE:
         raise GalleryError(
             f"The gallery {location} is empty or of an older Facewise, and read-only here: "
             "open it once where it can be written."
@@ -206,6 +206,9 @@ def _make_private(path: Path) -> None:
     except OSError as error:
         raise GalleryError(f"The gallery {path} cannot be created: {error.strerror}.") from error
 
+
+_READABLE = 2
+"""The oldest schema whose tables are read as they are: the later ones only add what new keys have."""
 
 _SMALLEST = 512
 """Bytes of the smallest SQLite page: no database is smaller."""

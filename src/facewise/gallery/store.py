@@ -214,6 +214,10 @@ class Store(Protocol):
         """What is wrong with the database, a sentence each; empty if nothing is."""
         ...
 
+    def advice(self) -> list[str]:
+        """What would make the gallery safer though nothing is wrong with it, a sentence each."""
+        ...
+
     def close(self) -> None:
         """Ends the use of the database."""
         ...

@@ -266,3 +266,7 @@ class VectorGallery:
     def check(self) -> list[str]:
         """What is wrong with the gallery, a sentence each; empty if nothing is."""
         return self._store.check()
+
+    def advice(self) -> list[str]:
+        """What would make the gallery safer though nothing is wrong with it, a sentence each."""
+        return self._store.advice()
