@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gallery_fakes import FINGERPRINT, face_of
 
-from facewise.errors import StorageFullError
+from facewise.errors import FacewiseError, StorageFullError
 from facewise.gallery import Gallery, Sample
 from facewise.gallery.rekey import rekey
 from facewise.vault import new_key_file
@@ -121,6 +121,64 @@ def test_a_new_gallery_on_a_full_disk(disk):
     with Gallery.open(disk / "people.db") as gallery:
         enrol(gallery, 0)
         whole(gallery, 1)
+
+
+def some(path, key):
+    """A gallery of 1 MiB of photos of which half are gone, and its people."""
+    with Gallery.open(path, key_file=key) as gallery:
+        done = 0
+        while path.stat().st_size < 2**20:
+            enrol(gallery, done)
+            done += 1
+            gallery.rename(f"person {done - 1}", "somebody")  # which writes the log into the file
+            gallery.rename("somebody", f"person {done - 1}")
+    return done
+
+
+@pytest.mark.parametrize("left", [0, 2, 9, 40])
+@pytest.mark.parametrize("what", ["remove", "merge", "rename", "rekey", "export"])
+def test_done_or_not_at_all_on_a_full_disk(disk, tmp_path, key, what, left):
+    """With room for so many pages of 4 KiB."""
+    path, out, new = disk / "people.db", disk / "out.npz", tmp_path / "new.key"
+    new_key_file(new)
+    done = some(path, key)
+    fill_up(disk / "ballast")
+    with (disk / "ballast").open("r+b") as file:
+        file.truncate(max(0, (disk / "ballast").stat().st_size - 4096 * left))
+    before, now = {f"person {i}" for i in range(done)}, key
+    after = {"remove": before - {"person 1"}, "merge": before - {"person 1"},
+             "rename": before - {"person 1"} | {"somebody"}}.get(what, before)  # fmt: skip
+    try:
+        if what == "rekey":
+            rekey(path, key, new)
+            now = new
+        else:
+            with Gallery.open(path, key_file=key, create=False) as gallery:
+                match what:
+                    case "remove":
+                        gallery.remove("person 1")
+                    case "merge":
+                        gallery.merge("person 0", "person 1")
+                    case "rename":
+                        gallery.rename("person 1", "somebody")
+                    case "export":
+                        gallery.export(out)
+    except FacewiseError as error:
+        # One that says so is done, but its bytes are still in the log.
+        after = after if str(error).startswith("This is removed from the gallery") else before
+    (disk / "ballast").unlink()
+    with Gallery.open(path, create=False, key_file=now) as gallery:
+        assert gallery.check() == []
+        assert {person.name for person in gallery.people()} == after
+        probes = np.stack([face_of(f"person {i}", 1, 512) for i in range(2, done)])
+        found = gallery.identify_embeddings(probes, fingerprint=FINGERPRINT, top=1)
+        assert [f.candidates[0].name for f in found] == [f"person {i}" for i in range(2, done)]
+    names = {file.name for file in disk.iterdir()}
+    assert names <= {"people.db", "out.npz"}
+    if "out.npz" in names:
+        with Gallery.open(disk / "copy.db") as copy:
+            copy.import_(out)
+            assert {person.name for person in copy.people()} == before
 
 
 def test_no_room_to_rekey(disk, tmp_path):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewise.errors import GalleryError
-from facewise.files import atomic_write
+from facewise.files import atomic_write, remove_leftovers
 from facewise.gallery.beside import is_beside
 from facewise.gallery.names import clean_groups, clean_name
 from facewise.gallery.results import Sample, Space, StoredSample
@@ -58,6 +58,7 @@ def write_export(store: Store, path: Path) -> int:
         "samples": [_told(sample, jpeg) for (sample, _), jpeg in zip(samples, photos, strict=True)],
     }
     rows = np.stack([row for _, row in samples]) if samples else np.empty((0, space.size), np.float32)
+    remove_leftovers(path)  # of one that was killed: not encrypted either
     with atomic_write(path, private=True) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
