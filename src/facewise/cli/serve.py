@@ -77,6 +77,10 @@ def serve(
         list[str] | None,
         typer.Option("--allowed-host", help="Name by which browsers call the service. Several times."),
     ] = None,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option("--proxy", help="Address of a proxy whose X-Forwarded-For is believed. Several times."),
+    ] = None,
     root_path: Annotated[
         str, typer.Option("--root-path", help="Path that a proxy serves this under, such as /faces.")
     ] = "",
@@ -133,6 +137,7 @@ def serve(
         host=host,
         port=port,
         allowed_hosts=tuple(allowed_host or ()),
+        proxies=tuple(proxy or ()),
         root_path=root_path,
         keep=keep,  # type: ignore[arg-type]  # the settings check it
         limits=limits,
@@ -164,7 +169,10 @@ def need_serving() -> None:
 
     from facewise.errors import SettingError
 
-    wanted = ("fastapi", "uvicorn", "python_multipart", "pydantic", "prometheus_client", "cryptography")
+    wanted = (
+        "fastapi", "uvicorn", "httptools", "python_multipart", "pydantic", "prometheus_client",
+        "cryptography",
+    )  # fmt: skip
     missing = [name for name in wanted if find_spec(name) is None]
     if missing:
         raise SettingError(f"The service needs {', '.join(missing)}: `pip install facewise[serve]`.")

@@ -1,119 +1,271 @@
-"""HTTP/1.1 connections that cannot be held open for nothing: uvicorn's, with clocks and a bound."""
+"""HTTP/1.1 connections that cannot be held open, or kept at work, for nothing.
+
+llhttp takes the bytes apart (by httptools, in uvicorn's protocol), and refuses whatever could be read in
+two ways. What neither of them bounds is bounded here: how long a client may take for a head, and to read
+its answer; how long a head may be, how many fields it has, how small the pieces of a body; how many
+requests are sent ahead. (The body of a request that is being served has its own clock and its own bound,
+see `bodies`.)
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, cast
+from typing import Any
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from facewise.serve.errors import PROBLEM
+from facewise.serve.places import Place
+
+HEAD_BYTES = 32 * 2**10
+"""Of a request's line and fields; and of whatever the parser takes without telling of anything."""
+
+FIELDS = 100
+"""Of a request's head."""
+
+AHEAD = 8
+"""Requests that may come before the one under way is answered."""
+
+_BITE = 16 * 2**10
+"""Bytes that are parsed at a time."""
+
+_PIECES, _PIECE_BYTES = 1000, 64
+"""A body that comes in more pieces than this must have so many bytes for each."""
 
 
-class BoundedProtocol(H11Protocol):
+class BoundedProtocol(HttpToolsProtocol):
     """One connection.
 
-    uvicorn waits without end for a request's head, for the next one on a connection that sends a byte now and
-    then, for the rest of a body that was refused already, and for a client that does not read its answer.
-    Here each of these has a limit. (The body of a request that is being served has its own, see `bodies`.)
+    Args:
+        args: As of uvicorn's protocol.
+        place: Its place, which waits while the connection does.
 
     Attributes:
-        head_seconds: From the connection, or the end of an answer, to the end of the next request's head.
-        read_seconds: How long a client may not read what it is sent.
-        most: Connections at a time; one more is told so and closed.
+        read_seconds: How long a client with a key may not read what it is sent, plus a second for each 64
+            KiB of it.
+        rest_seconds: How long a refused client may go on sending, unheard, before its connection is cut.
+        rest_bytes: How much of that is taken from it; the rest stays where it is.
     """
 
-    head_seconds = 10.0
     read_seconds = 30.0
-    most = 1000
+    rest_seconds = 1.0
+    rest_bytes = 2**20
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._clock: asyncio.TimerHandle | None = None
+    def __init__(self, *args: Any, place: Place) -> None:
+        super().__init__(*args)
+        self._place = place
         self._reading: asyncio.TimerHandle | None = None
+        self._told = 0  # times the parser told of something
+        self._untold = 0  # bytes since then
+        self._in_head = False
+        self._head, self._fields = 0, 0
+        self._body, self._pieces = 0, 0
+        self._admitted = False  # the request under way was let in
+        self._deaf = False  # what comes is dropped
+        self._dropped = 0
+        self._ending: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Starts the clock for the first head."""
+        """Takes over the place."""
         super().connection_made(transport)
-        if len(self.connections) > self.most:
-            self._end(503, "Service Unavailable", "busy", "The service has too many connections: try again.")
-            return
-        self._start()
+        self._place.end = transport.abort
 
     def data_received(self, data: bytes) -> None:
-        """Stops the clock when a request begins to be served."""
-        super().data_received(data)
-        if self._serving():
-            self._stop()
-        elif self._clock is None:
-            self._start()
+        """Parses what came, unless this client was refused."""
+        if self._deaf:
+            self._drop(len(data))
+            return
+        rest = memoryview(data)
+        while rest and not self._deaf:
+            told, piece, rest = self._told, rest[:_BITE], rest[_BITE:]
+            super().data_received(piece)  # type: ignore[arg-type]  # httptools takes any buffer
+            self._untold = self._untold + len(piece) if self._told == told else 0
+            if self._untold > HEAD_BYTES:
+                self.send_400_response("")
+
+    def on_message_begin(self) -> None:
+        """Counts anew."""
+        if len(self.pipeline) >= AHEAD:
+            raise _TooMuch
+        self._told += 1
+        self._in_head = True
+        self._head = self._fields = self._body = self._pieces = 0
+        super().on_message_begin()
+        self.scope["facewise.admitted"] = self._admit  # type: ignore[typeddict-unknown-key]
+
+    def on_url(self, url: bytes) -> None:
+        """Counts the bytes of a head."""
+        self._count_head(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Counts fields and their bytes; those that come after a body are left out."""
+        self._fields += 1
+        self._count_head(len(name) + len(value))
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """A request is there, and is served."""
+        self._told += 1
+        self._in_head = False
+        if not self.flow.write_paused:  # else an answer is to be read first
+            self._place.serve()
+        super().on_headers_complete()
+        if self.parser.should_upgrade():  # to nothing that is spoken here
+            self.cycle.keep_alive = False
+        self.cycle.transport = _Outgoing(self)  # type: ignore[assignment]
+
+    def on_body(self, body: bytes) -> None:
+        """Counts the pieces of a body."""
+        self._told += 1
+        self._pieces += 1
+        self._body += len(body)
+        if self._pieces > _PIECES and self._body < _PIECE_BYTES * self._pieces:
+            raise _TooMuch
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """A body is there."""
+        self._told += 1
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Starts the clock for the next head, or for the rest of this body."""
+        """The connection waits for the next request, where there will be one."""
+        if self._ending is not None:
+            self.server_state.total_requests += 1
+            return
         super().on_response_complete()
-        if not self._serving():
-            self._start()
+        self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stops all clocks."""
-        self._stop()
-        self.resume_writing()
+        """Gives the place back."""
+        self._place.leave()
+        for timer in (self._reading, self._ending):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """The client does not read: it has so long to begin."""
+        """The client does not read: it has so long to begin, without a key no longer than for a head."""
         super().pause_writing()
-        if self._reading is None:
-            self._reading = self.loop.call_later(self.read_seconds, self.transport.abort)
+        if not self._admitted:
+            self._place.wait(self.loop.time())
+        elif self._reading is None:
+            seconds = self.read_seconds + self.transport.get_write_buffer_size() / 2**16
+            self._reading = self.loop.call_later(seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
         """The client reads again."""
         if self._reading is not None:
             self._reading.cancel()
             self._reading = None
-        if self.flow is not None:
-            super().resume_writing()
+        super().resume_writing()
+        if self._answered():
+            self._wait()
+        else:
+            self._place.serve()
 
     def send_400_response(self, msg: str) -> None:
-        """Answers what is not HTTP as all errors are answered."""
+        """Answers what is not HTTP, or too much of it, as all errors are answered, and hears no more."""
         del msg  # uvicorn's words
-        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            self._end(400, "Bad Request", "bad_request", "This is not a request in HTTP/1.1.")
-        else:
+        self._deaf = True
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if not cycle.more_body:  # what came before is answered
+                cycle.keep_alive = False
+                return
+            if self.pipeline:
+                self.transport.abort()
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started:
+                self.transport.close()
+                return
+        self.transport.write(_NOT_HTTP)
+        self.finish()
+
+    def finish(self) -> None:
+        """Ends the connection when what was written is sent.
+
+        A client that may be sending still is heard for a moment: a connection that is closed with bytes
+        unread is reset, and the answer may be lost on its way.
+        """
+        unread = self._deaf or self.cycle.more_body
+        self._deaf = True
+        self.pipeline.clear()
+        if self._ending is not None or self.transport.is_closing():
+            return
+        self._ending = self.loop.call_later(self.rest_seconds, self.transport.close)
+        if not (self._admitted and self.flow.write_paused):
+            self._place.wait(self.loop.time())
+        if not unread:
             self.transport.close()
+            return
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
 
-    def _serving(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+    def _drop(self, count: int) -> None:
+        self._dropped += count
+        if self._dropped > self.rest_bytes:
+            self.flow.pause_reading()
 
-    def _start(self) -> None:
-        self._stop()
-        self._clock = self.loop.call_later(self.head_seconds, self._too_slow)
+    def _count_head(self, count: int) -> None:
+        self._told += 1
+        self._head += count
+        if self._head > HEAD_BYTES or self._fields > FIELDS:
+            raise _TooMuch
 
-    def _stop(self) -> None:
-        if self._clock is not None:
-            self._clock.cancel()
-            self._clock = None
+    def _answered(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
 
-    def _too_slow(self) -> None:
-        self._clock = None
-        if not self._serving() and not self.transport.is_closing():
-            self.transport.close()
+    def _wait(self) -> None:
+        """The next request is waited for, when there is nothing to be answered, nor to be read with a key."""
+        if self._answered() and not (self._admitted and self.flow.write_paused):
+            self._admitted = False
+            self._place.wait(self.loop.time())
 
-    def _end(self, status: int, phrase: str, code: str, sentence: str) -> None:
-        body = json.dumps(
-            {"type": "about:blank", "title": phrase, "status": status, "detail": sentence, "code": code}
-        ).encode()
-        head = (
-            f"HTTP/1.1 {status} {phrase}\r\nContent-Type: {PROBLEM}\r\nContent-Length: {len(body)}\r\n"
-            f"{'Retry-After: 5' + chr(13) + chr(10) if status == 503 else ''}Connection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
-        self.transport.close()
+    def _admit(self) -> None:
+        """The request under way was let in."""
+        self._admitted = True
 
 
-def bounded(head_seconds: float) -> type[asyncio.Protocol]:
-    """The protocol with another clock."""
-    made = type("Bounded", (BoundedProtocol,), {"head_seconds": head_seconds})
-    return cast("type[asyncio.Protocol]", made)
+class _TooMuch(Exception):  # noqa: N818  to the parser, which refuses what it is in
+    """A bound is passed."""
+
+
+class _Outgoing:
+    """What an answer is written to: a transport whose end is the protocol's to see to."""
+
+    __slots__ = ("_protocol", "write")
+
+    def __init__(self, protocol: BoundedProtocol) -> None:
+        self._protocol = protocol
+        self.write = protocol.transport.write
+
+    def is_closing(self) -> bool:
+        """Whether nothing more is sent."""
+        return self._protocol.transport.is_closing()
+
+    def close(self) -> None:
+        """The answer was the last."""
+        self._protocol.finish()
+
+
+def refusal(status: int, phrase: str, code: str, sentence: str) -> bytes:
+    """A whole answer that no application made."""
+    body = json.dumps(
+        {"type": "about:blank", "title": phrase, "status": status, "detail": sentence, "code": code}
+    ).encode()
+    again = "Retry-After: 5\r\n" if status == 503 else ""
+    head = (
+        f"HTTP/1.1 {status} {phrase}\r\nContent-Type: {PROBLEM}\r\nContent-Length: {len(body)}\r\n"
+        f"Cache-Control: no-store\r\n{again}Connection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+_NOT_HTTP = refusal(400, "Bad Request", "bad_request", "This is not a request in HTTP/1.1.")

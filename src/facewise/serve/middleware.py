@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from facewise.serve.errors import problem
+from facewise.serve.origins import is_foreign
+from facewise.serve.ratelimit import neighbourhood
+from facewise.serve.routing import client_of
 from facewise.serve.service import Service
+from facewise.serve.turns import Turn
 
 ACCESS = logging.getLogger("facewise.access")
 _LOG = logging.getLogger(__name__)
@@ -34,6 +41,10 @@ _WRONG_HOST = (
     "The service is not served under this name: call it by its address, or start it with "
     "`--allowed-host NAME`."
 )
+_FOREIGN = "A page of another site asks nothing of this service: open the service's own page."
+
+_ANYBODYS = ("/assets/", "/v1/health", "/v1/ready")
+"""What any page may ask, beside the page itself: there is nothing in the answers."""
 
 
 class Doorway:
@@ -54,20 +65,29 @@ class Doorway:
             await self._app(scope, receive, send)
             return
         scope = self._within(scope)
-        began, status = time.perf_counter(), 0
+        began, status, unread = time.perf_counter(), 0, _has_body(scope)
+
+        async def incoming() -> Message:
+            nonlocal unread
+            message = await receive()
+            unread = message.get("more_body", False)
+            return message
 
         async def outgoing(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._dress(MutableHeaders(scope=message))
+                headers = MutableHeaders(scope=message)
+                self._dress(headers)
+                if unread:  # whoever goes on sending what nobody wants is not heard
+                    headers["Connection"] = "close"
             await send(message)
 
         try:
-            if self._service.settings.allows_host(Headers(scope=scope).get("host", "")):
-                await self._app(scope, receive, outgoing)
-            else:
-                await problem(400, "wrong_host", _WRONG_HOST)(scope, receive, outgoing)
+            async with self._service.turns.of(neighbourhood(client_of(scope))) as turn:
+                scope["facewise.admitted"] = partial(_admitted, turn, scope.get("facewise.admitted"))
+                refused = self._refused(scope)
+                await (self._app if refused is None else refused)(scope, incoming, outgoing)
         except Exception:
             _LOG.exception("A request failed.")
             if status:
@@ -76,6 +96,17 @@ class Doorway:
             await answer(scope, receive, outgoing)
         finally:
             self._tell(scope, status, time.perf_counter() - began)
+
+    def _refused(self, scope: Scope) -> Response | None:
+        """What is said of a request that a browser was tricked into, or None."""
+        headers = Headers(scope=scope)
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self._service.settings.allows_host(hosts[0]):
+            return problem(400, "wrong_host", _WRONG_HOST, {"Connection": "close"})
+        path = scope["path"]
+        if path != "/" and not path.startswith(_ANYBODYS) and is_foreign(headers):
+            return problem(403, "foreign_page", _FOREIGN)
+        return None
 
     def _within(self, scope: Scope) -> Scope:
         """The request as it is to the routes, which know nothing of a proxy's path before them."""
@@ -104,3 +135,17 @@ class Doorway:
                 "status": status, "ms": round(seconds * 1000, 1), "key": scope.get("facewise.key"),
             }  # fmt: skip
             ACCESS.info("%s", json.dumps(line))
+
+
+def _has_body(scope: Scope) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in scope["headers"]
+    )
+
+
+def _admitted(turn: Turn, more: Callable[[], None] | None) -> None:
+    """A request was let in: it no longer counts as a stranger's."""
+    turn.give()
+    if more is not None:
+        more()

@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from facewise.errors import SettingError
 
@@ -129,6 +130,7 @@ class RateLimiter:
         return len(self._buckets)
 
 
+@lru_cache(maxsize=1024)
 def neighbourhood(address: str) -> str:
     """What of a network address is counted: IPv4 whole; of IPv6 the /64, which one household has."""
     try:

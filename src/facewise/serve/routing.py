@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
+from starlette.types import Scope
 
 from facewise.errors import FacewiseError
 from facewise.serve import openapi
@@ -94,7 +95,7 @@ class Call:
     @property
     def address(self) -> str:
         """Where it comes from."""
-        return self.request.client.host if self.request.client else "unknown"
+        return client_of(self.request.scope)
 
     def number(self, name: str) -> int:
         """A number in the path; one that nobody can have is not found.
@@ -177,14 +178,21 @@ class _Json(JSONResponse):
     """Says so in OpenAPI; a plain `Response` would be declared as a text, whatever its model."""
 
 
+def client_of(scope: Scope) -> str:
+    """The address that a request comes from."""
+    client = scope.get("client")
+    return client[0] if client else "unknown"
+
+
 async def _serve(service: Service, route: Route, handler: Handler, request: Request) -> Response:
     if route.open:
         return await handler(Call(service, request, _NOBODY, Sent(), None, None, route))
     service.admission.refuse_if_stopping()
-    address = request.client.host if request.client else "unknown"
+    address = client_of(request.scope)
     text = bearer(request.headers.get("authorization"), request.headers.get("x-api-key"))
     key = await _admitted(service, route, text, address)
     request.scope["facewise.key"] = key.id
+    request.scope["facewise.admitted"]()
     query = checked_query(route.query, request.query_params)
     with service.buffered.share() as share:
         sent, params = Sent(), None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import ssl
@@ -15,15 +16,16 @@ from facewise.errors import SettingError
 from facewise.gallery.uri import open_store
 from facewise.network import told_providers
 from facewise.serve.app import create_app
-from facewise.serve.connections import bounded
+from facewise.serve.connections import BoundedProtocol
+from facewise.serve.door import Door
 from facewise.serve.driving import ProcessEngine
 from facewise.serve.engine import Engine
 from facewise.serve.middleware import ACCESS
+from facewise.serve.places import Place
 from facewise.serve.service import Service
 from facewise.serve.settings import ServiceSettings
 
-_BACKLOG = 512
-_HEAD_BYTES = 32 * 2**10
+_BACKLOG = 4096
 
 Tell = Callable[[str], None]
 
@@ -34,6 +36,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service, tell: Tell) -> None:
         super().__init__(config)
         self._service, self._tell = service, tell
+        self._door: Door | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begins to stop; a second Ctrl-C stops at once."""
@@ -45,8 +48,25 @@ class _Server(uvicorn.Server):
             rest = f" when {inside} request{'s are' if inside > 1 else ' is'} done" if inside else ""
             self._tell(f"Stopping{rest}; press Ctrl-C (again) to stop at once.")
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts the application, and opens a door of our own instead of asyncio's."""
+        await super().startup(sockets=[])
+        [listening] = sockets or []
+        loop = asyncio.get_running_loop()
+
+        def make(place: Place) -> BoundedProtocol:
+            return BoundedProtocol(self.config, self.server_state, self.lifespan.state, loop, place=place)
+
+        seconds = self._service.settings.limits.body_seconds
+        self._door = Door(
+            listening, self._service.connections, self._service.turns, make, self.config.ssl, seconds
+        )
+        self._door.open()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stops as asked, which is no failure: the signal is not raised again."""
+        if self._door is not None:
+            self._door.stop()
         await super().shutdown(sockets)
         if not self.force_exit:
             self._captured_signals.clear()
@@ -95,16 +115,15 @@ def _server(settings: ServiceSettings, service: Service, tell: Tell) -> _Server:
     app = create_app(settings, service=service, on_failure=fail, on_ready=loaded)
     config = uvicorn.Config(
         app,
-        http=bounded(settings.limits.body_seconds),
+        http=BoundedProtocol,
         ws="none",
-        loop="asyncio",
+        loop="asyncio:SelectorEventLoop",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,
-        backlog=_BACKLOG,
-        h11_max_incomplete_event_size=_HEAD_BYTES,
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=list(settings.proxies),
         timeout_keep_alive=max(1, round(settings.limits.body_seconds)),
         timeout_graceful_shutdown=max(1, round(settings.limits.stop_seconds)),
         ssl_certfile=None if settings.tls_cert is None else str(settings.tls_cert),
@@ -202,5 +221,6 @@ def _log_to_stderr() -> None:
     for name in ("facewise", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.addHandler(errors)
-        logger.setLevel(logging.WARNING)
+        # uvicorn warns of each request that is none: what strangers send is counted, not told.
+        logger.setLevel(logging.ERROR if name == "uvicorn.error" else logging.WARNING)
         logger.propagate = False

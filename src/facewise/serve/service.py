@@ -34,9 +34,11 @@ from facewise.serve.keys import KeyStore
 from facewise.serve.known import KnownKeys
 from facewise.serve.metrics import Metrics
 from facewise.serve.people import Asked, People, UploadReader
+from facewise.serve.places import Places, most_connections
 from facewise.serve.ratelimit import RateLimiter
 from facewise.serve.scribe import Scribe
 from facewise.serve.settings import ServiceSettings
+from facewise.serve.turns import Turns
 
 _LOG = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -105,6 +107,9 @@ class Service:
         self.settings = settings
         self.metrics = Metrics()
         self.buffered = Buffered(settings.limits.max_buffered)
+        most = most_connections()
+        self.connections = Places(most, most // 4, settings.proxies)
+        self.turns = Turns()
         self.admission = Admission(settings.limits, settings.workers or available_threads())
         self.keys = KeyStore(settings.keys_path) if settings.auth else None
         self.audit = AuditLog(settings.audit_path, addresses=settings.audit_addresses)
@@ -186,6 +191,14 @@ class Service:
         )
         metrics.watch("queue_length", "Requests waiting for a worker.", lambda: self.admission.waiting)
         metrics.watch("buffered_bytes", "Bytes of uploads in memory.", lambda: self.buffered.held)
+        metrics.watch("connections", "Connections that are open.", lambda: self.connections.held)
+        metrics.watch(
+            "connections_refused", "Connections that found no place.", lambda: self.connections.refused
+        )
+        metrics.watch(
+            "connections_displaced", "Waiting connections that were ended for newcomers.",
+            lambda: self.connections.displaced,
+        )  # fmt: skip
         metrics.watch("ready", "1 while the service takes requests.", lambda: float(self.ready))
         metrics.watch("gallery_people", "People in the gallery.", lambda: self._size(0))
         metrics.watch("gallery_samples", "Samples in the gallery.", lambda: self._size(1))

@@ -70,6 +70,7 @@ class ServiceSettings:
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
         allowed_hosts: Names besides `localhost` and addresses by which browsers may call this service.
+        proxies: Addresses (or networks) of proxies before this service, whose `X-Forwarded-For` is believed.
         root_path: The path that a proxy serves this service under, such as `/faces`, or empty. Requests are
             answered with it and without it, as some proxies take it away and others do not.
         keep: What is kept of enrolled photos.
@@ -99,6 +100,7 @@ class ServiceSettings:
     host: str = "127.0.0.1"
     port: int = 8000
     allowed_hosts: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
     root_path: str = ""
     keep: Keep = "none"
     limits: Limits = field(default_factory=Limits)
@@ -126,6 +128,8 @@ class ServiceSettings:
             )
         if not 0 <= self.port <= 65535:
             raise SettingError(f"A port lies from 0 to 65535, not at {self.port}.")
+        for proxy in self.proxies:
+            _check_proxy(proxy)
         if self.root_path:
             _check_root_path(self.root_path)
         if self.keep not in {"none", "face", "photo"}:
@@ -169,6 +173,15 @@ class ServiceSettings:
         if name == "localhost" or name in {host.lower() for host in self.allowed_hosts}:
             return True
         return _is_address(name)
+
+
+def _check_proxy(proxy: str) -> None:
+    try:
+        ipaddress.ip_network(proxy, strict=False)
+    except ValueError:
+        raise SettingError(
+            f"A proxy is given by its address or network, such as 127.0.0.1 or 10.0.0.0/8, not as {proxy!r}."
+        ) from None
 
 
 def _check_root_path(path: str) -> None:
