@@ -14,10 +14,12 @@ import base64
 import hmac
 import os
 import secrets
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facewise.errors import GalleryError, SettingError
+from facewise.owned import is_open_to_all
 from facewise.textfile import decode_text
 
 if TYPE_CHECKING:  # loaded when a key is: who has none does not wait for it
@@ -117,8 +119,9 @@ def new_key_file(path: str | os.PathLike[str]) -> None:
     """Makes a file with a new random key, for its owner only; one that is there is never written over.
 
     Raises:
-        SettingError: The file exists or cannot be made.
+        SettingError: The file exists or cannot be made, or everybody could exchange it.
     """
+    _refuse_open_folder(path)
     text = _MARK + base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n"
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -145,7 +148,7 @@ def user_key(key_file: str | os.PathLike[str] | None) -> bytes | None:
     """The user's key: of this file, or else of the one that the environment names by `FACEWISE_KEY_FILE`.
 
     Raises:
-        SettingError: The file is missing, unreadable or no key file.
+        SettingError: The file is missing, unreadable, no key file, or open to others.
     """
     named = key_file_of(key_file)
     return None if named is None else read_key_file(named)
@@ -155,11 +158,11 @@ def read_key_file(path: str | os.PathLike[str]) -> bytes:
     """The key in a file that `new_key_file` made.
 
     Raises:
-        SettingError: The file is missing, unreadable or no key file.
+        SettingError: The file is missing, unreadable or no key file, or others could read or exchange it.
     """
     try:
         with Path(path).open("rb") as file:
-            data = file.read(_MAX_FILE_BYTES)
+            data, facts = file.read(_MAX_FILE_BYTES), os.fstat(file.fileno())
     except OSError as error:
         raise SettingError(f"The key file {path} cannot be read: {error.strerror}.") from error
     read = decode_text(data, f"the key file {path}", SettingError, odd_bytes=True)
@@ -170,7 +173,28 @@ def read_key_file(path: str | os.PathLike[str]) -> bytes:
         key = b""
     if not text.startswith(_MARK) or len(key) != KEY_BYTES:
         raise SettingError(f"{path} is no key file: `facewise gallery new-key` makes one.")
+    _refuse_open(path, facts)
     return key
+
+
+def _refuse_open(path: str | os.PathLike[str], facts: os.stat_result) -> None:
+    """As ssh does: a user's own key is for nobody else to read; one that is handed to them, to write."""
+    if os.name != "posix" or not stat.S_ISREG(facts.st_mode):
+        return
+    if facts.st_uid == os.geteuid() and facts.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise SettingError(f"Others on this machine may read the key file {path}: `chmod 600` it.")
+    if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise SettingError(f"Others on this machine may write the key file {path}: have `chmod go-w` done.")
+    _refuse_open_folder(path)
+
+
+def _refuse_open_folder(path: str | os.PathLike[str]) -> None:
+    folder = Path(path).resolve().parent
+    if folder.is_dir() and is_open_to_all(folder):
+        raise SettingError(
+            f"Everybody on this machine may exchange the key file {path}: `chmod o-w {folder}`, or keep it "
+            "elsewhere."
+        )
 
 
 def _aead(key: bytes) -> AESGCM:

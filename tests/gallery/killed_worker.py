@@ -1,6 +1,6 @@
 """Changes a gallery again and again, and is killed: reads `SEED EVENT MICROSECONDS` a line, answers `killed`.
 
-An event is what Python or SQLite is about to do: open, rename or delete a file, write to one, run a statement.
+An event is what Python or SQLite is about to do: open, rename, delete a file, write to it, run a statement.
 A child is killed so many microseconds after it came to the event of that number, anywhere within its work.
 """
 

@@ -1,5 +1,6 @@
 """Keys and sealed bytes, and a gallery that opens with its own key alone."""
 
+import os
 import shutil
 import sqlite3
 import stat
@@ -101,6 +102,66 @@ def test_what_is_no_key_file_is_told(tmp_path, content):
     with pytest.raises(SettingError, match="no key file") as told:
         read_key_file(path)
     assert content.decode(errors="replace")[20:] not in str(told.value) or len(content) <= 20
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes")
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o602, 0o777])
+def test_a_key_that_others_can_read_is_refused(tmp_path, mode):
+    path = tmp_path / "people.key"
+    new_key_file(path)
+    path.chmod(mode)
+    with pytest.raises(SettingError, match=r"Others on this machine may read .*`chmod 600` it"):
+        read_key_file(path)
+    with pytest.raises(SettingError, match="Others on this machine"):
+        SqliteStore(tmp_path / "people.db", key_file=path)
+    assert not (tmp_path / "people.db").exists()
+    path.chmod(0o400)
+    assert read_key_file(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes")
+def test_a_key_that_is_handed_to_a_user_may_be_read_by_others_and_not_written(tmp_path):
+    """As Docker and Kubernetes hand secrets over."""
+    if os.geteuid() != 0:
+        pytest.skip("To give a file away needs root.")
+    path = tmp_path / "people.key"
+    new_key_file(path)
+    os.chown(path, 12345, -1)
+    path.chmod(0o444)
+    assert read_key_file(path)
+    path.chmod(0o464)
+    with pytest.raises(SettingError, match="may write"):
+        read_key_file(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes")
+def test_a_key_in_a_folder_of_everybodys_is_refused(tmp_path):
+    folder = tmp_path / "open"
+    folder.mkdir()
+    new_key_file(folder / "people.key")
+    folder.chmod(0o777)
+    (tmp_path / "link").symlink_to(folder / "people.key")
+    for path in (folder / "people.key", tmp_path / "link"):
+        with pytest.raises(SettingError, match=r"Everybody on this machine may exchange .*chmod o-w"):
+            read_key_file(path)
+    with pytest.raises(SettingError, match="Everybody on this machine"):
+        new_key_file(folder / "another.key")
+    folder.chmod(0o1777)  # as /tmp is: nobody exchanges what is another's
+    assert read_key_file(folder / "people.key")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes")
+def test_what_others_can_read_is_told_by_the_check(tmp_path):
+    path = tmp_path / "folder" / "people.db"
+    path.parent.mkdir()
+    with Gallery.open(path) as gallery:
+        assert gallery.advice() == []
+        path.chmod(0o644)
+        path.parent.chmod(0o777)
+        assert gallery.check() == []
+        first, second = gallery.advice()
+        assert "may read or write" in first
+        assert "Everybody" in second
 
 
 @pytest.fixture
