@@ -124,3 +124,40 @@ def test_identify_takes_the_key(facewise, ada):
     assert "is encrypted" in facewise("identify", "ada1.png", code=3).err
     done = facewise("identify", "ada1.png", "--threshold", "0.5", "--key-file", "people.key", "--json")
     assert "Ada" in str(done.json)
+
+
+def test_an_older_copy_is_told_where_changes_are_counted(facewise, ada, monkeypatch):
+    facewise("enroll", "Ada", "ada1.png")
+    facewise("gallery", "new-key", "a.key")
+    facewise("gallery", "rekey", "--new-key-file", "a.key", "--counter-file", "counter")
+    monkeypatch.setenv("FACEWISE_KEY_FILE", "a.key")
+    copy = Path("facewise.db").read_bytes()
+    monkeypatch.setenv("FACEWISE_COUNTER_FILE", "counter")
+    facewise("gallery", "rename", "Ada", "Ada Lovelace")
+    monkeypatch.delenv("FACEWISE_COUNTER_FILE")
+    assert "sound" in facewise("gallery", "check", "--counter-file", "counter").out
+    Path("facewise.db").write_bytes(copy)
+    assert "sound" in facewise("gallery", "check").out
+    told = facewise("gallery", "check", "--counter-file", "counter", code=3).err
+    assert "facewise.db is not the latest" in told
+    monkeypatch.setenv("FACEWISE_COUNTER_FILE", "counter")
+    assert "is not the latest" in facewise("gallery", "list", code=3).err
+
+
+def test_a_new_key_with_a_name_of_ours_is_refused_in_one_sentence(facewise, ada):
+    facewise("enroll", "Ada", "ada1.png")
+    facewise("gallery", "new-key", "facewise.db.index")
+    told = facewise("gallery", "rekey", "--new-key-file", "facewise.db.index", code=3).err
+    assert len(told.strip().splitlines()) == 1
+    assert "rename it" in told
+    facewise("gallery", "new-key", "facewise.db.rekey.key")
+    facewise("gallery", "rekey", "--new-key-file", "facewise.db.rekey.key")
+    assert "Ada" in facewise("gallery", "list", "--key-file", "facewise.db.rekey.key").out
+
+
+def test_no_photo_takes_the_place_of_the_gallery(facewise, ada):
+    facewise("enroll", "Ada", "ada1.png", "--keep", "face")
+    before = Path("facewise.db").read_bytes()
+    for name in ("facewise.db", "facewise.db-wal"):
+        assert "the gallery itself" in facewise("gallery", "photo", "1", name, code=3).err
+    assert Path("facewise.db").read_bytes() == before

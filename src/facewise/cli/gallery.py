@@ -13,6 +13,7 @@ import typer
 from facewise.cli import gallery_keys
 from facewise.cli.options import (
     DEFAULT_GALLERY,
+    CounterFile,
     Detector,
     EnrolQuality,
     Flip,
@@ -322,9 +323,16 @@ def import_gallery(
 
 
 @app.command()
-def check(gallery: GalleryPath = DEFAULT_GALLERY, key_file: KeyFile = None, json: Json = False) -> None:
-    """Look for damage: the file, the embeddings, the models they came from."""
-    with open_gallery(gallery, key_file=key_file) as opened:
+def check(
+    gallery: GalleryPath = DEFAULT_GALLERY,
+    key_file: KeyFile = None,
+    counter_file: CounterFile = None,
+    json: Json = False,
+) -> None:
+    """Look for damage: the file, the embeddings, who they are of, the models they came from."""
+    from facewise.gallery import Gallery
+
+    with Gallery.open(gallery, create=False, key_file=key_file, counter_file=counter_file) as opened:
         problems = opened.check()
         advice = opened.advice()
         people = [] if problems else opened.people()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facewise.cli.options import DEFAULT_GALLERY, GalleryPath, Json, KeyFile, given_path
+from facewise.cli.options import DEFAULT_GALLERY, CounterFile, GalleryPath, Json, KeyFile, given_path
 from facewise.cli.output import count, print_json, say, usage_error
 
 
@@ -32,6 +32,7 @@ def rekey(
         Path | None,
         typer.Option("--new-key-file", parser=given_path, metavar="FILE", help="The key from now on."),
     ] = None,
+    counter_file: CounterFile = None,
     plain: Annotated[bool, typer.Option("--plain", help="From now on without encryption.")] = False,
     json: Json = False,
 ) -> None:
@@ -48,7 +49,7 @@ def rekey(
         raise GalleryError(f"{gallery} is not a gallery file: only those are encrypted by Facewise.")
     path = uri.path
     # A key named by the environment is no mistake where there is nothing to open with it yet.
-    samples = write_anew(path, key_file if is_encrypted(path) else None, new_key_file)
+    samples = write_anew(path, key_file if is_encrypted(path) else None, new_key_file, counter_file)
     if json:
         print_json({"gallery": gallery, "photos": samples, "encrypted": not plain})
     else:

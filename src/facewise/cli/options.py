@@ -114,6 +114,16 @@ KeyFile = Annotated[
         help="The key of an encrypted gallery; a new one is encrypted with it.",
     ),
 ]
+CounterFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--counter-file",
+        envvar="FACEWISE_COUNTER_FILE",
+        parser=given_path,
+        metavar="FILE",
+        help="A small file elsewhere that knows the gallery's last change: an older copy is refused.",
+    ),
+]
 
 DEFAULT_GALLERY = "facewise.db"
 

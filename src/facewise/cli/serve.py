@@ -9,6 +9,7 @@ import typer
 
 from facewise.cli.options import (
     DEFAULT_GALLERY,
+    CounterFile,
     Detector,
     Flip,
     MaxSize,
@@ -40,6 +41,7 @@ def serve(
             help="The key that the gallery is encrypted with.",
         ),
     ] = None,
+    counter_file: CounterFile = None,
     keep: Annotated[
         str, typer.Option("--keep", help="What to keep of enrolled photos: none, face or photo.")
     ] = "none",
@@ -132,6 +134,7 @@ def serve(
     settings = ServiceSettings(
         gallery=gallery,
         key_file=key_file,
+        counter_file=counter_file,
         keys=keys,
         auth=not no_auth,
         host=host,

@@ -27,8 +27,10 @@ _SHARED = 4096
 """The shared memory is a file of so many bytes, of a multiple, or of three while it is begun."""
 
 
-def refuse_key_beside(gallery: Path, key_files: Iterable[str | os.PathLike[str] | None]) -> None:
-    """Refuses key files that have the name of what is kept beside a gallery, and would be written over.
+def refuse_key_beside(
+    gallery: Path, key_files: Iterable[str | os.PathLike[str] | None], what: str = "key"
+) -> None:
+    """Refuses key files, or others, that have the name of what is kept beside a gallery and written over.
 
     Raises:
         SettingError: One has, or is a link to it.
@@ -36,7 +38,7 @@ def refuse_key_beside(gallery: Path, key_files: Iterable[str | os.PathLike[str] 
     for key_file in key_files:
         if key_file is not None and is_beside(gallery, key_file):
             raise SettingError(
-                f"The key file {os.fspath(key_file)} has the name of a file that Facewise or SQLite keeps "
+                f"The {what} file {os.fspath(key_file)} has the name of a file that Facewise or SQLite keeps "
                 f"beside the gallery {gallery} and writes over: rename it."
             )
 

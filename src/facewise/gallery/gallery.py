@@ -53,6 +53,7 @@ class Gallery(VectorGallery):
         pipeline: FaceReader | None = None,
         create: bool = True,
         key_file: str | os.PathLike[str] | None = None,
+        counter_file: str | os.PathLike[str] | None = None,
     ) -> Gallery:
         """Opens a gallery file.
 
@@ -63,6 +64,9 @@ class Gallery(VectorGallery):
             create: Whether a missing file is made.
             key_file: Encrypts a new gallery, and opens an encrypted one; None is the file that the
                 environment names by `FACEWISE_KEY_FILE`, or no key. `facewise gallery new-key` makes one.
+            counter_file: A small file elsewhere in which the gallery's changes are counted too, so that an
+                older copy in its place is refused; None is the file that the environment names by
+                `FACEWISE_COUNTER_FILE`, or none.
 
         Raises:
             GalleryError: The file is missing, no gallery, of a newer Facewise, damaged or in use.
@@ -74,7 +78,8 @@ class Gallery(VectorGallery):
             >>> [match.name for match in people.identify("party.jpg")]  # doctest: +SKIP
             ['Ada', None]
         """
-        return cls(open_store(path, create=create, key_file=key_file), pipeline)
+        store = open_store(path, create=create, key_file=key_file, counter_file=counter_file)
+        return cls(store, pipeline)
 
     @property
     def pipeline(self) -> FaceReader:

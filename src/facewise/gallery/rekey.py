@@ -11,7 +11,7 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from itertools import zip_longest
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from facewise import owned
 from facewise.errors import GalleryError
 from facewise.gallery import snapshot
 from facewise.gallery.beside import refuse_foreign_logs, refuse_key_beside
+from facewise.gallery.counter import Moment, counter_of, moment_of
 from facewise.gallery.rows import Content
 from facewise.gallery.sqlite_file import ReadOnly, connect, told
 from facewise.vault import Vault, read_key_file
@@ -32,6 +33,7 @@ def rekey(
     path: Path,
     key_file: str | os.PathLike[str] | None,
     new_key_file: str | os.PathLike[str] | None,
+    counter_file: str | os.PathLike[str] | None = None,
 ) -> int:
     """Seals a gallery anew under another user's key and a new data key; says how many samples.
 
@@ -41,6 +43,8 @@ def rekey(
         path: The gallery's file, which nobody else may have open.
         key_file: Its key file now, or None if it is not encrypted.
         new_key_file: Its key file from now on, or None to keep it without encryption.
+        counter_file: Where the number of changes is kept too (see `facewise.gallery.counter`); None is the
+            file that the environment names, or none.
 
     Raises:
         GalleryError: No gallery, damaged, another key than its own, in use, or with a second name.
@@ -48,6 +52,7 @@ def rekey(
         SettingError: A key file is missing or none, or has the name of a file that lies beside the gallery.
     """
     refuse_key_beside(path, (key_file, new_key_file))
+    counter = counter_of(path, counter_file)
     key = None if key_file is None else read_key_file(key_file)
     new_key = None if new_key_file is None else read_key_file(new_key_file)
     given, path = path, path.resolve() if path.exists() else path  # of a link, the file is replaced
@@ -64,11 +69,13 @@ def rekey(
             _erase(new)
             samples = _write(db, cipher, new, new_key)
             # The key as it is in its file now: what nothing opens must not take the place of what one opens.
-            _compare(db, cipher, new, None if new_key_file is None else read_key_file(new_key_file))
+            new_key = None if new_key_file is None else read_key_file(new_key_file)
+            after = _compare(db, cipher, new, new_key)
             with owned.opened(path, write=True) as old:  # not closed before `db` is done: that ends its lock
                 for index in {snapshot.path_of(str(path)), given.with_name(f"{given.name}.index")}:
                     snapshot.remove(index)
-                new.replace(path)
+                with nullcontext() if counter is None else counter.step(str(path), moment_of(db), after):
+                    new.replace(path)
                 _sync(path.parent)
                 owned.zero(old)
                 db.close()
@@ -166,8 +173,8 @@ def _copy_samples(
     return count
 
 
-def _compare(old: sqlite3.Connection, cipher: Vault | None, path: Path, key: bytes | None) -> None:
-    """Opens what was written with the new key, and holds all of it against the old.
+def _compare(old: sqlite3.Connection, cipher: Vault | None, path: Path, key: bytes | None) -> Moment:
+    """Opens what was written with the new key, holds all of it against the old, and says what it has come to.
 
     Raises:
         GalleryError: It cannot be opened, or differs.
@@ -191,6 +198,7 @@ def _compare(old: sqlite3.Connection, cipher: Vault | None, path: Path, key: byt
             same = np.array_equal(read.vectors(numbers, size), again.vectors(numbers, size))
             if not same or any(read.photo(n) != again.photo(n) for n in numbers):
                 raise GalleryError(f"The gallery was written differently to {path}: it is as it was.")
+        return moment_of(db)
 
 
 def _parts(rows: sqlite3.Cursor) -> Iterator[list[tuple[int, ...]]]:

@@ -21,6 +21,7 @@ from facewise.errors import GalleryError, NameTakenError, UnknownPersonError
 from facewise.gallery import listing
 from facewise.gallery.beside import refuse_key_beside
 from facewise.gallery.check import advice, problems
+from facewise.gallery.counter import Moment, counter_of, moment_of
 from facewise.gallery.listing import groups_of, ids_of, names_of
 from facewise.gallery.names import unknown_name
 from facewise.gallery.results import Person, PersonDetail, Sample, Space, StoredSample
@@ -40,6 +41,8 @@ class SqliteStore:
         create: Whether a missing file is made.
         key_file: The user's key (see `facewise.vault`): a new gallery is encrypted with it, an encrypted one
             opened. None is the file that the environment names by `FACEWISE_KEY_FILE`, or no key.
+        counter_file: Where the number of changes is kept too (see `facewise.gallery.counter`); None is the
+            file that the environment names by `FACEWISE_COUNTER_FILE`, or none.
 
     Attributes:
         location: The path, for people.
@@ -52,10 +55,16 @@ class SqliteStore:
     """
 
     def __init__(
-        self, path: Path, *, create: bool = True, key_file: str | os.PathLike[str] | None = None
+        self,
+        path: Path,
+        *,
+        create: bool = True,
+        key_file: str | os.PathLike[str] | None = None,
+        counter_file: str | os.PathLike[str] | None = None,
     ) -> None:
         self.location = str(path)
         self._lock = threading.RLock()
+        self._counter = counter_of(path, counter_file)
         refuse_key_beside(path, [key_file_of(key_file)])
         self._path, self._key = path, user_key(key_file)
         self._open(create=create)
@@ -64,6 +73,17 @@ class SqliteStore:
         self._stamp = stamp(self._path)
         self._db, self.cipher = connect(self._path, create=create, key=self._key)
         self._content = Content(self._db, self.cipher)
+        if self._counter is not None:
+            try:
+                self._counter.check(self.location, self._moment)
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _moment(self) -> Moment:
+        with self._transaction(), self._held():
+            self._content.hold_meta()
+            return moment_of(self._db)
 
     def _look(self) -> None:
         """Opens a file that can only be read anew where others have written it."""
@@ -83,18 +103,32 @@ class SqliteStore:
             self._look()
             self._db.execute(f"BEGIN {mode}")
             try:
-                if mode == "IMMEDIATE":
-                    with self._held():
-                        self._content.begin()
+                if mode != "IMMEDIATE":
+                    yield self._db
+                    self._db.execute("COMMIT")
+                    return
+                with self._held():
+                    self._content.begin()
+                before = None if self._counter is None else moment_of(self._db)
                 yield self._db
-                if mode == "IMMEDIATE":
-                    self._content.settle()
-                self._db.execute("COMMIT")
+                self._content.settle()
+                with self._noted(before):
+                    self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:  # a full disk has already rolled back
                     with suppress(sqlite3.Error):  # what went wrong first is what is told
                         self._db.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def _noted(self, before: Moment | None) -> Iterator[None]:
+        """What is committed within is noted in the counter file, where there is one."""
+        after = None if before is None else moment_of(self._db)
+        if self._counter is None or before is None or after is None or after == before:
+            yield
+            return
+        with self._counter.step(self.location, before, after):
+            yield
 
     @contextmanager
     def _held(self) -> Iterator[None]:

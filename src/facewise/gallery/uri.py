@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from facewise.errors import GalleryError
+from facewise.gallery.counter import COUNTER_FILE_VARIABLE
 from facewise.vault import KEY_FILE_VARIABLE
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ def open_store(
     *,
     create: bool = True,
     key_file: str | os.PathLike[str] | None = None,
+    counter_file: str | os.PathLike[str] | None = None,
 ) -> Store:
     """Opens the store that a path or URI names.
 
@@ -153,6 +155,7 @@ def open_store(
         where: See the top of this file.
         create: Whether a missing gallery is made.
         key_file: The user's key, for SQLite (see `facewise.vault`); None is what the environment names.
+        counter_file: Where an SQLite gallery's changes are counted too (see `facewise.gallery.counter`).
 
     Raises:
         GalleryError: No such gallery, not usable, no URI of one, or a key for a store that takes none.
@@ -162,11 +165,16 @@ def open_store(
     if uri.scheme == "sqlite":
         from facewise.gallery.sqlite import SqliteStore  # noqa: PLC0415  only the store that is used
 
-        return SqliteStore(_path(uri), create=create, key_file=key_file)
+        return SqliteStore(_path(uri), create=create, key_file=key_file, counter_file=counter_file)
     if key_file is not None or os.environ.get(KEY_FILE_VARIABLE):  # whoever sets it believes it encrypts
         raise GalleryError(
             f"{uri} cannot be encrypted with a key file, which only SQLite galleries can: leave it out (and "
             f"{KEY_FILE_VARIABLE} unset), and have the Milvus server's disks and connections encrypted."
+        )
+    if counter_file is not None or os.environ.get(COUNTER_FILE_VARIABLE):
+        raise GalleryError(
+            f"The changes of {uri} cannot be counted in a file, which only those of SQLite galleries can: "
+            f"leave it out (and {COUNTER_FILE_VARIABLE} unset)."
         )
     return _milvus(uri, create)
 

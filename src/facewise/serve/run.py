@@ -83,7 +83,7 @@ def serve(settings: ServiceSettings, tell: Tell) -> None:
         FacewiseError: Keys, audit log, address, certificate, models or gallery cannot be used.
     """
     # Before keys and log are made beside it: a file that is no gallery, or a key that does not open it.
-    open_store(settings.gallery, key_file=settings.key_file).close()
+    open_store(settings.gallery, key_file=settings.key_file, counter_file=settings.counter_file).close()
     service = Service(settings)
     listening = _listen(settings)
     try:

@@ -212,7 +212,7 @@ class Service:
 
 
 def _open(settings: ServiceSettings) -> Gallery:
-    return Gallery.open(settings.gallery, key_file=settings.key_file)
+    return Gallery.open(settings.gallery, key_file=settings.key_file, counter_file=settings.counter_file)
 
 
 def _pipeline(settings: ServiceSettings, gallery: Gallery, *, given: bool) -> Pipeline:

@@ -65,6 +65,7 @@ class ServiceSettings:
     Attributes:
         gallery: Path or URI of the gallery.
         key_file: Of the key that the gallery is encrypted with, or None.
+        counter_file: Where the gallery's changes are counted too, see `facewise.gallery.counter`, or None.
         keys: The file of API keys; None is beside the gallery (`people.db.keys`).
         auth: Whether a request needs an API key; False is allowed on a loopback address only.
         host: Address to listen on.
@@ -95,6 +96,7 @@ class ServiceSettings:
 
     gallery: str = "facewise.db"
     key_file: Path | None = None
+    counter_file: Path | None = None
     keys: Path | None = None
     auth: bool = True
     host: str = "127.0.0.1"
