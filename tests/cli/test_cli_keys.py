@@ -1,4 +1,4 @@
-"""`facewise keys new`, `list` and `revoke`."""
+"""`facewise keys new`, `list`, `revoke` and `audit`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from facewise.cli.keys import expiry
 from facewise.errors import SettingError
 from facewise.serve import keytext
+from facewise.serve.audit import AuditLog
 from facewise.serve.keys import KeyStore, RevokedKeyError
 from facewise.serve.ratelimit import Rate
 
@@ -122,3 +123,33 @@ def test_keys_are_made_without_the_service_installed() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["scopes"] == ["admin"]
+
+
+def written(path: Path) -> AuditLog:
+    log = AuditLog(path)
+    for i in range(3):
+        log.record(i, "identify", people=[i])
+    return log
+
+
+def test_audit_tells_whether_the_log_is_as_it_was_written(tmp_path, facewise):
+    path = tmp_path / "people.db.audit"
+    log = written(path)
+    sound = facewise("keys", "audit", "--audit", path)
+    assert "as it was written" in sound.out
+    told = json.loads(facewise("keys", "audit", "--audit", path, "--json").out)
+    (looks, *_) = told["files"]
+    assert (looks["entries"], looks["first"], looks["last"], told["problems"]) == (3, 1, 3, [])
+    log.record(1, "identify")
+    facewise("keys", "audit", "--audit", path, "--since", looks["chain"])
+    # Whoever can write all files can write them anew, and then what was told before is not there.
+    for file in path.parent.glob("people.db.audit*"):
+        file.unlink()
+    written(path)
+    again = facewise("keys", "audit", "--audit", path, "--since", looks["chain"], code=3)
+    assert looks["chain"] in again.err
+    path.write_bytes(b"")
+    broken = facewise("keys", "audit", "--audit", path, code=3)
+    assert "entries 1 to 3 are missing at the end." in broken.err
+    facewise("keys", "audit", "--audit", tmp_path / "none", code=3)
+    assert not (tmp_path / "none").exists()

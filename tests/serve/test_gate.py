@@ -72,7 +72,7 @@ def test_each_refusal_is_recorded_with_its_reason(gate: Gate, keys: KeyStore, au
     recorded = [(e["key"], e["action"], e["outcome"], e["code"]) for e in reversed(audit.newest())]
     assert recorded == [
         (info.id, "person.delete", "refused", "wrong_scope"),
-        (None, "identify", "refused", "revoked_key"),
+        (info.id, "identify", "refused", "revoked_key"),
         (None, "identify", "refused", "no_key"),
     ]
 

@@ -427,6 +427,27 @@ def test_a_file_that_others_may_write_to_lets_nobody_in(store: KeyStore, mode: i
         KeyStore(store.path)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="file modes are of POSIX")
+def test_others_can_neither_read_it_nor_take_its_place(store: KeyStore, tmp_path: Path) -> None:
+    store.path.chmod(0o604)
+    with pytest.raises(KeyStoreError, match="Others may read"):
+        KeyStore(store.path)
+    store.path.chmod(0o600)
+    tmp_path.chmod(0o777)
+    with pytest.raises(KeyStoreError, match="Everybody may write to the folder"):
+        KeyStore(store.path)
+    tmp_path.chmod(0o1777)  # as /tmp
+    KeyStore(store.path)
+    if os.geteuid() == 0:
+        for ending in ("-journal", "-wal", ""):
+            planted = tmp_path / f"{store.path.name}{ending}"
+            planted.touch()
+            os.chown(planted, 12345, 12345)
+            with pytest.raises(KeyStoreError, match="another user"):
+                KeyStore(store.path)
+            os.chown(planted, 0, 0)
+
+
 def test_a_file_that_goes_away_lets_nobody_in_and_comes_back(store: KeyStore, tmp_path: Path) -> None:
     text, _ = store.create("front", ["admin"])
     store.check(text)

@@ -78,12 +78,12 @@ def test_entries_that_come_while_the_disk_is_busy_are_written_as_one_in_order(lo
 
 
 def test_an_error_reaches_everybody_who_waits_and_the_next_entry_is_written(log, scribe, monkeypatch):
-    write = log._file.append
+    write = log._files["looks"].append
 
-    def full(data: bytes) -> None:
+    def full(_) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(log._file, "append", full)
+    monkeypatch.setattr(log._files["looks"], "append", full)
 
     async def ask(key: int) -> None:
         await scribe.record(log.line(key, "identify"))
@@ -92,7 +92,7 @@ def test_an_error_reaches_everybody_who_waits_and_the_next_entry_is_written(log,
         return await asyncio.gather(*(ask(key) for key in range(3)), return_exceptions=True)
 
     assert [type(error) for error in asyncio.run(work())] == [StorageFullError] * 3
-    monkeypatch.setattr(log._file, "append", write)
+    monkeypatch.setattr(log._files["looks"], "append", write)
     asyncio.run(ask(7))
     assert [entry["action"] for entry in log.newest()] == ["identify", "audit.lost"]
     assert log.newest()[1]["entries"] == 3

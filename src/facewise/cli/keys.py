@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facewise.cli.options import DEFAULT_GALLERY, Json, given_path
+from facewise.cli.options import DEFAULT_GALLERY, AuditFile, Json, given_path
 from facewise.cli.output import count, print_json, say, table, tell
 
 if TYPE_CHECKING:
@@ -104,6 +104,53 @@ def revoke(
         say(f"Key {info.id} ({info.name}) was revoked already, {_shown(found.revoked)}.")
     else:
         say(f"Key {info.id} ({info.name}) is revoked.")
+
+
+@app.command()
+def audit(
+    audit: AuditFile = None,
+    since: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--since", help="What this command told before, which must still be there. Several times."
+        ),
+    ] = None,
+    gallery: GalleryUri = str(DEFAULT_GALLERY),
+    keys: KeysFile = None,
+    json: Json = False,
+) -> None:
+    """See whether the audit log is as it was written: no entry changed, missing or put in."""
+    from facewise.serve.audit import look_through
+    from facewise.serve.settings import ServiceSettings
+
+    path = ServiceSettings(gallery=gallery, keys=keys, audit=audit).audit_path
+    found = look_through(path)
+    wrong = [f"{file.name}: {sentence}" for file, one in found.items() for sentence in one.wrong]
+    links = set().union(*(one.links for one in found.values()))
+    wrong += [f"{link} is in none of its files" for link in since or () if link not in links]
+    if json:
+        print_json({
+            "audit": str(path), "problems": wrong,
+            "files": [
+                {
+                    "file": str(file), "entries": one.entries, "first": one.first, "last": one.last.number,
+                    "chain": one.last.link, "old": one.old,
+                }
+                for file, one in found.items()
+            ],
+        })  # fmt: skip
+    else:
+        rows = [
+            (file.name, one.entries, one.first or "", one.last.number or "", one.last.link, one.old or "")
+            for file, one in found.items()
+        ]
+        table("", ("file", "entries", "first", "newest", "chain", "without one"), rows, right=(1, 2, 3, 5))
+    if wrong:
+        for sentence in wrong:
+            tell(f"facewise: {sentence}.")
+        raise typer.Exit(3)
+    if not json:
+        say("The audit log is as it was written.")
 
 
 def expiry(text: str, now: datetime) -> datetime:

@@ -60,6 +60,12 @@ Variant = Annotated[
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, max=1024, help="CPU threads to use. (default: all)")
 ]
+AuditFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--audit", parser=given_path, help="The audit log. (default: beside the keys, ending in .audit)"
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.", callback=_remember_json)]
 Score = Annotated[
     float, typer.Option("--score", min=0.0, max=1.0, help="Least detector confidence of a face.")

@@ -9,6 +9,7 @@ import typer
 
 from facewise.cli.options import (
     DEFAULT_GALLERY,
+    AuditFile,
     CounterFile,
     Detector,
     Flip,
@@ -101,12 +102,7 @@ def serve(
     max_photos: Annotated[
         int, typer.Option("--max-photos", min=1, max=1000, help="Photos a request may have.")
     ] = 50,
-    audit: Annotated[
-        Path | None,
-        typer.Option(
-            "--audit", parser=given_path, help="The audit log. (default: beside the keys, ending in .audit)"
-        ),
-    ] = None,
+    audit: AuditFile = None,
     audit_addresses: Annotated[
         bool, typer.Option("--audit-addresses", help="Record clients' network addresses in it.")
     ] = False,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -36,6 +36,7 @@ from facewise.gallery.milvus_rows import (
 )
 from facewise.gallery.milvus_search import MilvusSearcher
 from facewise.gallery.names import clean_group
+from facewise.gallery.notes import Noted, Noting, Tell
 from facewise.gallery.results import Person, PersonDetail, Sample, Space, StoredSample
 from facewise.gallery.searcher import Searcher
 from facewise.gallery.store import Change, Keys, Loaded, refuse_foreign
@@ -89,6 +90,7 @@ class MilvusStore:
         # Two stores of one process at one Milvus Lite file are two writers too.
         self._lock = _locks.setdefault(f"{link.location} {name}", threading.RLock())
         self._closed = False
+        self._noting, self._notes = Noting(), list[str]()
         self._open(create, index)
 
     def _open(self, create: bool, index: str | None) -> None:
@@ -156,7 +158,9 @@ class MilvusStore:
     def _journalled(self, head: Head, **journal: object) -> tuple[Finish, Change]:
         finish = Finish(self._link, self._tables, self._alive)
         done = self._do(head, finish, journal)
-        return finish, Change(head.number, done.number, gone=tuple(finish.gone))
+        change = Change(head.number, done.number, gone=tuple(finish.gone), moved=finish.moved)
+        self._note(change)
+        return finish, change
 
     def _content(self, head: Head) -> Content:
         return Content(self._link, self._tables, head)
@@ -230,7 +234,10 @@ class MilvusStore:
                 finish = Finish(self._link, self._tables, self._alive)
                 part = joining[at : at + _JOINED]
                 done = self._do(done, finish, {"op": "groups", "people": part})
-        return Change(head.number, done.number, plan.added)
+        change = Change(head.number, done.number, plan.added)
+        if plan.samples or joining or any(added.duplicates for added in plan.added):
+            self._note(change)
+        return change
 
     def _store(self, head: Head, plan: Addition, space: Space) -> Head:
         """Writes an addition under ids that nobody sees, then the head that shows them."""
@@ -298,7 +305,9 @@ class MilvusStore:
             content = self._content(head)
             person = content.one(old).id
             if old == new and groups is None:
-                return Change(head.number, head.number)
+                change = Change(head.number, head.number)
+                self._note(change)
+                return change
             if old != new and content.named([new]):
                 raise NameTakenError(f"There is already a {new!r} in {self.location}: merge the two instead.")
             people = [] if groups is None else [(person, groups)]
@@ -341,6 +350,27 @@ class MilvusStore:
     def advice(self) -> list[str]:
         """Nothing: who may read and write is the server's business."""
         return []
+
+    def noting(self, tell: Tell) -> AbstractContextManager[Noted]:
+        """Within, the next change of the calling thread is noted.
+
+        Milvus knows no transactions: the note is in this process's memory, from when the change is made.
+        """
+        return self._noting.by(tell)
+
+    def _note(self, change: Change) -> None:
+        noted = self._noting.now
+        if noted is not None and not noted.made:
+            with self._lock:
+                self._notes.append(noted.tell(change))
+            noted.made = True
+
+    def take_notes(self, record: Callable[[Sequence[str]], None]) -> None:
+        """Hands over all notes, and forgets them where `record` returns; see `Store.take_notes`."""
+        with self._lock:
+            if self._notes:
+                record(tuple(self._notes))
+                self._notes.clear()
 
     def check(self) -> list[str]:
         """What is wrong with the gallery, a sentence each; empty if nothing is."""

@@ -19,7 +19,7 @@ import numpy as np
 
 from facewise import owned
 from facewise.errors import GalleryError
-from facewise.gallery import snapshot
+from facewise.gallery import notes, snapshot
 from facewise.gallery.beside import refuse_foreign_logs, refuse_key_beside
 from facewise.gallery.counter import Moment, counter_of, moment_of
 from facewise.gallery.rows import Content
@@ -139,6 +139,7 @@ def _write(old: sqlite3.Connection, cipher: Vault | None, path: Path, key: bytes
             old.execute("SELECT person_id, name FROM groups"),
         )
         samples = _copy_samples(old, read, db, write, int(meta[4] or 0))
+        notes.copy(old, db)
         # Ids of what was removed from the end are not given out again either.
         db.execute("DELETE FROM sqlite_sequence WHERE name IN ('people', 'samples')")
         sequences = old.execute("SELECT name, seq FROM sqlite_sequence WHERE name IN ('people', 'samples')")

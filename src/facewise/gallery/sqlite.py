@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import astuple
 from pathlib import Path
 
@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facewise.errors import GalleryError, NameTakenError, UnknownPersonError
-from facewise.gallery import listing
+from facewise.gallery import listing, notes
 from facewise.gallery.beside import refuse_key_beside
 from facewise.gallery.check import advice, problems
 from facewise.gallery.counter import Moment, counter_of, moment_of
 from facewise.gallery.listing import groups_of, ids_of, names_of
 from facewise.gallery.names import unknown_name
+from facewise.gallery.notes import Noted, Noting, Tell
 from facewise.gallery.results import Person, PersonDetail, Sample, Space, StoredSample
 from facewise.gallery.rows import SELECT, Content, Writer, join, regroup, stored
 from facewise.gallery.sqlite_file import ReadOnly, connect, stamp, told
@@ -67,6 +68,8 @@ class SqliteStore:
         self._counter = counter_of(path, counter_file)
         refuse_key_beside(path, [key_file_of(key_file)])
         self._path, self._key = path, user_key(key_file)
+        self._noting = Noting()
+        self._uncounted = 0  # of `total_changes`, those that are no change of the content
         self._open(create=create)
 
     def _open(self, *, create: bool = False) -> None:
@@ -145,7 +148,9 @@ class SqliteStore:
             new_state(db)
             yield done
             self._content.settle()
+            self._noting.keep(db, done.change())
             done.after = self.version()
+        self._noting.made()
 
     @contextmanager
     def _erasure(self) -> Iterator[Changing]:
@@ -182,7 +187,8 @@ class SqliteStore:
         with self._lock, told(self.location):
             self._look()
             seen = self._stamp if isinstance(self._db, ReadOnly) else ()
-            return (self._db.execute("PRAGMA data_version").fetchone()[0], self._db.total_changes, seen)
+            changes = self._db.total_changes - self._uncounted
+            return (self._db.execute("PRAGMA data_version").fetchone()[0], changes, seen)
 
     def state(self) -> str | None:
         """The content's random token; see `Store.state`."""
@@ -259,7 +265,12 @@ class SqliteStore:
                         "UPDATE meta SET fingerprint = ?, model = ?, size = ?, flip = ?", astuple(space)
                     )
             self._content.settle()
+            done = joined or any(a.stored or a.duplicates for a in added)
+            if done:
+                self._noting.keep(db, Change(before, before, added))
             after = self.version()
+        if done:
+            self._noting.made()
         return Change(before, after, added)
 
     def people(self) -> list[Person]:
@@ -350,6 +361,7 @@ class SqliteStore:
             )
             with self._held():
                 moved = self._content.move(kept, gone)
+            done.moved = moved
             theirs = db.execute("SELECT name FROM groups WHERE person_id = ?", (gone,)).fetchall()
             join(db, kept, [group for (group,) in theirs])
             db.execute("DELETE FROM people WHERE id = ?", (gone,))
@@ -377,6 +389,21 @@ class SqliteStore:
                 )
             done.wipe("id = ?", (sample,))
         return done.change()
+
+    def noting(self, tell: Tell) -> AbstractContextManager[Noted]:
+        """Within, the next change of the calling thread keeps what `tell` says of it, by one transaction."""
+        return self._noting.by(tell)
+
+    def take_notes(self, record: Callable[[Sequence[str]], None]) -> None:
+        """Hands over all notes, and forgets them where `record` returns; see `Store.take_notes`."""
+        with self._lock, told(self.location):
+            if isinstance(self._db, ReadOnly) or not notes.kept(self._db):
+                return
+        with self._transaction("IMMEDIATE") as db:
+            found, before = notes.kept(db), db.total_changes
+            record([text for _, text in found])
+            notes.forget(db, found)
+            self._uncounted += db.total_changes - before
 
     def searcher(self) -> None:
         """None: the search is over all samples in memory."""

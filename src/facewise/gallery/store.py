@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +18,7 @@ from facewise.gallery.results import Person, PersonDetail, Sample, Space, Stored
 from facewise.types import FloatArray
 
 if TYPE_CHECKING:  # who has no key needs no cryptography
+    from facewise.gallery.notes import Noted, Tell
     from facewise.gallery.searcher import Searcher
     from facewise.vault import Vault
 
@@ -93,12 +95,14 @@ class Change:
         after: Version after.
         added: What `add` stored, one a batch.
         gone: Ids of the samples that went.
+        moved: How many samples went from one person to another.
     """
 
     before: Hashable
     after: Hashable
     added: tuple[Added, ...] = ()
     gone: tuple[int, ...] = ()
+    moved: int = 0
 
 
 class Store(Protocol):
@@ -204,6 +208,14 @@ class Store(Protocol):
 
     def set_groups(self, name: str, groups: Iterable[str]) -> Change:
         """Puts a person in these groups and no others."""
+        ...
+
+    def noting(self, tell: Tell) -> AbstractContextManager[Noted]:
+        """Within, the next change of the calling thread keeps what `tell` says of it, by one transaction."""
+        ...
+
+    def take_notes(self, record: Callable[[Sequence[str]], None]) -> None:
+        """Hands over all notes that are kept, oldest first, and forgets them where `record` returns."""
         ...
 
     def searcher(self) -> Searcher | None:

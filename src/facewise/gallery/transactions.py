@@ -21,6 +21,7 @@ class Changing:
         self.db = db
         self.before = self.after = before
         self.gone: tuple[int, ...] = ()
+        self.moved = 0
         self._content = content
 
     def wipe(self, where: str, values: tuple[int, ...]) -> None:
@@ -29,7 +30,7 @@ class Changing:
 
     def change(self) -> Change:
         """What was done, for an index that does the same."""
-        return Change(self.before, self.after, gone=self.gone)
+        return Change(self.before, self.after, gone=self.gone, moved=self.moved)
 
 
 def new_state(db: sqlite3.Connection) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from facewise.gallery.enrollment import enrollment, store_picked
 from facewise.gallery.identification import identifications
 from facewise.gallery.live import LiveIndex
 from facewise.gallery.names import clean_groups, clean_name
+from facewise.gallery.notes import Noted, Tell
 from facewise.gallery.photos import Picked, nothing_enrolled, sift
 from facewise.gallery.results import Enrollment, Identification, Person, PersonDetail, Sample, Space
 from facewise.gallery.search import Scoring, checked_embeddings
@@ -262,6 +264,14 @@ class VectorGallery:
             enrollment(name, Picked(samples), added)
             for (name, samples), added in zip(batches, change.added, strict=True)
         ]
+
+    def noting(self, tell: Tell) -> AbstractContextManager[Noted]:
+        """Within, the next change of this thread is noted by what `tell` says of it; see `gallery.notes`."""
+        return self._store.noting(tell)
+
+    def take_notes(self, record: Callable[[Sequence[str]], None]) -> None:
+        """Hands over the notes of changes that are on no record yet, and forgets them where it returns."""
+        self._store.take_notes(record)
 
     def check(self) -> list[str]:
         """What is wrong with the gallery, a sentence each; empty if nothing is."""

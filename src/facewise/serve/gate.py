@@ -1,8 +1,9 @@
 """Who is let in: a request's key is checked, its scope, and its pace, in that order, in one place.
 
 A good key is never made to wait because of its address: behind a proxy or a household's router, one client
-with a wrong key would lock out all others. Only refusals are counted by address, so that guessing (hopeless
-at 2^256) cannot fill the audit log or keep the disk busy either: beyond the rate they are refused unrecorded.
+with a wrong key would lock out all others. Only refusals are counted, by address, or by the key where it is
+one (of another scope, expired, revoked), so that neither guessing (hopeless at 2^256) nor asking again can
+fill the audit log or keep the disk busy: beyond the rate they are refused unrecorded.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ ANYBODY = KeyInfo(0, "anybody", (ADMIN,), datetime.fromtimestamp(0, UTC))
 """Whoever asks a service that runs without keys."""
 
 FAILURES = Rate(20, 60)
-"""Refused keys an address may send: 20 a minute."""
+"""Refused keys an address may send, and refusals that a key may get: 20 a minute."""
 
 
 class TooFastError(FacewiseError):
@@ -47,7 +48,7 @@ class Gate:
         keys: The keys; None lets everybody in (`--no-auth`).
         audit: Where refusals are recorded, or None.
         rates: Of keys; each key's own rate goes before its default.
-        failures: Of addresses that send no key or a wrong one.
+        failures: Of addresses that send no key or a wrong one, and of keys that are refused.
     """
 
     def __init__(
@@ -78,16 +79,14 @@ class Gate:
         """
         if self._keys is None:
             return ANYBODY
-        info: KeyInfo | None = None
         try:
             info = self._keys.check(text)
             self._pace(info)
             if scope is not None:
                 info.require(scope)
         except KeyRefusedError as error:
-            if info is None:
-                self._count(address)
-            self._record(None if info is None else info.id, action, error.code, address)
+            self._count(address, error.key)
+            self._record(error.key, action, error.code, address)
             raise
         return info
 
@@ -104,10 +103,12 @@ class Gate:
         if wait:
             raise TooFastError(f"The key {info.name!r} asks faster than it may: wait and ask again.", wait)
 
-    def _count(self, address: str) -> None:
-        wait = self._failures.take(neighbourhood(address))
-        if wait:
+    def _count(self, address: str, key: int | None) -> None:
+        wait = self._failures.take(neighbourhood(address) if key is None else key)
+        if wait and key is None:
             raise TooFastError("Too many requests with no good key came from this address: wait.", wait)
+        if wait:
+            raise TooFastError("This key was refused too often: wait.", wait)
 
 
 def bearer(authorization: str | None, api_key: str | None) -> str | None:

@@ -7,11 +7,12 @@ import sqlite3
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from facewise.errors import FacewiseError, SettingError, StorageFullError
 from facewise.gallery.uri import parse_uri
+from facewise.owned import is_open_to_all
 
 _APPLICATION_ID = 0x46574B31  # FWK1
 _VERSION = 1
@@ -122,6 +123,16 @@ def prepare(path: Path, *, create: bool) -> None:
     """
     if path.is_dir():
         raise KeyStoreError(f"{path} is a folder, not a keys file.")
+    folder = path.resolve().parent
+    if folder.is_dir() and is_open_to_all(folder):
+        raise KeyStoreError(
+            f"Everybody may write to the folder of the keys file {path}, and so put another in its place: "
+            f"`chmod o-w {folder}`, or name a file elsewhere with --keys."
+        )
+    if (planted := _planted(path)) is not None:
+        raise KeyStoreError(
+            f"{planted} belongs to another user, who could so give themselves keys: remove it."
+        )
     if not path.exists() and not create:
         raise KeyStoreError(
             f"There is no keys file {path}: `facewise keys new` makes one, or check the path."
@@ -135,9 +146,14 @@ def prepare(path: Path, *, create: bool) -> None:
             # by itself that something longer is none.
             if 0 < path.stat().st_size < _SMALLEST:
                 raise KeyStoreError(f"{path} is not a Facewise keys file.") from None
-        if os.name == "posix" and path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        mode = path.stat().st_mode if os.name == "posix" else 0
+        if mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise KeyStoreError(
                 f"Others may write to the keys file {path}, and so give themselves keys: `chmod 600` it."
+            )
+        if mode & (stat.S_IRGRP | stat.S_IROTH):
+            raise KeyStoreError(
+                f"Others may read the keys file {path}, and so learn who has keys for what: `chmod 600` it."
             )
     db = connect(path)
     try:
@@ -151,6 +167,18 @@ def prepare(path: Path, *, create: bool) -> None:
             db.execute("COMMIT")
     finally:
         db.close()
+
+
+def _planted(path: Path) -> Path | None:
+    """The keys file, or one that SQLite reads with it, if it is neither this user's nor root's."""
+    if os.name != "posix":
+        return None
+    real = path.resolve()
+    for file in (real, *(real.with_name(real.name + ending) for ending in ("-journal", "-wal", "-shm"))):
+        with suppress(FileNotFoundError, PermissionError, NotADirectoryError):
+            if file.lstat().st_uid not in {0, os.geteuid()}:
+                return file
+    return None
 
 
 def _use_wal(db: sqlite3.Connection) -> None:

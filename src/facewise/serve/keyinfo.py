@@ -11,9 +11,17 @@ from facewise.serve.scopes import allows
 
 
 class KeyRefusedError(FacewiseError):
-    """A request comes without a key that allows it. `code` names the reason to a program."""
+    """A request comes without a key that allows it. `code` names the reason to a program.
+
+    Attributes:
+        key: The number of the key that is refused, or None where it is nobody's.
+    """
 
     code = "key_refused"
+
+    def __init__(self, sentence: str, key: int | None = None) -> None:
+        super().__init__(sentence)
+        self.key = key
 
 
 class NoKeyError(KeyRefusedError):
@@ -84,7 +92,8 @@ class KeyInfo:
         """
         if not self.allows(scope):
             raise ScopeError(
-                f"This needs a key with the scope {scope}; {self.name!r} has {', '.join(self.scopes)} only."
+                f"This needs a key with the scope {scope}; {self.name!r} has {', '.join(self.scopes)} only.",
+                self.id,
             )
 
     def state(self, now: datetime) -> str:

@@ -133,9 +133,9 @@ class KeyStore:
         now = self._clock()
         match info.state(_time(now)):
             case "revoked":
-                raise RevokedKeyError(f"The API key {info.name!r} was revoked: ask for a new one.")
+                raise RevokedKeyError(f"The API key {info.name!r} was revoked: ask for a new one.", info.id)
             case "expired":
-                raise ExpiredKeyError(f"The API key {info.name!r} has expired: ask for a new one.")
+                raise ExpiredKeyError(f"The API key {info.name!r} has expired: ask for a new one.", info.id)
         self._note_use(info.id, now)
         return info
 

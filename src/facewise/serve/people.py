@@ -193,10 +193,11 @@ class People:
         """Gives a person another name, other groups, or both at once."""
         with self._change():
             known = self.person(person)
-            if name is not None and clean_name(name) != known.name:
-                self.gallery.rename(known.name, name, groups)
-            elif groups is not None:
+            named = known.name if name is None else clean_name(name)
+            if named == known.name and groups is not None:
                 self.gallery.set_groups(known.name, groups)
+            else:
+                self.gallery.rename(known.name, named, groups)
             return self.person(person)
 
     def remove(self, person: int) -> int:

@@ -71,7 +71,9 @@ async def _me(call: Call) -> Response:
 
 async def _audit(call: Call) -> Response:
     """Who searched, enrolled and deleted; newest first; no photos, no names."""
-    return answers.answer({"entries": await call.service.run(call.service.audit.newest, call.query.limit)})
+    entries = await call.service.run(call.service.audit.newest, call.query.limit)
+    await call.record(withheld=False)
+    return answers.answer({"entries": entries})
 
 
 async def _metrics(call: Call) -> Response:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
 from fastapi import APIRouter, Response
 
 from facewise.gallery.results import Enrollment, PersonDetail
+from facewise.gallery.store import Change
 from facewise.serve import answers, params, schemas
 from facewise.serve.errors import ProblemError
 from facewise.serve.people import ReadUpload
@@ -70,30 +75,37 @@ async def _list(call: Call) -> Response:
     async with call.enter() as ticket:
         listed = call.service.run(people.list, query.offset, query.limit, query.search, query.group)
         found, total = await call.within(ticket, listed)
+    await call.record(people=[one.id for one in found])
     return answers.answer({"people": [answers.person(one) for one in found], "total": total})
 
 
 async def _enrol(call: Call) -> Response:
     """Adds the main face of each photo, in one transaction: what is answered 201 is on disk."""
     given, people = call.params, call.service.loaded.people
-    await call.service.run(call.service.audit.ensure)
+    await call.service.run(call.service.ready_to_change)
     async with call.enter() as ticket:
         photos = await _read(call, ticket)
-        work = call.service.run(people.enrol, given.name, given.groups, photos, given.quality)
-        person, done = await call.within(ticket, work, done=True)
-    return await _enrolled(call, person, done)
+        work = partial(people.enrol, given.name, given.groups, photos, given.quality)
+        person, done = await call.change(ticket, work, partial(_stored, photos))
+    return _enrolled(person, done)
 
 
 async def _add(call: Call) -> Response:
     """Adds the main face of each photo to somebody who is there already."""
     number, people = call.number("person"), call.service.loaded.people
     await call.service.run(people.person, number)  # nobody there: said before any photo is looked at
-    await call.service.run(call.service.audit.ensure)
+    await call.service.run(call.service.ready_to_change)
     async with call.enter() as ticket:
         photos = await _read(call, ticket)
-        work = call.service.run(people.add, number, photos, call.params.quality)
-        person, done = await call.within(ticket, work, done=True)
-    return await _enrolled(call, person, done)
+        work = partial(people.add, number, photos, call.params.quality)
+        person, done = await call.change(ticket, work, partial(_stored, photos))
+    return _enrolled(person, done)
+
+
+def _stored(photos: Sequence[ReadUpload], change: Change) -> Mapping[str, Any]:
+    (added,) = change.added
+    people = [] if added.person is None else [added.person]
+    return {"people": people, "photos": len(photos), "samples": len(added.stored)}
 
 
 async def _read(call: Call, ticket: object) -> list[ReadUpload]:
@@ -103,10 +115,7 @@ async def _read(call: Call, ticket: object) -> list[ReadUpload]:
     return [ReadUpload.of(upload, one) for upload, one in zip(uploads, found, strict=True)]
 
 
-async def _enrolled(call: Call, person: PersonDetail, done: Enrollment) -> Response:
-    await call.record(
-        done=True, people=[person.id], photos=len(call.sent.photos["photos"]), samples=done.added
-    )
+def _enrolled(person: PersonDetail, done: Enrollment) -> Response:
     response = answers.answer(answers.enrolled(person, done), 201)
     response.headers["Location"] = f"/v1/people/{person.id}"
     return response
@@ -117,6 +126,7 @@ async def _show(call: Call) -> Response:
     async with call.enter() as ticket:
         work = call.service.run(call.service.loaded.people.person, call.number("person"))
         found = await call.within(ticket, work)
+    await call.record(people=[found.id])
     return answers.answer(answers.detail(found))
 
 
@@ -125,33 +135,30 @@ async def _change(call: Call) -> Response:
     number, given = call.number("person"), call.params
     if given.name is None and given.groups is None:
         raise ProblemError(422, "bad_field", "There is nothing to change: give a name, groups, or both.")
-    await call.service.run(call.service.audit.ensure)
+    await call.service.run(call.service.ready_to_change)
     async with call.enter() as ticket:
-        work = call.service.run(call.service.loaded.people.change, number, given.name, given.groups)
-        found = await call.within(ticket, work, done=True)
-    await call.record(done=True, people=[number])
+        work = partial(call.service.loaded.people.change, number, given.name, given.groups)
+        found = await call.change(ticket, work, lambda _: {"people": [number]})
     return answers.answer(answers.detail(found))
 
 
 async def _delete(call: Call) -> Response:
     """Embeddings and photos leave no bytes behind in the gallery's files."""
     number = call.number("person")
-    await call.service.run(call.service.audit.ensure)
+    await call.service.run(call.service.ready_to_change)
     async with call.enter() as ticket:
-        work = call.service.run(call.service.loaded.people.remove, number)
-        gone = await call.within(ticket, work, done=True)
-    await call.record(done=True, people=[number], samples=gone)
+        work = partial(call.service.loaded.people.remove, number)
+        await call.change(ticket, work, lambda done: {"people": [number], "samples": len(done.gone)})
     return Response(status_code=204)
 
 
 async def _delete_sample(call: Call) -> Response:
     """A person's last sample is refused: delete the person instead."""
     person, sample = call.number("person"), call.number("sample")
-    await call.service.run(call.service.audit.ensure)
+    await call.service.run(call.service.ready_to_change)
     async with call.enter() as ticket:
-        work = call.service.run(call.service.loaded.people.remove_sample, person, sample)
-        await call.within(ticket, work, done=True)
-    await call.record(done=True, people=[person], samples=1)
+        work = partial(call.service.loaded.people.remove_sample, person, sample)
+        await call.change(ticket, work, lambda done: {"people": [person], "samples": len(done.gone)})
     return Response(status_code=204)
 
 
@@ -170,9 +177,10 @@ async def _merge(call: Call) -> Response:
     into, from_ = call.number("person"), call.params.from_
     if into == from_:
         raise ProblemError(422, "bad_field", "A person cannot be merged with themselves.")
-    await call.service.run(call.service.audit.ensure)
+    await call.service.run(call.service.ready_to_change)
     async with call.enter() as ticket:
-        work = call.service.run(call.service.loaded.people.merge, into, from_)
-        person, moved = await call.within(ticket, work, done=True)
-    await call.record(done=True, people=[into, from_], samples=moved)
+        work = partial(call.service.loaded.people.merge, into, from_)
+        person, moved = await call.change(
+            ticket, work, lambda done: {"people": [into, from_], "samples": done.moved}
+        )
     return answers.answer({"person": answers.brief(person), "moved": moved})

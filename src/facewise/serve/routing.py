@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -14,11 +15,13 @@ from pydantic import BaseModel
 from starlette.types import Scope
 
 from facewise.errors import FacewiseError
+from facewise.gallery.store import Change
 from facewise.serve import openapi
 from facewise.serve.admission import Ticket
 from facewise.serve.audit import Line
 from facewise.serve.bodies import read_body
-from facewise.serve.errors import ProblemError, told
+from facewise.serve.changing import Undertaking
+from facewise.serve.errors import ProblemError
 from facewise.serve.gate import ANYBODY, bearer
 from facewise.serve.keys import KeyInfo
 from facewise.serve.params import NoParams, NoQuery, Params, checked, checked_query
@@ -82,6 +85,7 @@ class Call:
         params: Its checked parameters, of the body.
         query: Those of the query string.
         route: What was declared.
+        recorded: Whether how it ends is on record, or is seen to by a thread.
     """
 
     service: Service
@@ -91,6 +95,7 @@ class Call:
     params: Any
     query: Any
     route: Route
+    recorded: bool = False
 
     @property
     def address(self) -> str:
@@ -120,25 +125,60 @@ class Call:
         """See `Admission.within`."""
         return await self.service.admission.within(ticket, work, done=done)
 
+    async def change(
+        self,
+        ticket: Ticket,
+        work: Callable[[], _Result],
+        facts: Callable[[Change], Mapping[str, Any]],
+    ) -> _Result:
+        """Makes a change of the gallery, which is recorded with it, within the ticket's time or after it.
+
+        Args:
+            ticket: Of the request.
+            work: Makes the change, by one transaction.
+            facts: What to record of it, as of `AuditLog.line`.
+
+        Raises:
+            FacewiseError: Whatever the work raises; the time is up (the change may still be made).
+        """
+        service, key, action = self.service, self.key.id, self.route.action
+
+        def tell(change: Change) -> str:
+            return service.audit.note(key, action, address=self.address, **facts(change))
+
+        def failed(error: Exception) -> None:
+            line = service.failed(key, action, error, self.address)
+            if line is not None:
+                try:
+                    service.audit.write([line])
+                except FacewiseError as unwritten:
+                    _LOG.warning("%s", unwritten)
+
+        job = service.begin(Undertaking(service, work, tell, failed).run)
+        try:
+            return await self.within(ticket, asyncio.wrap_future(job), done=True)
+        except BaseException:
+            self.recorded = not job.cancel()
+            raise
+
     def entry(self, **facts: Any) -> Line:
         """An entry of the audit log on this request; facts as of `AuditLog.line`."""
         return self.service.audit.line(self.key.id, self.route.action, address=self.address, **facts)
 
-    async def record(self, *, done: bool = False, **facts: Any) -> None:
-        """Writes what was done to the audit log, before the answer goes out.
+    async def record(self, *, withheld: bool = True, **facts: Any) -> None:
+        """Writes what was looked at to the audit log, before the answer goes out.
 
         Args:
-            done: It is a change that was made for good: its answer tells so even where the log cannot be
-                written (and counts what it lost). Any other answer is withheld then.
+            withheld: Whether the answer is withheld where the log cannot be written.
             facts: See `AuditLog.line`.
 
         Raises:
-            FacewiseError: The log cannot be written, and nothing was done yet.
+            FacewiseError: The log cannot be written.
         """
         try:
             await self.service.scribe.record(self.entry(**facts))
         except FacewiseError as error:
-            if not done:
+            if withheld:
                 raise
             _LOG.warning("%s", error)
 
@@ -237,11 +277,14 @@ async def _parsed(service: Service, body: bytes, content_type: str, route: Route
 
 async def _record_failure(call: Call, error: FacewiseError) -> None:
     """What was asked for and not done is recorded too, except where the log itself is what failed."""
-    code = told(error).code
-    if code in {"storage_full", "unavailable", "starting", "busy"} or call.route.action in _UNRECORDED:
+    if call.recorded or call.route.action in _UNRECORDED:
         return
-    await call.record(outcome="failed", code=code)
+    line = call.service.failed(call.key.id, call.route.action, error, call.address)
+    if line is not None:
+        await call.service.scribe.record(line)
 
 
-_UNRECORDED = {"people.list", "person.show", "models", "report", "me", "audit.read", "metrics"}
+_UNRECORDED = {"models", "report", "me", "metrics"}
+"""What tells nothing of anybody."""
+
 _NOBODY = replace(ANYBODY, name="nobody", scopes=())

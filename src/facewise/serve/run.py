@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
+import stat
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -103,6 +106,9 @@ def serve(settings: ServiceSettings, tell: Tell) -> None:
 
 def _server(settings: ServiceSettings, service: Service, tell: Tell) -> _Server:
     servers: list[_Server] = []
+    private = settings.tls_key or settings.tls_cert
+    if private is not None and _is_others_to_read(private):
+        tell(f"Others may read the TLS key {private}: `chmod 600` it.")
 
     def fail(_: Exception) -> None:
         servers[0].should_exit = True
@@ -142,6 +148,13 @@ def _server(settings: ServiceSettings, service: Service, tell: Tell) -> _Server:
         ) from error
     servers.append(_Server(config, service, tell))
     return servers[0]
+
+
+def _is_others_to_read(path: Path) -> bool:
+    try:
+        return os.name == "posix" and bool(path.stat().st_mode & stat.S_IROTH)
+    except OSError:  # whoever loads it says so
+        return False
 
 
 def _listen(settings: ServiceSettings) -> socket.socket:

@@ -6,8 +6,9 @@ import asyncio
 import gc
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,19 +16,19 @@ from typing import Any, TypeVar
 import numpy as np
 
 from facewise.detection import DetectorSettings, ModelDetector
-from facewise.errors import SettingError
+from facewise.errors import FacewiseError, SettingError
 from facewise.gallery import Gallery
 from facewise.gallery.results import Space
 from facewise.gallery.store import refuse_foreign
 from facewise.hardware import available_threads
 from facewise.pipeline import Pipeline
 from facewise.serve.admission import Admission
-from facewise.serve.audit import AuditLog
+from facewise.serve.audit import AuditLog, Line
 from facewise.serve.batching import ThreadEngine
 from facewise.serve.bodies import Buffered
 from facewise.serve.driving import ProcessEngine
 from facewise.serve.engine import Engine
-from facewise.serve.errors import ProblemError
+from facewise.serve.errors import ProblemError, told
 from facewise.serve.gate import Gate
 from facewise.serve.intake import Intake
 from facewise.serve.keys import KeyStore
@@ -35,7 +36,7 @@ from facewise.serve.known import KnownKeys
 from facewise.serve.metrics import Metrics
 from facewise.serve.people import Asked, People, UploadReader
 from facewise.serve.places import Places, most_connections
-from facewise.serve.ratelimit import RateLimiter
+from facewise.serve.ratelimit import Rate, RateLimiter
 from facewise.serve.scribe import Scribe
 from facewise.serve.settings import ServiceSettings
 from facewise.serve.turns import Turns
@@ -44,6 +45,11 @@ _LOG = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 _IO_THREADS = 8
+
+FAILED = Rate(60, 60)
+"""Requests of a key that fail and have an entry each: 60 a minute."""
+
+_NOBODYS_FAULT = {"storage_full", "unavailable", "starting", "busy"}
 
 
 class Loaded:
@@ -118,6 +124,10 @@ class Service:
         self.gate = Gate(self.keys, self.audit, rates=rates)
         self.known = None if self.keys is None else KnownKeys(self.keys, rates)
         self.report = None if settings.report is None else _report(settings.report)
+        self._failing = RateLimiter(FAILED)
+        self._unrecorded: Counter[int] = Counter()
+        self._settling = threading.Lock()
+        self._behind = threading.Event()  # whether changes may have notes that are on no record
         self._io = ThreadPoolExecutor(_IO_THREADS, "facewise-io")
         self._loaded: Loaded | None = None
         self._loading = threading.Lock()
@@ -125,6 +135,7 @@ class Service:
         self._watch()
         if gallery is not None:
             self._loaded = Loaded(settings, gallery, self.metrics)
+            self.settle_or_tell()
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -159,6 +170,7 @@ class Service:
                 return
             try:
                 self._loaded = Loaded(self.settings, None, self.metrics)
+                self.settle_or_tell()  # of a service that was killed
                 # Models and people stay: looking through them again and again for garbage took a tenth of the
                 # event loop's time with 100,000 people.
                 gc.collect()
@@ -172,11 +184,63 @@ class Service:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._io, lambda: work(*args, **options))
 
+    def begin(self, work: Callable[[], _Result]) -> Future[_Result]:
+        """Begins work on such a thread; it can be cancelled until a thread takes it."""
+        return self._io.submit(work)
+
+    def ready_to_change(self) -> None:
+        """Passes where a change can be made and recorded; those before are on record when it does.
+
+        Raises:
+            FacewiseError: The log cannot be written.
+        """
+        if self._behind.is_set():
+            self.settle()
+        self.audit.ensure()
+
+    def settle(self) -> None:
+        """Puts on record what changes have noted of themselves.
+
+        Raises:
+            FacewiseError: The log or the gallery cannot be written; the notes are kept.
+        """
+        with self._settling:
+            self._behind.set()
+            self.loaded.people.gallery.take_notes(self.audit.adopt)
+            self.audit.forget()
+            self._behind.clear()
+
+    def settle_or_tell(self) -> None:
+        """As `settle`; what keeps it from that is told in the log, and it is tried again before a change."""
+        try:
+            self.settle()
+        except FacewiseError as error:
+            _LOG.warning("%s", error)
+
+    def failed(self, key: int, action: str, error: Exception, address: str) -> Line | None:
+        """The entry of something that was asked for and not done; None where there is to be none.
+
+        There is none where the log itself, or the service as a whole, is what failed; and of a key that
+        fails fast the next that has one says how many had none.
+        """
+        code = told(error).code
+        if code in _NOBODYS_FAULT:
+            return None
+        if self._failing.take(key):
+            self._unrecorded[key] += 1
+            return None
+        return self.audit.line(
+            key, action, outcome="failed", code=code, address=address,
+            unrecorded=self._unrecorded.pop(key, None),
+        )  # fmt: skip
+
     def close(self) -> None:
         """Finishes what was accepted and closes everything."""
         self.admission.stopping = True
         self._io.shutdown(wait=True)
         if self._loaded is not None:
+            if self._behind.is_set():
+                self.settle_or_tell()
             self._loaded.close()
             self._loaded = None
         if self.keys is not None:
