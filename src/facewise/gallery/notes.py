@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -68,9 +68,9 @@ def kept(db: sqlite3.Connection) -> list[tuple[int, str]]:
     return db.execute("SELECT id, text FROM notes ORDER BY id").fetchall()
 
 
-def forget(db: sqlite3.Connection, notes: Sequence[tuple[int, str]]) -> None:
-    """Deletes notes that are on record."""
-    db.executemany("DELETE FROM notes WHERE id = ?", [(number,) for number, _ in notes])
+def taken(db: sqlite3.Connection) -> list[str]:
+    """All notes, oldest first, out of the gallery, by the open transaction."""
+    return [text for _, text in sorted(db.execute("DELETE FROM notes RETURNING id, text"))]
 
 
 def copy(old: sqlite3.Connection, new: sqlite3.Connection) -> None:

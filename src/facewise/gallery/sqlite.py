@@ -399,10 +399,9 @@ class SqliteStore:
         with self._lock, told(self.location):
             if isinstance(self._db, ReadOnly) or not notes.kept(self._db):
                 return
-        with self._transaction("IMMEDIATE") as db:
-            found, before = notes.kept(db), db.total_changes
-            record([text for _, text in found])
-            notes.forget(db, found)
+        with self._transaction() as db:  # no change of the content: what is sealed of that stays
+            before = db.total_changes
+            record(notes.taken(db))
             self._uncounted += db.total_changes - before
 
     def searcher(self) -> None:

@@ -229,7 +229,7 @@ def _linked(entries: Sequence[bytes], head: Head, *, starts: bool) -> tuple[byte
 
     The first of a file names what it follows, which may be gone when it is looked at.
     """
-    lines = []
+    lines: list[bytes] = []
     for entry in entries:
         number = head.number + 1
         after = f',"after":"{head.link}"' if starts and not lines else ""
