@@ -1,10 +1,6 @@
 """Changes a gallery again and again, and is killed: reads `SEED EVENT MICROSECONDS` a line, answers `killed`.
 
-<<<<<<< HEAD
 An event is what Python or SQLite is about to do: open, rename, delete a file, write to it, run a statement.
-=======
-An event is what Python or SQLite is about to do: open, rename, delete or write a file, run a statement.
->>>>>>> b8389ef (Take notes out of a gallery by one statement)
 A child is killed so many microseconds after it came to the event of that number, anywhere within its work.
 """
 
