@@ -22,6 +22,7 @@ from facewise.cli.options import (
     QualityChoice,
     Threads,
     Variant,
+    gallery_place,
     given_path,
     load_pipeline,
     reads_photos,
@@ -84,8 +85,13 @@ def embed(
         typer.Option("--merge", parser=given_path, help="Only join the folder's parts into this .npz file."),
     ] = None,
     into: Annotated[
-        str | None,
-        typer.Option("--into", help="Only enrol the folder's faces into this gallery, by folder = person."),
+        Any,
+        typer.Option(
+            "--into",
+            parser=gallery_place,
+            metavar="GALLERY",
+            help="Only enrol the folder's faces into this gallery, by folder = person.",
+        ),
     ] = None,
     detector: Detector = None,
     max_size: MaxSize = None,
@@ -277,7 +283,7 @@ def _manifest(manifest: Manifest | None) -> dict[str, Any] | None:
 def _finished(
     out: Path,
     merge: Path | None,
-    into: str | None,
+    into: Any,
     key_file: Path | None,
     quality: QualityChoice,
     json: bool,
@@ -329,7 +335,7 @@ def _merge(out: Path, target: Path, json: bool) -> None:
         say(f"{count(faces, 'face')} in {target}.")
 
 
-def _enrol(out: Path, gallery: str, key_file: Path | None, quality: QualityChoice, json: bool) -> None:
+def _enrol(out: Path, gallery: Any, key_file: Path | None, quality: QualityChoice, json: bool) -> None:
     from facewise.gallery import Gallery
     from facewise.sharding import into_gallery, read_plan
 
@@ -348,7 +354,7 @@ def _enrol(out: Path, gallery: str, key_file: Path | None, quality: QualityChoic
             done()
     if json:
         print_json(
-            {"gallery": gallery, "people": len(people), "added": added, "known": known, "bad": bad.items}
+            {"gallery": str(gallery), "people": len(people), "added": added, "known": known, "bad": bad.items}
         )
     else:
         there = f", {known} were there already" if known else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
@@ -206,7 +207,7 @@ def groups(
         opened.set_groups(name, group or [])
         person = opened.show(name)
     done = f"{person.name} is in {', '.join(person.groups) or 'no group'}."
-    _tell_done({"gallery": gallery, "name": person.name, "groups": person.groups}, done, json=json)
+    _tell_done({"gallery": str(gallery), "name": person.name, "groups": person.groups}, done, json=json)
 
 
 @app.command()
@@ -233,7 +234,7 @@ def photo(
     with atomic_write(path, private=True) as temporary:
         temporary.write_bytes(jpeg)
     done = f"The photo of sample {sample} written to {path}."
-    _tell_done({"gallery": gallery, "sample": sample, "out": str(path)}, done, json=json)
+    _tell_done({"gallery": str(gallery), "sample": sample, "out": str(path)}, done, json=json)
 
 
 @app.command()
@@ -349,7 +350,11 @@ def check(
 
 
 def open_gallery(
-    gallery: str, *, create: bool = False, key_file: Path | None = None, **options: Any
+    gallery: str | os.PathLike[str],
+    *,
+    create: bool = False,
+    key_file: Path | None = None,
+    **options: Any,
 ) -> Gallery:
     """A gallery with the pipeline these options ask for; without options, one that never needs a pipeline."""
     from facewise.errors import GalleryError

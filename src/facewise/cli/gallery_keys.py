@@ -51,6 +51,6 @@ def rekey(
     # A key named by the environment is no mistake where there is nothing to open with it yet.
     samples = write_anew(path, key_file if is_encrypted(path) else None, new_key_file, counter_file)
     if json:
-        print_json({"gallery": gallery, "photos": samples, "encrypted": not plain})
+        print_json({"gallery": str(gallery), "photos": samples, "encrypted": not plain})
     else:
         say(f"{count(samples, 'photo')} of {gallery} written anew, {'not ' if plain else ''}encrypted.")

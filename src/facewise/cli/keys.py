@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facewise.cli.options import DEFAULT_GALLERY, AuditFile, Json, given_path
+from facewise.cli.options import DEFAULT_GALLERY, AuditFile, GalleryPath, Json, given_path
 from facewise.cli.output import count, print_json, say, table, tell
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Make, list and revoke the service's API keys.", no_args_is_help=True)
 
-GalleryUri = Annotated[str, typer.Option("--gallery", help="The gallery that the service is of.")]
 KeysFile = Annotated[
     Path | None,
     typer.Option(
@@ -42,7 +41,7 @@ def new(
     rate: Annotated[
         str | None, typer.Option("--rate", help="How fast it may ask, such as 10/s. (default: the service's)")
     ] = None,
-    gallery: GalleryUri = str(DEFAULT_GALLERY),
+    gallery: GalleryPath = DEFAULT_GALLERY,
     keys: KeysFile = None,
     json: Json = False,
 ) -> None:
@@ -66,7 +65,7 @@ def new(
 
 
 @app.command("list")
-def list_keys(gallery: GalleryUri = str(DEFAULT_GALLERY), keys: KeysFile = None, json: Json = False) -> None:
+def list_keys(gallery: GalleryPath = DEFAULT_GALLERY, keys: KeysFile = None, json: Json = False) -> None:
     """All keys: what they may do, when they were last used, which are refused by now."""
     store = _open(gallery, keys)
     known = store.list()
@@ -90,7 +89,7 @@ def list_keys(gallery: GalleryUri = str(DEFAULT_GALLERY), keys: KeysFile = None,
 @app.command()
 def revoke(
     key: Annotated[str, typer.Argument(help="Its id, name, first 7 characters, or the key itself.")],
-    gallery: GalleryUri = str(DEFAULT_GALLERY),
+    gallery: GalleryPath = DEFAULT_GALLERY,
     keys: KeysFile = None,
     json: Json = False,
 ) -> None:
@@ -115,7 +114,7 @@ def audit(
             "--since", help="What this command told before, which must still be there. Several times."
         ),
     ] = None,
-    gallery: GalleryUri = str(DEFAULT_GALLERY),
+    gallery: GalleryPath = DEFAULT_GALLERY,
     keys: KeysFile = None,
     json: Json = False,
 ) -> None:
@@ -172,7 +171,7 @@ def expiry(text: str, now: datetime) -> datetime:
     return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
 
 
-def _open(gallery: str, keys: Path | None, *, create: bool = False) -> KeyStore:
+def _open(gallery: Any, keys: Path | None, *, create: bool = False) -> KeyStore:
     from facewise.serve.keyfile import keys_file
     from facewise.serve.keys import KeyStore
 

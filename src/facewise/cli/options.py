@@ -107,8 +107,23 @@ Unreadable = Annotated[
         "left out and named.",
     ),
 ]
+
+
+def gallery_place(text: str) -> Any:
+    """A gallery's path or URI as a `GalleryUri`, whose text holds no password."""
+    from facewise.gallery.uri import GalleryUri, parse_uri
+
+    return text if isinstance(text, GalleryUri) else parse_uri(text)
+
+
 GalleryPath = Annotated[
-    str, typer.Option("--gallery", metavar="GALLERY", help="The gallery: a file, or its URI (milvus://…).")
+    Any,
+    typer.Option(
+        "--gallery",
+        parser=gallery_place,
+        metavar="GALLERY",
+        help="The gallery: a file, or its URI (milvus://…).",
+    ),
 ]
 KeyFile = Annotated[
     Path | None,

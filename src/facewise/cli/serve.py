@@ -13,6 +13,7 @@ from facewise.cli.options import (
     CounterFile,
     Detector,
     Flip,
+    GalleryPath,
     MaxSize,
     Model,
     Provider,
@@ -26,9 +27,7 @@ from facewise.cli.output import tell
 
 @reads_photos
 def serve(
-    gallery: Annotated[str, typer.Option("--gallery", help="Path or URI of the gallery.")] = str(
-        DEFAULT_GALLERY
-    ),
+    gallery: GalleryPath = DEFAULT_GALLERY,
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; 0.0.0.0 is all of this machine's.")
     ] = "127.0.0.1",

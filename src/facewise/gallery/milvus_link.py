@@ -19,6 +19,7 @@ from typing import Any, TypeAlias, TypeVar
 from numpy.typing import NDArray
 
 from facewise.errors import GalleryError, StorageFullError
+from facewise.secret import NO_SECRET, Secret
 
 Row: TypeAlias = dict[str, Any]
 
@@ -49,12 +50,18 @@ class Link:
     """
 
     def __init__(
-        self, address: str, location: str, *, token: str = "", database: str = "", timeout: float = 30.0
+        self,
+        address: str,
+        location: str,
+        *,
+        token: Secret = NO_SECRET,
+        database: str = "",
+        timeout: float = 30.0,
     ) -> None:
         self.location = location
         self.lite = "://" not in address
         self._address = str(Path(address).resolve()) if self.lite else address
-        self._timeout = timeout
+        self._timeout, self._token = timeout, token
         try:
             import pymilvus  # noqa: PLC0415  takes a second, for those who use it
 
@@ -68,7 +75,7 @@ class Link:
         _quiet()
         self.types = pymilvus.DataType
         self._failure: type[Exception] = pymilvus.MilvusException
-        settings: dict[str, Any] = {"token": token, "timeout": timeout}
+        settings: dict[str, Any] = {"token": token.reveal(), "timeout": timeout}
         if database:
             settings["db_name"] = database
         if self.lite:  # its server takes frequent signs of life for an attack
@@ -270,7 +277,7 @@ class Link:
             raise GalleryError(f"The gallery {self.location} cannot be used any more: {error}.") from error
 
     def _told(self, error: Exception) -> GalleryError:
-        text = " ".join(str(getattr(error, "message", "") or error).split())
+        text = " ".join(self._token.hidden_in(str(getattr(error, "message", "") or error)).split())
         low = text.casefold()
         if any(sign in low for sign in _FULL):
             return StorageFullError(

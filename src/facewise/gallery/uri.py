@@ -23,6 +23,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from facewise.errors import GalleryError
 from facewise.gallery.counter import COUNTER_FILE_VARIABLE
+from facewise.secret import Secret
 from facewise.vault import KEY_FILE_VARIABLE
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ _OPTIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class GalleryUri:
-    """Where a gallery is.
+class GalleryUri(os.PathLike[str]):
+    """Where a gallery is; taken wherever a path or URI is. Its text is without what it says of the user.
 
     Attributes:
         scheme: `"sqlite"`, `"milvus-lite"` or `"milvus"`.
@@ -60,8 +61,11 @@ class GalleryUri:
     host: str = ""
     port: int = 0
     name: str = ""
-    token: str = field(default="", repr=False)
+    token: Secret = field(default_factory=Secret)
     options: tuple[tuple[str, str], ...] = ()
+
+    def __fspath__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         """What a user may read: without the credentials."""
@@ -79,6 +83,8 @@ def parse_uri(where: str | os.PathLike[str]) -> GalleryUri:
     Raises:
         GalleryError: No URI of a gallery, told in a sentence.
     """
+    if isinstance(where, GalleryUri):
+        return where
     text = os.fspath(where)
     if not isinstance(where, str):
         return GalleryUri("sqlite", Path(text))
@@ -97,8 +103,11 @@ def parse_uri(where: str | os.PathLike[str]) -> GalleryUri:
     try:
         parts = urlsplit(text)
         parts.port  # noqa: B018  an impossible one is a ValueError
-    except ValueError as error:
-        raise GalleryError(f"{_shown(text)} is no address of a Milvus gallery: {error}.") from error
+    except ValueError:  # whose words may hold a part of a password
+        raise GalleryError(
+            f"{_shown(text)} is no address of a Milvus gallery: write milvus://HOST:19530/NAME, and in a "
+            "user's name or password %2F for a slash, and so on."
+        ) from None
     return _server(parts, _shown(text))
 
 
@@ -125,9 +134,9 @@ def _server(parts: SplitResult, shown: str) -> GalleryUri:
         )
     if parts.fragment:
         raise GalleryError(f"{shown} has a part after # that means nothing.")
-    token = ""
+    token = Secret()
     if parts.username is not None:
-        token = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        token = Secret(f"{unquote(parts.username)}:{unquote(parts.password or '')}")
     options = tuple(parse_qsl(parts.query, keep_blank_values=True))
     for key, value in options:
         if key not in _OPTIONS:
@@ -138,8 +147,8 @@ def _server(parts: SplitResult, shown: str) -> GalleryUri:
 
 
 def _shown(text: str) -> str:
-    """The text without what may be a password."""
-    return re.sub(r"//[^/?#]*@", "//…@", text.split("?", maxsplit=1)[0])
+    """The text without what may be a password, which has any character where it was not written as one."""
+    return re.sub(r"//.*@", "//…@", text, flags=re.DOTALL).split("?", maxsplit=1)[0]
 
 
 def open_store(
@@ -201,7 +210,7 @@ def _milvus(uri: GalleryUri, create: bool) -> Store:
         link = Link(
             f"{'https' if secure else 'http'}://{host}:{uri.port}",
             str(uri),
-            token=os.environ.get(TOKEN_VARIABLE, "") or uri.token,
+            token=Secret(os.environ.get(TOKEN_VARIABLE, "")) or uri.token,
             database=options.get("database", ""),
         )
         name, index = uri.name, options.get("index")

@@ -38,7 +38,7 @@ class KeyStoreError(FacewiseError):
     """The keys file is missing, damaged, readable by others, or refuses what it was asked to do."""
 
 
-def keys_file(gallery: str) -> Path:
+def keys_file(gallery: str | os.PathLike[str]) -> Path:
     """Where the keys of the service of this gallery are kept: beside it, `people.db.keys`.
 
     Args:

@@ -153,9 +153,11 @@ class KeyStore:
         keys = self.list()
         if keytext.is_well_formed(what):
             keys = tuple(info for info in keys if info.hint == keytext.hint(what) and self._is(info, what))
-            what = f"{keytext.hint(what)}…"  # an error message is no place for a key
+            what = f"{keytext.hint(what)}…"  # an error message is no place for a key, or the most of one
         else:
             keys = tuple(info for info in keys if what in {str(info.id), info.name, info.hint})
+            if what.startswith(keytext.PREFIX):
+                what = f"{keytext.hint(what)}…"
         good = [info for info in keys if info.state(_time(self._clock())) == "live"]
         if len(good) > 1:
             numbers = ", ".join(str(info.id) for info in good)

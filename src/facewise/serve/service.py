@@ -69,7 +69,7 @@ class Loaded:
             embedder = self.pipeline.embedder
             if (bound := gallery.space) is not None:
                 space = Space(embedder.fingerprint, embedder.name, embedder.embedding_size, embedder.flip)
-                refuse_foreign(settings.gallery, bound, space)
+                refuse_foreign(str(settings.gallery), bound, space)
             gallery.pipeline = UploadReader(self.pipeline)
             self.people = People(gallery, self.pipeline, settings.keep)
             self._warm()
@@ -140,7 +140,7 @@ class Service:
     @property
     def places(self) -> tuple[str, ...]:
         """How the gallery's errors call it, which is where it lies; the longest first."""
-        uri = self.settings.gallery
+        uri = str(self.settings.gallery)
         path = uri.partition("://")[2] or uri
         return tuple(sorted({uri, path, str(Path(path).absolute())}, key=len, reverse=True))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from facewise.errors import SettingError
+from facewise.gallery.uri import GalleryUri, parse_uri
 from facewise.serve.keyfile import keys_file
 
 if TYPE_CHECKING:
@@ -58,12 +59,15 @@ class Limits:
                 raise SettingError(f"The service's limit {name} must be above 0, not {value}.")
 
 
+_DEFAULT_GALLERY = GalleryUri("sqlite", Path("facewise.db"))
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
     """Everything that is chosen when a service starts.
 
     Attributes:
-        gallery: Path or URI of the gallery.
+        gallery: Where the gallery is; a path or URI given as text becomes that.
         key_file: Of the key that the gallery is encrypted with, or None.
         counter_file: Where the gallery's changes are counted too, see `facewise.gallery.counter`, or None.
         keys: The file of API keys; None is beside the gallery (`people.db.keys`).
@@ -94,7 +98,7 @@ class ServiceSettings:
         tls_key: Its private key (PEM), or None.
     """
 
-    gallery: str = "facewise.db"
+    gallery: GalleryUri = _DEFAULT_GALLERY
     key_file: Path | None = None
     counter_file: Path | None = None
     keys: Path | None = None
@@ -123,6 +127,7 @@ class ServiceSettings:
     tls_key: Path | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "gallery", parse_uri(self.gallery))  # as a text it may hold a password
         if not self.auth and not is_loopback(self.host):
             raise SettingError(
                 f"A service without keys may listen on this machine only: leave out --no-auth, or listen on "
