@@ -75,7 +75,8 @@ class Vault:
 
         try:
             return self._aead.decrypt(sealed[:_NONCE], sealed[_NONCE:], self._bound(kind))
-        except (InvalidTag, ValueError) as error:  # too short for a nonce and a tag is a ValueError
+        # Too short for a nonce and a tag is a ValueError; a database may hold text for bytes, or nothing.
+        except (InvalidTag, ValueError, TypeError) as error:
             raise GalleryError(
                 "What is encrypted here was damaged or put in another's place: restore it from a copy."
             ) from error

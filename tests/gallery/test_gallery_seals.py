@@ -111,6 +111,20 @@ ATTACKS = {
     "INSERT INTO samples SELECT * FROM other.samples WHERE id = 1;"
     "UPDATE vectors SET data = (SELECT data FROM other.vectors AS o WHERE o.id = 1) WHERE id = 1;"
     "UPDATE photos SET data = (SELECT data FROM other.photos AS o WHERE o.id = 1) WHERE id = 1",
+    "no text for a name": "UPDATE people SET name = x'616461' WHERE id = 1",
+    "no text for a group": "INSERT INTO groups VALUES (1, x'616461')",
+    "no text for a file": "UPDATE samples SET source = x'616461' WHERE id = 1",
+    "text for a number": "UPDATE samples SET person_id = 'x' WHERE id = 1",
+    "text for a seal": "UPDATE people SET seal = 'x' WHERE id = 1",
+    "text for the seal": "UPDATE meta SET seal = 'x'",
+    "text for bytes": "UPDATE vectors SET data = 'x' WHERE id = 1",
+    "text for a count": "UPDATE meta SET generation = 'x'",
+    "numbers to be given again": "UPDATE sqlite_sequence SET seq = 0",
+    "a trigger": "CREATE TRIGGER t AFTER UPDATE ON meta "
+    "BEGIN UPDATE people SET name = 'eve' WHERE id = 1; END",
+    "a view": "ALTER TABLE people RENAME TO folk; CREATE VIEW people AS SELECT * FROM folk",
+    "a table that forgets": "PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql ="
+    "replace(sql, 'NOT NULL UNIQUE', 'NOT NULL UNIQUE ON CONFLICT REPLACE') WHERE name = 'people'",
     "another gallery's name": "UPDATE meta SET gallery = (SELECT gallery FROM other.meta),"
     "wrapped_key = (SELECT wrapped_key FROM other.meta)",
 }
@@ -169,6 +183,9 @@ def enrol(gallery, name):
         ("one photo is another's", lambda g: g.merge("adele", "bela")),
         ("better than it is", lambda g: g.show("adele")),
         ("of a later state", lambda g: g.remove("dora")),
+        ("a trigger", lambda g: g.remove("dora")),
+        ("a trigger", lambda g: g.page()),
+        ("a view", lambda g: g.show("dora")),
         ("without any seals", lambda g: enrol(g, "x")),
     ],
 )  # fmt: skip
@@ -178,6 +195,43 @@ def test_nothing_is_read_or_changed_by_what_was_written(folder, tmp_path, attack
         with pytest.raises(GalleryError, match="is damaged"):
             asked(gallery)
     assert (tmp_path / "people.db").read_bytes() == path.read_bytes()
+
+
+def with_another_index(folder, tmp_path):
+    """The rows are as they were, and the index of samples by person has one for the other."""
+    path = tmp_path / "people.db"
+    shutil.copy(folder / "now.db", path)
+    swap = "UPDATE samples SET person_id = 3 - person_id WHERE person_id IN (1, 2)"
+    edit, mine = "PRAGMA writable_schema = ON", "sqlite_master WHERE name = 'samples_person'"
+    (index,) = sqlite3.connect(path).execute(f"SELECT sql FROM {mine}")
+    for script in (
+        f"DROP INDEX samples_person; {swap}; {index[0]}",
+        f"{edit}; CREATE TABLE kept AS SELECT * FROM {mine}; DELETE FROM {mine}",
+        swap,
+        f"{edit}; INSERT INTO sqlite_master SELECT * FROM kept",
+        "DROP TABLE kept",
+    ):
+        db = sqlite3.connect(path)
+        db.executescript(script)
+        db.commit()
+        db.close()
+    return path
+
+
+def test_an_index_that_says_other_things_than_the_rows_is_not_believed(folder, tmp_path):
+    path = with_another_index(folder, tmp_path)
+    for asked in (
+        lambda g: g.people(),
+        lambda g: g.show("adele"),
+        lambda g: g.remove("adele"),
+        lambda g: g.merge("dora", "adele"),
+        lambda g: g._store.load(),
+        lambda g: g._store.keys(),
+    ):
+        with Gallery.open(path, key_file=folder / "k") as gallery:
+            assert gallery.check()
+            with pytest.raises(GalleryError, match="is damaged"):
+                asked(gallery)
 
 
 def test_what_was_not_attacked_is_sound(folder, tmp_path):

@@ -159,4 +159,7 @@ def moment_of(db: sqlite3.Connection) -> Moment:
     row = db.execute("SELECT gallery, generation, state FROM meta").fetchone()
     if row is None:
         raise GalleryError("The gallery is damaged (no meta row): restore it from a copy.")
-    return Moment(*row)
+    try:
+        return Moment(str(row[0]), int(row[1]), str(row[2]))
+    except (TypeError, ValueError) as error:
+        raise GalleryError("The gallery is damaged (its meta row): restore it from a copy.") from error

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from facewise.gallery.results import Person
 
+# An index holds names too, and may say other things than the rows, which are held to their seals.
+
 
 def names_of(db: sqlite3.Connection) -> dict[int, str]:
     """Person id to name, of everybody."""
-    return dict(db.execute("SELECT id, name FROM people"))
+    return dict(db.execute("SELECT id, name FROM people NOT INDEXED"))
 
 
 def groups_of(db: sqlite3.Connection) -> dict[int, frozenset[str]]:
@@ -44,7 +46,7 @@ def people(db: sqlite3.Connection) -> list[Person]:
     """All of them, in SQLite."""
     rows = db.execute(
         "SELECT name, (SELECT count(*) FROM samples WHERE person_id = people.id), created, id "
-        "FROM people ORDER BY name"
+        "FROM people NOT INDEXED ORDER BY name"
     )
     return _made(rows, groups_of(db))
 
@@ -87,7 +89,7 @@ def _these(db: sqlite3.Connection, numbers: Sequence[int]) -> list[Person]:
         groups.setdefault(number, []).append(group)
     rows = db.execute(
         "SELECT name, (SELECT count(*) FROM samples WHERE person_id = people.id), created, id "
-        "FROM people WHERE id IN (SELECT value FROM json_each(?)) ORDER BY name",
+        "FROM people NOT INDEXED WHERE id IN (SELECT value FROM json_each(?)) ORDER BY name",
         (these,),
     )
     return _made(rows, groups)

@@ -20,7 +20,6 @@ from facewise.gallery.segment import EMPTY, Scale, Segment
 from facewise.gallery.store import Change, Keys, Store
 from facewise.gallery.templates import Templates, Weights
 from facewise.models.quality import QualityRule
-from facewise.owned import NotOursError
 from facewise.types import FloatArray
 
 _LOG = logging.getLogger(__name__)
@@ -277,24 +276,19 @@ class LiveIndex:
             return
         path = snapshot.path_of(self._store.location)
         mapped = bool(self._segments) and self._on_disk is not None and path.exists()
-        try:
-            for i, segment in enumerate(self._segments):
-                slots = segment.slots_of(samples)
-                self._alive -= len(slots)
-                self._changed += len(slots)
-                if i == 0 and mapped:
-                    with snapshot.locked(path):
-                        mapped = snapshot.identity(path) == self._on_disk
-                        if mapped:
-                            snapshot.clear(path, segment, slots)
-                if i or not mapped:  # another process has written a new one since
-                    segment.clear(slots)
-            if not mapped and self._store.state() is not None:
-                snapshot.erase(path, samples)
-        except NotOursError as error:
-            raise GalleryError(
-                f"What went from the gallery {self._store.location} is still in {path}: {error}"
-            ) from error
+        for i, segment in enumerate(self._segments):
+            slots = segment.slots_of(samples)
+            self._alive -= len(slots)
+            self._changed += len(slots)
+            if i == 0 and mapped:
+                with snapshot.locked_to_erase(path):
+                    mapped = snapshot.identity(path) == self._on_disk
+                    if mapped:
+                        snapshot.clear(path, segment, slots)
+            if i or not mapped:  # another process has written a new one since
+                segment.clear(slots)
+        if not mapped and self._store.state() is not None:
+            snapshot.erase(path, samples)
 
     def _save(self) -> None:
         """Writes all samples to a new snapshot, and goes on with that."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # who has no key needs no cryptography
 SELECT = (
     "SELECT samples.id, name, source, source_hash, fingerprint, photo, "
     "score, size, sharpness, yaw, pitch, roll, samples.created "
-    "FROM samples JOIN people ON people.id = person_id"
+    "FROM samples JOIN people NOT INDEXED ON people.id = person_id"
 )
 """What `stored` reads."""
 
@@ -84,6 +84,16 @@ class Content:
         if self.seals is not None:
             self.seals.hold_people(people)
 
+    def hold_name(self, person: int, name: str) -> None:
+        """Refuses a person whose name, by an index of the file, is not the one that was sealed."""
+        if self.seals is not None and self.seals.hold_people([person]) != {person: name}:
+            raise GalleryError(f"Person {person} is not where the file's index has them.")
+
+    def hold_owner(self, person: int, samples: Sequence[int]) -> None:
+        """Refuses samples that an index of the file, but not their rows, gives to a person."""
+        if self.seals is not None:
+            self.seals.hold_owner(person, samples)
+
     def problems(self) -> Iterator[str]:
         """What was changed without the key, a sentence each."""
         if self.seals is not None:
@@ -104,6 +114,7 @@ class Content:
             f"SELECT samples.id, vector, photo, {FACTS} FROM samples WHERE person_id = ?",  # noqa: S608  of ours
             (from_,),
         ).fetchall()
+        self.hold_owner(from_, [row[0] for row in rows])
         if self.seals is not None:
             for sample, vector, photo, *facts in rows:
                 for what, cells, cell in (
@@ -160,12 +171,20 @@ class Content:
             raise GalleryError(f"The photo of sample {sample} is damaged.")
         return data[:length]
 
-    def wipe(self, where: str, values: tuple[int, ...]) -> tuple[int, ...]:
-        """Deletes samples with their vectors and photos, and says which; no byte of those stays in a page."""
+    def wipe(self, where: str, values: tuple[int, ...], person: int | None = None) -> tuple[int, ...]:
+        """Deletes samples with their vectors and photos, and says which; no byte of those stays in a page.
+
+        Args:
+            where: Which, in SQL.
+            values: For its question marks.
+            person: Whose they are, where that is asked for.
+        """
         rows = self._db.execute(
             f"SELECT id, vector, photo FROM samples WHERE {where}",  # noqa: S608  one of our own conditions
             values,
         ).fetchall()
+        if person is not None:
+            self.hold_owner(person, [row[0] for row in rows])
         for _, vector, photo in rows:
             self._vectors.wipe(vector)
             if photo is not None:
@@ -202,7 +221,7 @@ class Writer:
         row = self._db.execute("SELECT id FROM people WHERE name = ?", (name,)).fetchone()
         person = None if row is None else int(row[0])
         if person is not None:
-            self._content.hold_people([person])
+            self._content.hold_name(person, name)
         stored, duplicates, taken, numbers = [], [], [], []
         for i, sample in enumerate(samples):
             known = sample.source_hash or _hash(sample.embedding)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
+from functools import cache
 
 from facewise.errors import GalleryError
 
@@ -91,6 +94,10 @@ MIGRATIONS: tuple[str, ...] = (
 """Statement scripts that take a file from version i to i + 1; `user_version` says how many have run."""
 
 
+_SET = re.compile(r"--[^\n]*|[\s\"]")
+"""What the text of a table may differ by: comments, blanks, and the quotes of one that was renamed."""
+
+
 def now() -> str:
     """This second in UTC, ISO 8601."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -131,6 +138,26 @@ def _begin(db: sqlite3.Connection, key: bytes | None) -> None:
     )
     if vault is not None:
         Seals(db, vault).write()
+
+
+def schema_of(db: sqlite3.Connection) -> frozenset[tuple[str, ...]]:
+    """The tables, indexes, triggers and views of a file, however their text is set."""
+    rows = db.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM main.sqlite_master").fetchall()
+    return frozenset(
+        (kind, name, table, _SET.sub("", sql))
+        for kind, name, table, sql in rows
+        if not name.startswith("sqlite_stat")  # of ANALYZE
+    )
+
+
+@cache
+def expected_schema() -> frozenset[tuple[str, ...]]:
+    """What `schema_of` says of a file as it is made here."""
+    with closing(sqlite3.connect(":memory:")) as db:
+        for script in MIGRATIONS:
+            for statement in statements(script):
+                db.execute(statement)
+        return schema_of(db)
 
 
 def statements(script: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from facewise.errors import GalleryError
 from facewise.gallery.listing import ids_of
-from facewise.gallery.schema import statements
+from facewise.gallery.schema import expected_schema, schema_of, statements
 
 if TYPE_CHECKING:  # who has no key needs no cryptography
     from facewise.vault import Vault
@@ -68,8 +69,12 @@ _DAMAGED = (
 
 
 def bound(what: str, number: int, facts: Facts) -> str:
-    """What a sample's vector or photo is sealed as."""
-    return f"{what} {number}\n{json.dumps(list(facts))}"
+    """What a sample's vector or photo, or a person, is sealed as."""
+    return f"{what} {number}\n{json.dumps(list(facts), default=_no_fact)}"
+
+
+def _no_fact(value: object) -> None:
+    raise GalleryError(f"It holds a {type(value).__name__} where text or a number belongs.")
 
 
 class Seals:
@@ -84,6 +89,7 @@ class Seals:
         self._db, self._vault = db, vault
         self._sums = np.zeros(_SUMS, np.uint64)
         self._sealed = ""
+        self._schema: int | None = None
         self._held: dict[int, tuple[Any, ...]] = {}
 
     def begin(self) -> None:
@@ -110,7 +116,7 @@ class Seals:
         new = []
         for person, *facts, seal in people:
             old.append(seal)
-            new.append((self._vault.seal(_person(person, facts), b""), person))
+            new.append((self._vault.seal(bound("person", person, facts), b""), person))
             self._held.pop(person, None)
         self._db.executemany("UPDATE people SET seal = ? WHERE id = ?", new)
         seals = [seal for seal in old if seal is not None]
@@ -139,12 +145,29 @@ class Seals:
         """Holds what is known of the whole gallery to its seal: its model, the number of the last change."""
         self._told()
 
-    def hold_people(self, people: Iterable[int]) -> None:
-        """Holds some people, by number, to their seals: all but those the open transaction has changed."""
+    def hold_people(self, people: Iterable[int]) -> dict[int, str]:
+        """Holds some people, by number, to their seals, and says what their names are.
+
+        Those that the open transaction has changed are taken for what they are.
+        """
+        self._refuse_schema()
         new = set(self._db.execute("SELECT person FROM changed_people")) if self._watches() else set()
+        names = {}
         for row in self._people("(SELECT value FROM json_each(?))", json.dumps(list(people))):
             if row[:1] not in new:
                 self._hold(row)
+            names[row[0]] = row[1]
+        return names
+
+    def hold_owner(self, person: int, samples: Iterable[int]) -> None:
+        """Holds samples to being a person's by their rows, as an index of the file may say another thing."""
+        rows = self._db.execute(
+            "SELECT id, person_id FROM samples NOT INDEXED WHERE id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(samples)),),
+        )
+        for sample, owner in rows:
+            if owner != person:
+                raise GalleryError(f"Sample {sample} is not where the file's index has it.")
 
     def problems(self) -> Iterator[str]:
         """What was changed without the key, a sentence each."""
@@ -156,13 +179,14 @@ class Seals:
                 yield str(error)
             else:
                 blocks.append(_tag(row[-1]))
-        people, samples = ids_of(self._db)
-        pairs = np.stack([people, samples], axis=1).astype("<i8").tobytes()
         try:
             told = self._told()
         except GalleryError as error:
             yield str(error)
             return
+        pairs = b""
+        with suppress(ValueError):  # text where a number belongs
+            pairs = np.stack(ids_of(self._db), axis=1).astype("<i8").tobytes()
         if not np.array_equal(told[:2], self._added(pairs)):
             yield f"The samples are not those that were enrolled: {_DAMAGED}"
         if not np.array_equal(told[2:], self._added(b"".join(blocks))):
@@ -173,7 +197,7 @@ class Seals:
         if self._held.get(person) == row:
             return
         try:
-            self._vault.open(_person(person, facts), seal or b"")
+            self._vault.open(bound("person", person, facts), seal)
         except GalleryError as error:
             raise GalleryError(f"Person {person}, {facts[0]!r}, was changed without the key.") from error
         self._held[person] = row
@@ -190,10 +214,21 @@ class Seals:
             f"SELECT id, name, created, seal FROM people {where}",  # noqa: S608  of ours
             values,
         ).fetchall():
-            yield person, name, created, tuple(sorted(groups.get(person, ()))), seal
+            yield person, name, created, tuple(sorted(groups.get(person, ()), key=str)), seal
+
+    def _refuse_schema(self) -> None:
+        """Refuses a file that would do something by itself, as by a trigger, with the key."""
+        (version,) = self._db.execute("PRAGMA schema_version").fetchone()
+        if version == self._schema:
+            return
+        found = schema_of(self._db)
+        if found != expected_schema():
+            raise GalleryError("Its tables are not as Facewise makes them: restore it from a copy.")
+        self._schema = version
 
     def _told(self) -> NDArray[np.uint64]:
         """The sums as they were sealed."""
+        self._refuse_schema()
         kind, seal = self._kind()
         try:
             sums = self._vault.open(kind, seal)
@@ -204,9 +239,11 @@ class Seals:
     def _kind(self) -> tuple[str, bytes]:
         """What the sums are to be sealed as now, and the seal that is there; both of one moment."""
         seal, *facts = self._db.execute(
-            "SELECT seal, generation, state, created, fingerprint, model, size, flip FROM meta"
-        ).fetchone() or (b"",)
-        return f"contents\n{json.dumps(facts)}", seal or b""
+            "SELECT seal, generation, state, created, fingerprint, model, size, flip, "
+            "(SELECT seq FROM sqlite_sequence WHERE name = 'people'), "
+            "(SELECT seq FROM sqlite_sequence WHERE name = 'samples') FROM meta"
+        ).fetchone() or (None,)
+        return f"contents\n{json.dumps(facts, default=_no_fact)}", seal or b""
 
     def _added(self, blocks: bytes, signs: Sequence[int] | None = None) -> NDArray[np.uint64]:
         """`(2,)` the sum of the marks of blocks of 16 bytes."""
@@ -223,10 +260,6 @@ class Seals:
     def _forget(self) -> None:
         for table in ("changed_people", "gone_people", "changed_samples"):
             self._db.execute(f"DELETE FROM {table}")  # noqa: S608  the names above
-
-
-def _person(person: int, facts: Sequence[Any]) -> str:
-    return f"person {person}\n{json.dumps(list(facts))}"
 
 
 def _tag(seal: bytes) -> bytes:

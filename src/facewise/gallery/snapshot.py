@@ -14,7 +14,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,8 +73,21 @@ def path_of(location: str) -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """No other process writes the snapshot, or zeroes samples in it, meanwhile."""
+    """No other process writes the snapshot, or zeroes samples in it, meanwhile.
+
+    Raises:
+        NotOursError: Something else is in the place of the lock file.
+    """
     with one_at_a_time(path.with_name(path.name + ".lock")):
+        yield
+
+
+@contextmanager
+def locked_to_erase(path: Path) -> Iterator[None]:
+    """As `locked`; where something else is in the place of the lock file, nobody writes a snapshot either."""
+    with ExitStack() as until:
+        with suppress(NotOursError):
+            until.enter_context(locked(path))
         yield
 
 
@@ -180,7 +193,7 @@ def erase(path: Path, samples: NDArray[np.int64]) -> None:
             pass
     except (OSError, NotOursError):
         return
-    with locked(path):
+    with locked_to_erase(path):
         try:
             found = read(path)
         except UnusableError:

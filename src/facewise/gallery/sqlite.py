@@ -306,6 +306,7 @@ class SqliteStore:
         samples = db.execute(f"{SELECT} WHERE person_id = ? ORDER BY samples.id", (person,)).fetchall()
         with self._held():
             self._content.hold_people([person])
+            self._content.hold_owner(person, [sample[0] for sample in samples])
         if self._content.seals is not None:  # whose they are is sealed with them
             self._vectors([sample[0] for sample in samples], self.space())
         groups = db.execute("SELECT name FROM groups WHERE person_id = ? ORDER BY name", (person,))
@@ -331,7 +332,8 @@ class SqliteStore:
         """Deletes a person; no byte of what went stays."""
         with self._erasure() as done:
             number = self._id(name)
-            done.wipe("person_id = ?", (number,))
+            with self._held():
+                done.wipe("person_id = ?", (number,), number)
             done.db.execute("DELETE FROM people WHERE id = ?", (number,))
         return done.change()
 
@@ -355,11 +357,12 @@ class SqliteStore:
             db, kept, gone = done.db, self._id(into), self._id(from_)
             if kept == gone:
                 raise GalleryError(f"{into!r} cannot be merged with itself.")
-            done.wipe(
-                "person_id = ? AND source_hash IN (SELECT source_hash FROM samples WHERE person_id = ?)",
-                (gone, kept),
-            )
             with self._held():
+                done.wipe(
+                    "person_id = ? AND source_hash IN (SELECT source_hash FROM samples WHERE person_id = ?)",
+                    (gone, kept),
+                    gone,
+                )
                 moved = self._content.move(kept, gone)
             done.moved = moved
             theirs = db.execute("SELECT name FROM groups WHERE person_id = ?", (gone,)).fetchall()
@@ -424,5 +427,5 @@ class SqliteStore:
                 name, (r[0] for r in self._db.execute("SELECT name FROM people")), self.location
             )
         with self._held():
-            self._content.hold_people([row[0]])
+            self._content.hold_name(row[0], name)
         return int(row[0])

@@ -24,9 +24,9 @@ class Changing:
         self.moved = 0
         self._content = content
 
-    def wipe(self, where: str, values: tuple[int, ...]) -> None:
-        """Deletes samples with all they hold."""
-        self.gone += self._content.wipe(where, values)
+    def wipe(self, where: str, values: tuple[int, ...], person: int | None = None) -> None:
+        """Deletes samples with all they hold; see `Content.wipe`."""
+        self.gone += self._content.wipe(where, values, person)
 
     def change(self) -> Change:
         """What was done, for an index that does the same."""
