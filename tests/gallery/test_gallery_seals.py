@@ -390,3 +390,17 @@ def test_an_older_one_is_read_where_it_cannot_be_written(folder, tmp_path, monke
         assert gallery.show("ada").samples[0].has_photo
         assert gallery.check() == []
     assert path.read_bytes() == before
+
+
+def test_notes_of_changes_leave_it_sound(folder, tmp_path):
+    store = SqliteStore(attacked(folder, tmp_path, ""), key_file=folder / "k")
+    for name in ("adele", "dora"):
+        with store.noting(lambda change: f"{len(change.gone)} went"):
+            store.remove(name)
+    assert store.check() == []
+    told = []
+    store.take_notes(told.extend)
+    assert told == ["2 went", "1 went"]
+    assert [p.name for p in store.people()] == ["bela"]
+    assert store.check() == []
+    store.close()

@@ -19,8 +19,6 @@ from facewise.gallery.store import Change
 Tell: TypeAlias = Callable[[Change], str]
 """What is to be noted of a change: numbers and words for a record."""
 
-_TABLE = "CREATE TABLE IF NOT EXISTS notes (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT NOT NULL)"
-
 
 @dataclass(slots=True)
 class Noted:
@@ -52,7 +50,6 @@ class Noting(threading.local):
     def keep(self, db: sqlite3.Connection, change: Change) -> None:
         """Notes a change in its own open transaction, where it is to be."""
         if self.now is not None and not self.now.made:
-            db.execute(_TABLE)
             db.execute("INSERT INTO notes (text) VALUES (?)", (self.now.tell(change),))
 
     def made(self) -> None:
@@ -64,7 +61,7 @@ class Noting(threading.local):
 def kept(db: sqlite3.Connection) -> list[tuple[int, str]]:
     """All notes, oldest first."""
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'notes'").fetchone():
-        return []
+        return []  # of an older Facewise, and read-only
     return db.execute("SELECT id, text FROM notes ORDER BY id").fetchall()
 
 
@@ -75,6 +72,4 @@ def taken(db: sqlite3.Connection) -> list[str]:
 
 def copy(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
     """Takes the notes along into another file of the gallery."""
-    if notes := kept(old):
-        new.execute(_TABLE)
-        new.executemany("INSERT INTO notes (text) VALUES (?)", [(text,) for _, text in notes])
+    new.executemany("INSERT INTO notes (text) VALUES (?)", [(text,) for _, text in kept(old)])

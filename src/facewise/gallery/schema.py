@@ -89,6 +89,10 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE meta ADD COLUMN seal BLOB; -- see `facewise.gallery.seals`; NULL: no key, or one of before
     ALTER TABLE people ADD COLUMN seal BLOB; -- as above
+    CREATE TABLE notes ( -- see `facewise.gallery.notes`
+      id INTEGER PRIMARY KEY AUTOINCREMENT,
+      text TEXT NOT NULL
+    );
     """,
 )
 """Statement scripts that take a file from version i to i + 1; `user_version` says how many have run."""
