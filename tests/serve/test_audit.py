@@ -279,3 +279,38 @@ def test_what_cannot_be_opened_is_told(tmp_path: Path) -> None:
         AuditLog(tmp_path / "a", max_bytes=10)
     with pytest.raises(SettingError):
         AuditLog(tmp_path / "a", keep=-1)
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_others_files_among_the_older_ones_are_left_alone(path: Path, tmp_path: Path, link: bool) -> None:
+    theirs = [beside(path, ".2"), beside(path, ".3"), beside(path, ".refused.1")]
+    target = tmp_path / "target"
+    target.write_bytes(b"precious")
+    for file in theirs:
+        file.symlink_to(target) if link else file.write_bytes(b"precious")
+    log = AuditLog(path, max_bytes=1024, keep=2)
+    for i in range(200):
+        log.record(i, "identify")
+        log.record(i, "identify", outcome="refused", code="wrong_scope")
+    assert [file.read_bytes() for file in theirs] == [b"precious"] * 3
+    assert all(file.is_symlink() == link for file in theirs)
+    assert beside(path, ".1").exists()
+    assert beside(path, ".4").exists()
+    kept = [entry["key"] for entry in log.newest(10_000) if entry["outcome"] == "ok"]
+    assert kept == list(range(199, 199 - len(kept), -1))
+    assert len(kept) > 10
+
+
+@pytest.mark.parametrize("name", ["", ".lock", ".changes", ".refused"])
+@pytest.mark.parametrize("link", [False, True])
+def test_nothing_is_written_to_what_is_in_a_logs_place(
+    path: Path, tmp_path: Path, name: str, link: bool
+) -> None:
+    file = beside(path, name)
+    target = tmp_path / "target" if link else file
+    target.write_bytes(b"facewise-key-1:precious")
+    if link:
+        file.symlink_to(target)
+    with pytest.raises(AuditError, match="cannot be written"):
+        AuditLog(path)
+    assert target.read_bytes() == b"facewise-key-1:precious"

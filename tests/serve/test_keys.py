@@ -502,3 +502,14 @@ def test_where_keys_are_kept() -> None:
     assert "secret" not in str(error.value)
     with pytest.raises(GalleryError):
         keys_file("http://host/people")
+
+
+@pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal"])
+def test_what_lies_where_sqlite_writes_is_left_alone(tmp_path, ending):
+    path = tmp_path / "people.db.keys"
+    KeyStore(path).close()
+    theirs = path.with_name(path.name + ending)
+    theirs.write_bytes(b"facewise-key-1:precious")
+    with pytest.raises(KeyStoreError, match="is in the way"):
+        KeyStore(path)
+    assert theirs.read_bytes() == b"facewise-key-1:precious"

@@ -65,7 +65,7 @@ def _places(path: Path) -> set[Path]:
 
 
 def refuse_foreign_logs(gallery: Path) -> None:
-    """Refuses what lies where SQLite keeps its logs and is none: SQLite would write over it, or delete it.
+    """Refuses what lies where SQLite keeps its logs of a database and is none: it would be written over.
 
     Raises:
         GalleryError: There is something else, or a link.
@@ -84,8 +84,8 @@ def refuse_foreign_logs(gallery: Path) -> None:
             continue
         if not good:
             raise GalleryError(
-                f"{path} is in the way: SQLite keeps a file of that name beside the gallery {gallery} and "
-                "would write over this one, which is something else; move it, and try again."
+                f"{path} is in the way: SQLite keeps a file of that name beside {gallery} and would write "
+                "over this one, which is something else; move it, and try again."
             )
 
 

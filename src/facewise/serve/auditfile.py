@@ -7,18 +7,23 @@ the lock file as well, so that entries missing at the end show too.
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import json
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from itertools import count, islice
 from pathlib import Path
 
 from filelock import FileLock
+
+from facewise import owned
 
 _LINK = 32
 """Hex digits of a SHA-256 that an entry has."""
@@ -60,6 +65,8 @@ class Found:
 
 class LineFile:
     """`audit.log`, with older files `audit.log.1`, `audit.log.2` … beside it.
+
+    A file or link of such a name that is none of them is left alone, and its number left out.
 
     One thread at a time may use it; several processes may.
 
@@ -120,7 +127,7 @@ class LineFile:
 
     def backwards(self) -> Iterator[bytes]:
         """The lines, last first, the older files' after the newest's."""
-        for path in (self.path, *(self._older(i) for i in range(1, self._keep + 1))):
+        for path in (self.path, *self._older()):
             yield from _backwards(path)
 
     def close(self) -> None:
@@ -141,7 +148,7 @@ class LineFile:
         if sys.platform == "win32":
             return FileLock(lock, mode=0o600, thread_local=False)
         if self._guard is None:
-            self._guard = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._guard = _open_ours(lock, os.O_RDWR | os.O_CREAT, _LOCK)
         return _flocked(self._guard)
 
     def _opened(self) -> int:
@@ -154,7 +161,7 @@ class LineFile:
             except FileNotFoundError:
                 pass
             self._leave()
-        self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = _open_ours(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, _LOG)
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":  # half a line, of a power cut
             os.write(self._file, b"\n")
@@ -163,16 +170,50 @@ class LineFile:
 
     def _rotated(self) -> int:
         """A new, empty file, and the one before it among the older ones."""
-        for i in range(self._keep, 0, -1):
-            younger = self._older(i - 1) if i > 1 else self.path
+        files = [self.path, *self._older()]
+        for younger, older in zip(files[-2::-1], files[:0:-1], strict=True):
             if younger.exists():
-                younger.replace(self._older(i))
+                younger.replace(older)
         if self._keep == 0:
             self.path.unlink()
         return self._opened()
 
-    def _older(self, number: int) -> Path:
-        return self.path.with_name(f"{self.path.name}.{number}")
+    def _older(self) -> list[Path]:
+        """Where older files are or will be, the youngest first."""
+        files = (self.path.with_name(f"{self.path.name}.{number}") for number in count(1))
+        return list(islice(filter(_is_free_or_ours, files), self._keep))
+
+
+_LOG = re.compile(rb'\{"')
+"""How a log begins, if there is anything in it."""
+
+_LOCK = re.compile(rb"[0-9]+ [0-9a-f]{32} *")
+"""How the lock file begins, likewise."""
+
+
+def _open_ours(path: str | Path, flags: int, begins: re.Pattern[bytes]) -> int:
+    """A file of ours, made for its owner where it is missing.
+
+    Raises:
+        OSError: It cannot be opened, or a link or something else is in its place.
+    """
+    none = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+    handle = os.open(path, flags | none, 0o600)
+    head = os.pread(handle, _HEAD_BYTES, 0) if stat.S_ISREG(os.fstat(handle).st_mode) else b"none"
+    if head and not begins.match(head):
+        os.close(handle)
+        raise OSError(errno.EEXIST, f"{path} is something else than Facewise keeps there", str(path))
+    return handle
+
+
+def _is_free_or_ours(path: Path) -> bool:
+    try:
+        with owned.opened(path, begins=b'{"'):
+            return True
+    except FileNotFoundError:
+        return True
+    except (OSError, owned.NotOursError):
+        return False
 
 
 def look_through(path: Path) -> Found:
@@ -185,6 +226,7 @@ def look_through(path: Path) -> Found:
         OSError: A file cannot be read.
     """
     older = [file for file in path.parent.glob(f"{glob.escape(path.name)}.*") if file.suffix[1:].isdecimal()]
+    older = [file for file in older if _is_free_or_ours(file)]
     older.sort(key=lambda file: -int(file.suffix[1:]))
     found, before, head = Found(), None, Head()
     with _read_guard(f"{path}.lock") as guard:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from facewise.errors import FacewiseError, SettingError, StorageFullError
+from facewise.errors import FacewiseError, GalleryError, SettingError, StorageFullError
+from facewise.gallery.beside import refuse_foreign_logs
 from facewise.gallery.uri import parse_uri
 from facewise.owned import is_open_to_all
 
@@ -95,6 +96,10 @@ def connect(path: Path) -> sqlite3.Connection:
     Raises:
         KeyStoreError: It is missing, no keys file, or of a newer Facewise.
     """
+    try:
+        refuse_foreign_logs(path)
+    except GalleryError as error:
+        raise KeyStoreError(str(error)) from error
     with told(path):
         db = sqlite3.connect(
             f"{path.resolve().as_uri()}?mode=rw",
