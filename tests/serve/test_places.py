@@ -34,16 +34,28 @@ def test_the_longest_waiting_of_the_same_address_gives_way():
     assert (house.places.held, house.places.displaced) == (3, 1)
 
 
-def test_who_said_nothing_gives_way_before_who_spoke():
-    house = House()
-    first = house.enter("spoke")
-    first.hear()
+def speak(house: House, place: Place) -> None:
+    """The client says something, and is waited for again."""
+    place.serve()
+    place.wait(house.now)
+
+
+def test_a_crowd_of_silent_ones_does_not_end_who_spoke():
+    house = House(each=4)
+    for name in ("spoke", "spoke too"):
+        speak(house, house.enter(name))
     for name in "abcdef":
         house.enter(name)
     assert house.ended == list("abcd")
-    first.wait(house.now)  # an answer was sent, and the next request is waited for
-    house.enter("g")
-    assert "spoke" not in house.ended
+
+
+def test_a_crowd_of_those_who_spoke_does_not_end_a_newcomer():
+    house = House(each=4)
+    for i in range(9):
+        speak(house, house.enter(f"crowd {i}"))
+    house.enter("new")
+    speak(house, house.enter("crowd 9"))
+    assert house.ended == [f"crowd {i}" for i in range(7)]
 
 
 def test_a_request_keeps_its_place_and_another_address_finds_one():
@@ -91,9 +103,8 @@ def test_a_place_is_given_back_once():
 
 def test_those_who_waited_too_long_are_ended():
     house = House()
-    slow, served, late = house.enter("slow"), house.enter("served"), house.enter("late")
+    _, served, late = house.enter("slow"), house.enter("served"), house.enter("late")
     served.serve()
-    slow.hear()  # its clock runs on
     house.places.end_waiting(late.since)
     assert house.ended == ["slow"]
     assert house.places.held == 2

@@ -68,7 +68,7 @@ def started(folder: Path, models: list[Path], *options: str) -> Iterator[Server]
     folder.mkdir(exist_ok=True)
     if "--no-auth" not in options:
         store = KeyStore(folder / "people.db.keys")
-        store.create("somebody", ["admin"])
+        (folder / "key").write_text(store.create("somebody", ["admin"])[0])
         store.close()
     port, log = free_port(), folder / "log"
     command = [

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Hashable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -23,9 +24,11 @@ class Ticket:
 
     Args:
         seconds: How long it may take from now on.
+        client: Whose it is: a key, or an address where no keys are asked for.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, client: Hashable = None) -> None:
+        self.client = client
         self.deadline = time.monotonic() + seconds
         self.gone = False
 
@@ -48,6 +51,7 @@ class Admission:
         self.inside = 0
         self.stopping = False
         self._mean = 0.1
+        self._own: Counter[Hashable] = Counter()
 
     @property
     def waiting(self) -> int:
@@ -63,27 +67,42 @@ class Admission:
             )  # fmt: skip
 
     @asynccontextmanager
-    async def enter(self) -> AsyncIterator[Ticket]:
+    async def enter(self, client: Hashable) -> AsyncIterator[Ticket]:
         """A place for one request.
+
+        A client may have all places. When they are taken, one with less than its share still finds
+        another, up to twice as many in all, so that no client keeps others out.
 
         Raises:
             ProblemError: All places are taken (429), or the time was up before the block ended (504).
         """
-        if self.inside >= self._limits.queue + self._workers:
+        if not self._has_place(client):
             wait = max(1, math.ceil(self.inside * self._mean / self._workers))
             raise ProblemError(
                 429, "busy", f"The service has all the work it can do: try again in {wait} s.",
                 {"Retry-After": str(wait)},
             )  # fmt: skip
-        ticket = Ticket(self._limits.request_seconds)
+        ticket = Ticket(self._limits.request_seconds, client)
         self.inside += 1
+        self._own[client] += 1
         began = time.monotonic()
         try:
             yield ticket
         finally:
             ticket.gone = True
             self.inside -= 1
+            self._own[client] -= 1
+            if not self._own[client]:
+                del self._own[client]
             self._mean += _RECENT * (time.monotonic() - began - self._mean)
+
+    def _has_place(self, client: Hashable) -> bool:
+        places = self._limits.queue + self._workers
+        if self.inside < places:
+            return True
+        own = self._own.get(client, 0)
+        clients = len(self._own) + (own == 0)
+        return self.inside < 2 * places and own < places / clients
 
     async def within(self, ticket: Ticket, work: Awaitable[_Result], *, done: bool = False) -> _Result:
         """Waits for work until the ticket's time is up.

@@ -100,6 +100,14 @@ class ThreadEngine(Engine):
         """Decodes, detects and cuts; the crops then wait for others."""
         if not begin(photo.ticket, photo.future):
             return
+        begun = time.monotonic()
+        try:
+            self._look_at(photo)
+        finally:
+            with self._lock:
+                self._photos.took([photo], time.monotonic() - begun)
+
+    def _look_at(self, photo: Photo) -> None:
         steps = Steps(embed=False, keep_crops=photo.embed, main_only=photo.main_only)
         try:
             found = self.pipeline.read_bytes(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
 from fastapi import Request
@@ -17,32 +18,44 @@ class Buffered:
     """How many bytes of all requests lie in memory; used on the event loop only.
 
     Args:
-        most: More are refused until others are done.
+        most: More are refused until others are done; of one client, more than half of it.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._own: Counter[Hashable] = Counter()
         self.held = 0
 
     @contextmanager
-    def share(self) -> Iterator[Share]:
-        """One request's part of it, given back at the end of the block."""
-        share = Share(self)
+    def share(self, client: Hashable = None) -> Iterator[Share]:
+        """One request's part of it, given back at the end of the block.
+
+        Args:
+            client: Whose it is: a key, or an address where no keys are asked for.
+        """
+        share = Share(self, client)
         try:
             yield share
         finally:
-            self.held -= share.held
+            self.take(client, -share.held)
 
-    def room_for(self, count: int) -> bool:
-        """Whether so many more bytes may come."""
-        return self.held + count <= self._most
+    def take(self, client: Hashable, count: int) -> None:
+        """Counts bytes that came, or, below 0, went."""
+        self.held += count
+        self._own[client] += count
+        if not self._own[client]:
+            del self._own[client]
+
+    def room_for(self, client: Hashable, count: int) -> bool:
+        """Whether so many more bytes of this client may come."""
+        return self.held + count <= self._most and self._own[client] + count <= self._most // 2
 
 
 class Share:
     """What one request holds."""
 
-    def __init__(self, all_: Buffered) -> None:
-        self._all, self.held = all_, 0
+    def __init__(self, all_: Buffered, client: Hashable) -> None:
+        self._all, self._client, self.held = all_, client, 0
 
     def take(self, count: int, *, alone: bool = False) -> None:
         """Counts bytes that came.
@@ -54,19 +67,19 @@ class Share:
         Raises:
             ProblemError: All requests together hold too many.
         """
-        if not self._all.room_for(count) and not (alone and self._all.held == self.held):
+        if not self._all.room_for(self._client, count) and not (alone and self._all.held == self.held):
             raise ProblemError(
                 429, "busy", "The service holds as many uploads as it can: wait and send it again.",
                 {"Retry-After": "2"}, close=True,
             )  # fmt: skip
         self.held += count
-        self._all.held += count
+        self._all.take(self._client, count)
 
     def keep(self, count: int) -> None:
         """Gives back all but so many bytes, where it holds more."""
         given = max(0, self.held - count)
         self.held -= given
-        self._all.held -= given
+        self._all.take(self._client, -given)
 
 
 async def read_body(request: Request, limits: Limits, share: Share, most: int) -> bytes:

@@ -44,13 +44,11 @@ class BoundedProtocol(HttpToolsProtocol):
     Attributes:
         read_seconds: How long a client with a key may not read what it is sent, plus a second for each 64
             KiB of it.
-        rest_seconds: How long a refused client may go on sending, unheard, before its connection is cut.
-        rest_bytes: How much of that is taken from it; the rest stays where it is.
+        rest_seconds: How long a refused client that may be sending still has to read why.
     """
 
     read_seconds = 30.0
     rest_seconds = 1.0
-    rest_bytes = 2**20
 
     def __init__(self, *args: Any, place: Place) -> None:
         super().__init__(*args)
@@ -62,19 +60,19 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head, self._fields = 0, 0
         self._body, self._pieces = 0, 0
         self._admitted = False  # the request under way was let in
-        self._deaf = False  # what comes is dropped
-        self._dropped = 0
+        self._deaf = False  # what comes is not looked at
         self._ending: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Takes over the place."""
         super().connection_made(transport)
         self._place.end = transport.abort
+        self._place.wait(self.loop.time())
 
     def data_received(self, data: bytes) -> None:
         """Parses what came, unless this client was refused."""
         if self._deaf:
-            self._drop(len(data))
+            self.flow.pause_reading()
             return
         rest = memoryview(data)
         while rest and not self._deaf:
@@ -190,8 +188,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def finish(self) -> None:
         """Ends the connection when what was written is sent.
 
-        A client that may be sending still is heard for a moment: a connection that is closed with bytes
-        unread is reset, and the answer may be lost on its way.
+        Where bytes are unread, or on their way, nothing more is read, and the end comes a moment later: it
+        resets the connection, and an answer that was not read by then may be lost.
         """
         unread = self._deaf or self.cycle.more_body
         self._deaf = True
@@ -204,14 +202,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if not unread:
             self.transport.close()
             return
-        self.flow.resume_reading()
+        self.flow.pause_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-
-    def _drop(self, count: int) -> None:
-        self._dropped += count
-        if self._dropped > self.rest_bytes:
-            self.flow.pause_reading()
 
     def _count_head(self, count: int) -> None:
         self._told += 1

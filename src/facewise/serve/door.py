@@ -121,7 +121,7 @@ class Door:
             self._drop(accepted, place)
             return
         self._loop.remove_reader(accepted)
-        place.hear()
+        place.serve()
         place.end = self._begin(self._connect(accepted, place, name)).cancel
 
     async def _connect(self, accepted: socket.socket, place: Place, name: str) -> None:
@@ -137,6 +137,10 @@ class Door:
                 # What takes time is our part of a handshake, which is done when the client's hello is read.
                 for _ in range(_ROUNDS):
                     await asyncio.sleep(0)
+            if (
+                self._tls is not None and not connecting.done()
+            ):  # the rest of a handshake is for the client to do
+                place.wait(self._loop.time())
             await connecting
         except (OSError, asyncio.CancelledError):  # it ended, or its handshake failed: nobody is told
             if connecting is not None:

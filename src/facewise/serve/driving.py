@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from functools import partial
 from itertools import count
@@ -109,7 +110,9 @@ class ProcessEngine(Engine):
             self._hand_out(number, photos)
 
     def _number(self, photos: list[Photo]) -> int:
-        number = next(self._numbers)
+        number, now = next(self._numbers), time.monotonic()
+        for photo in photos:
+            photo.handed = now
         self._jobs[number] = photos
         return number
 
@@ -135,16 +138,20 @@ class ProcessEngine(Engine):
 
     def _drive(self, looker: Looker) -> None:
         """Hears of faces, until the engine is closed and no photo is left."""
+        free = time.monotonic()  # since when the process has had nothing else to do
         while True:
             try:
                 number, seen, together = looker.answer()
             except Exception as error:  # noqa: BLE001  whatever it is, the process is of no more use
                 if not isinstance(error, EOFError | OSError):
                     _LOG.exception("A worker process cannot be understood.")
+                self._charge(self._jobs.get(looker.holds, []), free)
                 if self._ended or not self._restart(looker, error):
                     return
+                free = time.monotonic()
                 continue
             photos = self._answered(number)
+            free = self._charge(photos, free)
             try:
                 self._feed()
                 if together:
@@ -152,6 +159,14 @@ class ProcessEngine(Engine):
                 self._hand_on(photos, seen)
             except BaseException:  # a bug here must not cost a worker  # noqa: BLE001
                 _LOG.exception("A worker failed.")
+
+    def _charge(self, photos: Sequence[Photo], free: float) -> float:
+        """Charges clients for what a process was busy with until now."""
+        now = time.monotonic()
+        if photos:
+            with self._lock:
+                self._photos.took(photos, now - max(free, photos[0].handed))
+        return now
 
     def _hand_on(self, photos: Sequence[Photo], seen: Sequence[Seen]) -> None:
         probes = []

@@ -18,6 +18,7 @@ import numpy as np
 from facewise.errors import FacewiseError
 from facewise.pipeline import PhotoFaces, Pipeline
 from facewise.serve.admission import Ticket
+from facewise.serve.fair import FairQueue
 from facewise.serve.jobs import Found, Note, Photo, Probes, Search, drop
 from facewise.serve.settings import Limits
 from facewise.serve.uploads import Upload
@@ -55,7 +56,7 @@ class Engine(ABC):
         self._limits, self._batch = limits, batch
         self._observe = observe or (lambda _kind, _size: None)
         self._search_for = search
-        self._photos: deque[Photo] = deque()
+        self._photos = FairQueue()
         self._probes: deque[Probes] = deque()
         self._closed = False
         self._lock = threading.RLock()

@@ -39,6 +39,8 @@ class Photo:
         ticket: Of the request.
         future: Of its faces, or of what was found.
         note: Told first, on the thread that searched.
+        charged: Seconds of a worker that its client was charged for it.
+        handed: When it was handed to the workers.
     """
 
     upload: Upload
@@ -48,6 +50,8 @@ class Photo:
     ticket: Ticket
     future: Future[Any]
     note: Note | None = None
+    charged: float = 0.0
+    handed: float = 0.0
 
 
 @dataclass(eq=False, slots=True)

@@ -1,10 +1,10 @@
 """Places for connections: so many in all, and so many for one address. Used on the event loop only.
 
 A connection that waits for its client (for a first byte, a TLS handshake, a head, the next request) costs
-nothing to end. When all places are taken it gives way to a newcomer: one of the same address where that
-has all its places, else one of any; one that never said anything first, then the longest-waiting. So
-silent and slow connections, however many, shut nobody out. One with a request keeps its place until that
-is answered, which takes a moment where there is no key.
+nothing to end. When all places are taken the longest-waiting one gives way to a newcomer: of the same address
+where that has all its places, else of any; and of those that never said anything where they are the most,
+else of the others. So silent and slow connections, however many, shut nobody out. One that waits for us, as
+its request is there, keeps its place until that is answered, which takes a moment where there is no key.
 """
 
 from __future__ import annotations
@@ -57,23 +57,18 @@ class Place:
 
     def wait(self, now: float) -> None:
         """The client is waited for: it has so long from `now` on."""
-        self.serve()
         if self in self._house.held:
+            self._house.waiting.discard(self)
+            self._places.waiting.discard(self)
             self.since = now
             self._house.waiting.add(self)
             self._places.waiting.add(self)
 
-    def hear(self) -> None:
-        """The client said its first; its clock runs on."""
-        since = self.since
-        self.serve()
-        self.spoken = True
-        self.wait(since)
-
     def serve(self) -> None:
-        """There is a request: the place is kept until it waits again."""
+        """It is our turn to do something for the client: the place is kept until it waits again."""
         self._house.waiting.discard(self)
         self._places.waiting.discard(self)
+        self.spoken = True
 
     def leave(self) -> None:
         """The connection is gone."""
@@ -98,7 +93,8 @@ class _Waiting:
 
     def first(self) -> Place | None:
         """Which gives way first."""
-        return next(iter(self), None)
+        crowd = self._silent if len(self._silent) >= len(self._spoken) else self._spoken
+        return next(iter(crowd), None)
 
     def __iter__(self) -> Iterator[Place]:
         yield from self._silent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from facewise.serve.errors import ProblemError
 from facewise.serve.gate import ANYBODY, bearer
 from facewise.serve.keys import KeyInfo
 from facewise.serve.params import NoParams, NoQuery, Params, checked, checked_query
+from facewise.serve.ratelimit import neighbourhood
 from facewise.serve.service import Service
 from facewise.serve.uploads import Sent, Upload, copies, most_bytes, parse
 
@@ -102,6 +103,11 @@ class Call:
         """Where it comes from."""
         return client_of(self.request.scope)
 
+    @property
+    def client(self) -> Hashable:
+        """Whose work this is: the key's, or the address's where no keys are asked for."""
+        return client_name(self.service, self.key, self.request.scope)
+
     def number(self, name: str) -> int:
         """A number in the path; one that nobody can have is not found.
 
@@ -119,7 +125,7 @@ class Call:
 
     def enter(self) -> AbstractAsyncContextManager[Ticket]:
         """A place to work."""
-        return self.service.admission.enter()
+        return self.service.admission.enter(self.client)
 
     async def within(self, ticket: Ticket, work: Awaitable[_Result], *, done: bool = False) -> _Result:
         """See `Admission.within`."""
@@ -224,6 +230,11 @@ def client_of(scope: Scope) -> str:
     return client[0] if client else "unknown"
 
 
+def client_name(service: Service, key: KeyInfo, scope: Scope) -> Hashable:
+    """Whom a request's work is counted for: its key, or its address where no keys are asked for."""
+    return neighbourhood(client_of(scope)) if service.keys is None else key.id
+
+
 async def _serve(service: Service, route: Route, handler: Handler, request: Request) -> Response:
     if route.open:
         return await handler(Call(service, request, _NOBODY, Sent(), None, None, route))
@@ -234,7 +245,7 @@ async def _serve(service: Service, route: Route, handler: Handler, request: Requ
     request.scope["facewise.key"] = key.id
     request.scope["facewise.admitted"]()
     query = checked_query(route.query, request.query_params)
-    with service.buffered.share() as share:
+    with service.buffered.share(client_name(service, key, request.scope)) as share:
         sent, params = Sent(), None
         if route.body:
             limits = service.settings.limits
