@@ -14,7 +14,8 @@ from gallery_fakes import FINGERPRINT, face_of
 
 from facewise.errors import GalleryError
 from facewise.gallery import Sample, Space
-from facewise.gallery.rekey import _new_file, rekey
+from facewise.gallery.beside import written_anew
+from facewise.gallery.rekey import rekey
 from facewise.gallery.sqlite import SqliteStore
 from facewise.vault import new_key_file
 
@@ -142,9 +143,20 @@ def test_the_room_of_the_deleted_is_used_again(tmp_path):
 def half_done(path):
     """Where a rekeying that was killed has left what it had written."""
     db = sqlite3.connect(path)
-    found = _new_file(db, path)
+    (gallery,) = db.execute("SELECT gallery FROM meta").fetchone()
     db.close()
-    return found
+    return written_anew(path, gallery)
+
+
+def test_opening_leaves_no_byte_of_a_killed_rekeying(tmp_path):
+    path = tmp_path / "people.db"
+    SqliteStore(path).close()
+    half = half_done(path)
+    half.write_bytes(b"of everybody")
+    with half.open("rb") as handle:
+        SqliteStore(path).close()
+        assert handle.read().strip(b"\0") == b""
+    assert [f.name for f in tmp_path.iterdir()] == ["people.db"]
 
 
 def test_rekeying_leaves_no_byte_of_the_old(tmp_path, key):
@@ -203,7 +215,8 @@ def test_a_gallery_in_use_is_not_rekeyed(tmp_path):
 REKEY = """
 import sys
 from pathlib import Path
-from facewise.gallery.rekey import _new_file, rekey
+from facewise.gallery.beside import written_anew
+from facewise.gallery.rekey import rekey
 print("now", flush=True)
 for i in range(100):
     a, b = sys.argv[2:4] if i % 2 == 0 else sys.argv[3:1:-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
@@ -10,6 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from facewise import owned
 from facewise.errors import GalleryError, SettingError
 
 _OURS = re.compile(r"(\.keys)?(-wal|-shm|-journal)?|\.index(\.lock)?|\.audit([.-].*)?", re.DOTALL)
@@ -62,6 +64,25 @@ def _places(path: Path) -> set[Path]:
         return {path.parent.resolve() / path.name, path.resolve()}
     except (OSError, RuntimeError):  # links in a circle
         return {path}
+
+
+def written_anew(path: Path, gallery: str) -> Path:
+    """Where `rekey` writes a gallery's file anew: by its random id, a name that no user gives a file."""
+    digest = hashlib.sha256(f"rekey\n{gallery}\n".encode() + os.fsencode(path.name)).hexdigest()
+    return path.with_name(f".{digest[:32]}.rekey")
+
+
+def erase_written_anew(path: Path, gallery: str) -> None:
+    """Zeros and deletes what a killed `rekey` has left; for whoever keeps others from writing the gallery.
+
+    Raises:
+        GalleryError: A link or something else that is not ours has one of the names.
+        OSError: It cannot be deleted.
+    """
+    new = written_anew(path, gallery)
+    for ending in ("-wal", "-shm", "-journal", ""):
+        if not owned.erase(file := new.with_name(new.name + ending)):
+            raise GalleryError(f"{file} is in the way and none of ours: move it, and try again.")
 
 
 def refuse_foreign_logs(gallery: Path) -> None:

@@ -35,8 +35,14 @@ def advice(path: Path, cipher: Vault | None) -> list[str]:
             "write the file can make one person answer as another, unnoticed. `facewise gallery rekey` binds "
             "them."
         )
+    real = path.resolve()
+    left = real.with_name(f"{real.name}.rekey")
+    if left.is_file():
+        found.append(
+            f"{left} may be what a rekey by an older Facewise left when it was stopped, with everything in it: "
+            "delete it if it is not yours."
+        )
     if os.name == "posix":
-        real = path.resolve()
         if real.stat().st_mode & (stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH):
             found.append(f"Others on this machine may read or write {real}: `chmod 600` it.")
         if is_open_to_all(real.parent):

@@ -7,7 +7,6 @@ its file, and all of it compared before it takes the old one's place; then the o
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ import numpy as np
 from facewise import owned
 from facewise.errors import GalleryError
 from facewise.gallery import notes, snapshot
-from facewise.gallery.beside import refuse_foreign_logs, refuse_key_beside
+from facewise.gallery.beside import erase_written_anew, refuse_foreign_logs, refuse_key_beside, written_anew
 from facewise.gallery.counter import Moment, counter_of, moment_of
 from facewise.gallery.rows import Content
 from facewise.gallery.sqlite_file import ReadOnly, connect, told
@@ -64,9 +63,10 @@ def rekey(
     db, cipher = connect(path, create=False, key=key)
     with closing(db), told(str(path)):
         _take(db, path)
-        new = _new_file(db, path)
+        (gallery,) = db.execute("SELECT gallery FROM meta").fetchone() or ("",)
+        new = written_anew(path, gallery)
         try:
-            _erase(new)
+            erase_written_anew(path, gallery)
             samples = _write(db, cipher, new, new_key)
             # The key as it is in its file now: what nothing opens must not take the place of what one opens.
             new_key = None if new_key_file is None else read_key_file(new_key_file)
@@ -83,7 +83,7 @@ def rekey(
             raise GalleryError(f"The gallery {path} cannot be written: {error.strerror}.") from error
         finally:
             with suppress(OSError):
-                _erase(new)
+                erase_written_anew(path, gallery)
     return samples
 
 
@@ -205,27 +205,6 @@ def _compare(old: sqlite3.Connection, cipher: Vault | None, path: Path, key: byt
 def _parts(rows: sqlite3.Cursor) -> Iterator[list[tuple[int, ...]]]:
     while part := rows.fetchmany(_AT_ONCE):
         yield part
-
-
-def _new_file(db: sqlite3.Connection, path: Path) -> Path:
-    """Where a gallery is written anew: a name that no user gives a file, as the gallery's random id is in it.
-
-    The next rekeying of the gallery finds by it what one that was killed has left.
-    """
-    (gallery,) = db.execute("SELECT gallery FROM meta").fetchone() or ("",)
-    digest = hashlib.sha256(f"rekey\n{gallery}\n".encode() + os.fsencode(path.name)).hexdigest()
-    return path.with_name(f".{digest[:32]}.rekey")
-
-
-def _erase(new: Path) -> None:
-    """Zeros and deletes a file written anew, and SQLite's beside it.
-
-    Raises:
-        GalleryError: A link or something else that is not ours has one of the names.
-    """
-    for ending in ("-wal", "-shm", "-journal", ""):
-        if not owned.erase(file := new.with_name(new.name + ending)):
-            raise GalleryError(f"{file} is in the way and none of ours: move it, and try again.")
 
 
 def _sync(folder: Path) -> None:

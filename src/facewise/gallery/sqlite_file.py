@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from facewise.errors import GalleryError, ReadOnlyError, StorageFullError
-from facewise.gallery.beside import refuse_foreign_logs
+from facewise.gallery.beside import erase_written_anew, refuse_foreign_logs
 from facewise.gallery.schema import MIGRATIONS, migrate, schema_version
 
 if TYPE_CHECKING:  # who has no key needs no cryptography
@@ -244,6 +244,9 @@ def _prepare(db: sqlite3.Connection, location: str, key: bytes | None) -> Vault 
     db.execute("BEGIN IMMEDIATE")
     try:
         migrate(db, location, key)
+        (gallery,) = db.execute("SELECT gallery FROM meta").fetchone() or ("",)
+        with suppress(OSError, GalleryError):  # who rekeys it next is told
+            erase_written_anew(Path(location).resolve(), gallery)
     except BaseException:
         if db.in_transaction:  # a full disk has already rolled back
             db.execute("ROLLBACK")
