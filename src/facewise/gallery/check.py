@@ -39,8 +39,8 @@ def advice(path: Path, cipher: Vault | None) -> list[str]:
     left = real.with_name(f"{real.name}.rekey")
     if left.is_file():
         found.append(
-            f"{left} may be what a rekey by an older Facewise left when it was stopped, with everything in it: "
-            "delete it if it is not yours."
+            f"{left} may be what a rekey by an older Facewise left when it was stopped, with everything in "
+            "it: delete it if it is not yours."
         )
     if os.name == "posix":
         if real.stat().st_mode & (stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH):
