@@ -65,6 +65,10 @@ class StorageFullError(GalleryError):
     """There is no room to store what was asked for; what was stored before is as it was."""
 
 
+class UnusableGalleryError(GalleryError):
+    """A gallery is damaged, was changed without its key, or is not the latest: nothing a caller can mend."""
+
+
 class DatasetError(FacewiseError):
     """A dataset or protocol file is missing, incomplete or malformed."""
 

@@ -1,5 +1,7 @@
 """An older copy in a gallery's place: told by a counter that is kept elsewhere."""
 
+import errno
+import os
 import shutil
 import sqlite3
 import stat
@@ -8,7 +10,7 @@ import threading
 import pytest
 from gallery_fakes import FINGERPRINT, SIZE, sample
 
-from facewise.errors import FacewiseError, GalleryError, SettingError
+from facewise.errors import FacewiseError, GalleryError, SettingError, StorageFullError, UnusableGalleryError
 from facewise.gallery import Gallery, Space
 from facewise.gallery.counter import COUNTER_FILE_VARIABLE
 from facewise.gallery.rekey import rekey
@@ -176,7 +178,7 @@ def test_where_it_cannot_be_written_nothing_changes(tmp_path, key, counter):
     before = store.state()
     shutil.rmtree(counter.parent)
     counter.parent.write_bytes(b"a file")
-    with pytest.raises(FacewiseError, match="Cannot write"):
+    with pytest.raises(UnusableGalleryError, match=r"was not changed, .* Cannot write"):
         store.remove("ada")
     assert store.state() == before
     assert [p.name for p in store.people()] == ["ada"]
@@ -184,6 +186,23 @@ def test_where_it_cannot_be_written_nothing_changes(tmp_path, key, counter):
     store.close()
     with pytest.raises(FacewiseError):
         SqliteStore(path, key_file=key, counter_file=counter)
+
+
+def test_no_room_to_count_is_a_full_disk(tmp_path, key, counter, monkeypatch):
+    store = SqliteStore(tmp_path / "p.db", key_file=key, counter_file=counter)
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StorageFullError, match="was not changed"):
+            store.add([("ada", [sample("ada")])], SPACE)
+    assert store.people() == []
+    store.add([("ada", [sample("ada")])], SPACE)
+    assert store.check() == []
+    store.close()
+    assert sorted(f.name for f in counter.parent.iterdir()) == ["counters", "counters.lock"]
 
 
 def test_one_that_others_can_write_is_refused(tmp_path, key, counter):

@@ -228,6 +228,27 @@ def test_a_new_key_takes_notes_along(made, tmp_path, monkeypatch):
     assert [entry[:2] for entry in entries(made().settings)] == [("person.enrol", "ok")]
 
 
+def test_a_gallery_changed_without_its_key_is_no_fault_of_the_client(
+    made, tmp_path, monkeypatch, photo_bytes, caplog
+):
+    new_key_file(tmp_path / "key")
+    monkeypatch.setenv("FACEWISE_KEY_FILE", str(tmp_path / "key"))
+    one = made()
+    ada = enrol(one.client, "Ada").json()["person"]["id"]
+    enrol(one.client, "Bela", 25)
+    with closing(sqlite3.connect(one.settings.gallery)) as db, db:
+        db.execute("UPDATE samples SET person_id = 3 - person_id")
+    for answer in (
+        one.client.post("/v1/identify", files={"photo": photo_bytes(0)}, data={"threshold": "0.5"}),
+        one.client.get(f"/v1/people/{ada}"),
+        one.client.delete(f"/v1/people/{ada}"),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (503, "gallery_unavailable")
+    assert "is damaged" in caplog.text
+    enrol(one.client, "Carl", 40)
+    assert one.gallery.check()  # what was added makes nothing good
+
+
 def test_searches_go_on_without_reading_the_gallery_again(made, photo_bytes, monkeypatch):
     one = made()
     enrol(one.client, "Ada")

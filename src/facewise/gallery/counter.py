@@ -7,6 +7,7 @@ small text file, one line a gallery, where whoever can put back the gallery cann
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -15,7 +16,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from facewise.errors import GalleryError, SettingError
+from facewise.errors import (
+    FacewiseError,
+    GalleryError,
+    SettingError,
+    StorageFullError,
+    UnusableGalleryError,
+)
 from facewise.filenames import shown
 from facewise.files import atomic_write, one_at_a_time, remove_leftovers
 from facewise.gallery.beside import refuse_key_beside
@@ -62,7 +69,7 @@ class Counter:
             look: Reads what it has come to. After the counter: others may change both meanwhile.
 
         Raises:
-            GalleryError: It is an older copy, or another one than was changed last.
+            UnusableGalleryError: It is an older copy, or another one than was changed last.
             FacewiseError: The counter file cannot be used.
         """
         lines = self._read()
@@ -81,15 +88,20 @@ class Counter:
         With another id after it, the gallery was given another key: no copy of the old one is its latest.
 
         Raises:
-            GalleryError: The file knows of later changes than `before`.
-            FacewiseError: It cannot be written: the block is not entered.
+            UnusableGalleryError: The file knows of later changes than `before`, or cannot be written.
+            StorageFullError: There is no room for it. All are raised before the block.
         """
         with ExitStack() as until:
-            with self._writing(until) as lines:
-                self._refuse_older(location, lines.get(before.gallery), before)
-                if before.gallery != after.gallery:
-                    lines[before.gallery] = Moment(before.gallery, before.changes + 1, _REKEYED)
-                lines[after.gallery] = after
+            try:
+                with self._writing(until) as lines:
+                    self._refuse_older(location, lines.get(before.gallery), before)
+                    if before.gallery != after.gallery:
+                        lines[before.gallery] = Moment(before.gallery, before.changes + 1, _REKEYED)
+                    lines[after.gallery] = after
+            except UnusableGalleryError:
+                raise
+            except (FacewiseError, OSError) as error:
+                raise _not_changed(location, error) from error
             yield  # all that can fail is done, but for the name
 
     @contextmanager
@@ -112,7 +124,7 @@ class Counter:
         if known is None or now.changes > known.changes or now == known:
             return
         others = " others" if now.changes == known.changes else ""
-        raise GalleryError(
+        raise UnusableGalleryError(
             f"The gallery {location} is not the latest: it has seen {now.changes} changes, and {self._shown} "
             f"knows of {known.changes}{others}. Put the latest back; or, if this is to be it, take the line "
             f"that begins with {now.gallery} out of that file."
@@ -141,6 +153,16 @@ class Counter:
     @property
     def _shown(self) -> str:
         return shown(str(self.path))
+
+
+def _not_changed(location: str, error: FacewiseError | OSError) -> GalleryError:
+    cause = error.__cause__ if isinstance(error, FacewiseError) else error
+    if isinstance(cause, OSError) and cause.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return StorageFullError(
+            f"There is no room to count the change, so the gallery {location} was not changed: free space "
+            "and try again."
+        )
+    return UnusableGalleryError(f"The gallery {location} was not changed, as that cannot be counted: {error}")
 
 
 def counter_of(location: Path, counter_file: str | os.PathLike[str] | None) -> Counter | None:

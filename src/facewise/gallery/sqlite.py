@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facewise.errors import GalleryError, NameTakenError, UnknownPersonError
+from facewise.errors import GalleryError, NameTakenError, UnknownPersonError, UnusableGalleryError
 from facewise.gallery import listing, notes
 from facewise.gallery.beside import refuse_key_beside
 from facewise.gallery.check import advice, problems
@@ -139,7 +139,9 @@ class SqliteStore:
         try:
             yield
         except GalleryError as error:
-            raise GalleryError(f"The gallery {self.location} is damaged: {error} Run its check.") from error
+            raise UnusableGalleryError(
+                f"The gallery {self.location} is damaged: {error} Run its check."
+            ) from error
 
     @contextmanager
     def _change(self) -> Iterator[Changing]:
@@ -237,7 +239,7 @@ class SqliteStore:
                 (space.fingerprint if space else None,),
             ).fetchone()
             if foreign is not None:
-                raise GalleryError(
+                raise UnusableGalleryError(
                     f"Sample {foreign[0]} of the gallery {self.location} is damaged: run its check."
                 )
             rows = self._vectors(samples.tolist(), space)

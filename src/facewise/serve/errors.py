@@ -22,6 +22,7 @@ from facewise.errors import (
     SettingError,
     StorageFullError,
     UnknownPersonError,
+    UnusableGalleryError,
 )
 from facewise.serve.gate import TooFastError
 from facewise.serve.keys import KeyRefusedError, ScopeError
@@ -125,7 +126,8 @@ def _general(error: FacewiseError) -> ProblemError:
 
 def _of_gallery(error: GalleryError) -> ProblemError:
     """A gallery's error: what the request is to blame for is told, what its file is, is for the log."""
-    if isinstance(error.__cause__, OSError) or type(error.__cause__).__module__ == "sqlite3":
+    of_file = isinstance(error, UnusableGalleryError) or isinstance(error.__cause__, OSError)
+    if of_file or type(error.__cause__).__module__ == "sqlite3":
         return ProblemError(
             503, "gallery_unavailable", "The gallery cannot be used now; the service's log says why.",
             {"Retry-After": "10"},
