@@ -3,11 +3,13 @@
 Three services run side by side, each with at most 1,024 descriptors: one with keys, one with keys over
 TLS, one started with `--no-auth`. Each attack comes from 127.0.0.1, from a process of its own, for 10 s.
 Meanwhile `/v1/health` is asked 20 times a second in three ways, each of which opens a connection for each
-request or keeps one: from another address (new, kept), and from the attacker's own (same). When the attack
-is over, somebody is enrolled at once.
+request or keeps one: from another address (new, kept), and from the attacker's own (same); and so is
+`/v1/metrics`, with a key, from another address. When the attack is over, somebody is enrolled at once.
 
     python benchmarks/attack.py                  # all
     python benchmarks/attack.py --only silent    # those with the word in their names
+
+A file with more attacks has them in an `Attacks` (see `attacks.target`) and is named in `ATTACKS`.
 """
 
 from __future__ import annotations
@@ -92,6 +94,13 @@ class Told:
     enrolled: int = 0
     waited: float = 0.0
 
+    def facts(self) -> dict[str, object]:
+        """For programs."""
+        return {
+            "attack": self.attack.name, "seen": self.seen, "health": self.health, "cpu": self.cpu,
+            "memory": self.memory, "enrolled": self.enrolled, "waited": self.waited,
+        }  # fmt: skip
+
     def quantile(self, way: str, share: float) -> float:
         """Of the seconds that health took."""
         seconds = sorted(self.health[way])
@@ -102,12 +111,18 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--seconds", type=float, default=10.0, help="of each attack")
     words.add_argument("--only", default="", help="a word in an attack's name")
+    words.add_argument("--json", action="store_true", help="a JSON object for each attack, and no table")
+    words.add_argument("--photo", type=Path, help="a photo with a face; of nobody by default")
+    words.add_argument("options", nargs="*", help="after --: options of `facewise serve`")
     asked = words.parse_args()
     chosen = [attack for attack in ATTACKS if asked.only in attack.name]
-    with tempfile.TemporaryDirectory() as name, services(Path(name)) as running:
-        print(HEADER)
+    photo = None if asked.photo is None else asked.photo.read_bytes()
+    with tempfile.TemporaryDirectory() as name, services(Path(name), asked.options, photo) as running:
+        if not asked.json:
+            print(HEADER)
         for attack in chosen:
-            print(line(measure(attack, running[attack.service], asked.seconds)), flush=True)
+            told = measure(attack, running[attack.service], asked.seconds)
+            print(json.dumps(told.facts()) if asked.json else line(told), flush=True)
 
 
 @contextmanager
@@ -184,8 +199,9 @@ def measure(attack: Attack, running: Running, seconds: float) -> Told:
     assert ours.recv() == "begun"
     ways: dict[str, Callable[[], object]] = {
         "new": New(running, ELSEWHERE),
-        "kept": Kept(running),
+        "kept": Kept(running, HEALTH),
         "same": New(running, "127.0.0.1"),
+        "metrics": Kept(running, metrics(running)),
     }
     over = threading.Event()
     threads = []
@@ -243,11 +259,17 @@ class New:
             raise ValueError(status)
 
 
+def metrics(running: Running) -> bytes:
+    """A request for them."""
+    key = f"X-API-Key: {running.keys['admin']}\r\n" if running.keys else ""
+    return f"GET /v1/metrics HTTP/1.1\r\nHost: localhost\r\n{key}\r\n".encode()
+
+
 class Kept:
     """Asks over one connection, or a new one where that was ended."""
 
-    def __init__(self, running: Running) -> None:
-        self._running = running
+    def __init__(self, running: Running, request: bytes) -> None:
+        self._running, self._request = running, request
         self._line: socket.socket | None = None
 
     def __call__(self) -> None:
@@ -255,7 +277,7 @@ class Kept:
         for line in (self._line, None):
             try:
                 self._line = line or connect(self._running, ELSEWHERE)
-                self._line.sendall(HEALTH)
+                self._line.sendall(self._request)
                 if answer(self._line)[0] == 200:
                     return
             except OSError:
@@ -360,8 +382,8 @@ def certificate(folder: Path) -> list[str]:
 
 
 HEADER = (
-    "| attack | health p50, p99: new connection | kept | the attacker's address | CPU "
-    "| MiB before, most, after | enrolled after | the attacker saw |\n|---|---|---|---|---|---|---|---|"
+    "| attack | health p50, p99: new connection | kept | the attacker's address | metrics | CPU "
+    "| MiB before, most, after | enrolled after | the attacker saw |\n|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -369,7 +391,7 @@ def line(told: Told) -> str:
     """Of the table."""
     health = " | ".join(
         f"{1000 * told.quantile(way, 0.5):.0f}, {1000 * told.quantile(way, 0.99):.0f} ms"
-        f"{_lost(told.health[way])}" for way in ("new", "kept", "same")
+        f"{_lost(told.health[way])}" for way in told.health
     )  # fmt: skip
     before, most, after = told.memory
     seen = ", ".join(f"{name} {count:,}" for name, count in sorted(told.seen.items()))

@@ -169,6 +169,12 @@ def description(target: Target, seen: Counter[str]) -> None:
     swarm(target, seen, 100, saying(again=b"GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"))
 
 
+@attacks.add("the page, 100 connections", "keys")
+def page(target: Target, seen: Counter[str]) -> None:
+    """What a browser asks for first."""
+    swarm(target, seen, 100, saying(again=b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+
+
 @attacks.add("addresses that do not exist, 100 connections", "keys")
 def nowhere(target: Target, seen: Counter[str]) -> None:
     """Long ones, each another."""

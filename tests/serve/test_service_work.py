@@ -290,6 +290,7 @@ def test_a_server_prints_its_first_key_once(start_server, tmp_path):
         (["--tls-cert", "/nowhere/x.pem"], "cannot be read: No such file"),
         (["--tls-cert", __file__], "its own private key, in PEM"),
         (["--rate", "fast"], "is not a rate"),
+        (["--proxy", "my proxy"], "A proxy is given by its address or network"),
     ],
 )
 def test_wrong_settings_end_in_one_sentence(tmp_path, monkeypatch, options, told):

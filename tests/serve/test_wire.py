@@ -138,6 +138,14 @@ def heard(line: socket.socket) -> bytes:
     return b"".join(parts)
 
 
+def heard_head(line: socket.socket) -> bytes:
+    """What comes first."""
+    raw = b""
+    while b"\r\n\r\n" not in raw and (part := line.recv(65536)):
+        raw += part
+    return raw
+
+
 def problem(raw: bytes) -> dict[str, object]:
     """The problem in an answer, whose head says that it was the last."""
     head, _, body = raw.partition(b"\r\n\r\n")
@@ -327,6 +335,41 @@ def test_what_waits_for_another_is_answered_in_order(plain):
     assert [b'"ready"' in part for part in raw.split(b"HTTP/1.1 ")[1:]] == [False, True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("proxy", "told"),
+    [
+        ("127.0.0.0/8", ["203.0.113.9", "203.0.113.8", None]),  # the last that is no proxy
+        ("10.0.0.1", ["127.0.0.1"] * 3),  # anybody can write a header
+    ],
+)
+def test_an_address_is_a_proxys_word_only_if_it_is_named(tmp_path, models, proxy, told):
+    with started(tmp_path / "s", models, "--proxy", proxy, "--audit-addresses") as server:
+        for sent in ("203.0.113.9", "198.51.100.1, 203.0.113.8, 127.0.0.5", "no address"):
+            asked = f"GET /v1/me HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {sent}\r\n\r\n"
+            with server.connect() as line:
+                assert ask(line, asked.encode()) == 401
+    texts = [path.read_text() for path in (tmp_path / "s").glob("people.db.audit*") if path.is_file()]
+    found = [json.loads(line) for text in texts for line in text.splitlines() if line.startswith("{")]
+    assert [one.get("address") for one in found if one.get("outcome") == "refused"] == told
+
+
+def test_the_access_log_is_not_filled_by_strangers(tmp_path, models):
+    with started(tmp_path / "s", models) as server:
+        with server.connect() as line:
+            for _ in range(80):
+                line.sendall(HEALTH * 8)
+                raw = b""
+                while raw.count(b'{"status":"ok"}') < 8:
+                    raw += line.recv(65536)
+        written = server.log.read_text().count('"route": "/v1/health"')
+        assert 590 <= written <= 615, written
+        key = (tmp_path / "s" / "key").read_text()
+        with server.connect() as line:
+            me = f"GET /v1/me HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {key}\r\n\r\n".encode()
+            assert ask(line, me) == 200
+    assert '"route": "/v1/me"' in server.log.read_text(), "who has a key is always noted"
+
+
 def test_metrics_tell_of_connections(open_):
     with open_.connect() as line:
         line.sendall(HEALTH.replace(b"health", b"metrics"))
@@ -335,3 +378,16 @@ def test_metrics_tell_of_connections(open_):
             raw += more
     assert b"facewise_connections 1.0" in raw
     assert b"facewise_connections_displaced 0.0" in raw
+
+
+def test_slow_bodies_give_way_where_no_key_is_asked_for(open_):
+    """As many as an address has places for, and more: it is served all the same."""
+    with ExitStack() as stack:
+        slow = [stack.enter_context(open_.connect()) for _ in range(300)]
+        for line in slow:
+            with suppress(OSError):
+                line.sendall(POST + b"Content-Length: 1000\r\n\r\n ")
+        assert open_.health("127.0.0.1") == 200
+        last = slow[-1]
+        last.sendall(b" " * 999)
+        assert status(heard_head(last)) in {400, 422}, "the newest was ended"

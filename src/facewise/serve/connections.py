@@ -59,7 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._head, self._fields = 0, 0
         self._body, self._pieces = 0, 0
-        self._admitted = False  # the request under way was let in
+        self._admitted = False  # the request under way was let in for its key
         self._deaf = False  # what comes is not looked at
         self._ending: asyncio.TimerHandle | None = None
 
@@ -81,6 +81,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._untold = self._untold + len(piece) if self._told == told else 0
             if self._untold > HEAD_BYTES:
                 self.send_400_response("")
+        if not self._answered() and self.cycle.more_body and not self._admitted:
+            self._place.wait(self.loop.time())  # for the rest of the body
 
     def on_message_begin(self) -> None:
         """Counts anew."""
@@ -127,6 +129,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """A body is there."""
         self._told += 1
+        if not self.flow.write_paused:
+            self._place.serve()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -138,11 +142,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Gives the place back."""
+        """Gives the place back, and what was sent: who holds whom here is found out late."""
         self._place.leave()
         for timer in (self._reading, self._ending):
             if timer is not None:
                 timer.cancel()
+        self._forget_body()
+        self.pipeline.clear()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -193,6 +199,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """
         unread = self._deaf or self.cycle.more_body
         self._deaf = True
+        self._forget_body()
         self.pipeline.clear()
         if self._ending is not None or self.transport.is_closing():
             return
@@ -212,6 +219,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head > HEAD_BYTES or self._fields > FIELDS:
             raise _TooMuch
 
+    def _forget_body(self) -> None:
+        if self.cycle is not None:
+            self.cycle.body = bytearray()
+
     def _answered(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
@@ -222,7 +233,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._place.wait(self.loop.time())
 
     def _admit(self) -> None:
-        """The request under way was let in."""
+        """The request under way was let in for its key."""
         self._admitted = True
 
 

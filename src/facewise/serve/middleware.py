@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from facewise.serve.errors import problem
 from facewise.serve.origins import is_foreign
-from facewise.serve.ratelimit import neighbourhood
+from facewise.serve.ratelimit import Rate, RateLimiter, neighbourhood
 from facewise.serve.routing import client_of
 from facewise.serve.service import Service
 from facewise.serve.turns import Turn
@@ -24,6 +24,9 @@ ACCESS = logging.getLogger("facewise.access")
 _LOG = logging.getLogger(__name__)
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
+
+_LINES = Rate(600, 60)
+"""Lines of the access log on requests without a key that an address may cause: strangers fill no disk."""
 
 _SAFE = {
     "X-Content-Type-Options": "nosniff",
@@ -57,6 +60,7 @@ class Doorway:
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app, self._service = app, service
+        self._strangers = RateLimiter(_LINES)
         self._secure = service.settings.tls_cert is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,7 +89,7 @@ class Doorway:
 
         try:
             async with self._service.turns.of(neighbourhood(client_of(scope))) as turn:
-                scope["facewise.admitted"] = partial(_admitted, turn, scope.get("facewise.admitted"))
+                scope["facewise.admitted"] = partial(self._admitted, turn, scope.get("facewise.admitted"))
                 refused = self._refused(scope)
                 await (self._app if refused is None else refused)(scope, incoming, outgoing)
         except Exception:
@@ -108,6 +112,12 @@ class Doorway:
             return problem(403, "foreign_page", _FOREIGN)
         return None
 
+    def _admitted(self, turn: Turn, by_key: Callable[[], None] | None) -> None:
+        """A request was let in: it no longer counts as a stranger's."""
+        turn.give()
+        if by_key is not None and self._service.keys is not None:
+            by_key()
+
     def _within(self, scope: Scope) -> Scope:
         """The request as it is to the routes, which know nothing of a proxy's path before them."""
         root = self._service.settings.root_path
@@ -129,10 +139,13 @@ class Doorway:
         path = getattr(route, "path", None) or "(none)"
         method = scope["method"] if scope["method"] in _METHODS else "(other)"
         self._service.metrics.request(method, path, status, seconds)
-        if ACCESS.isEnabledFor(logging.INFO):
+        key = scope.get("facewise.key")
+        if ACCESS.isEnabledFor(logging.INFO) and not (
+            key is None and self._strangers.take(neighbourhood(client_of(scope)))
+        ):
             line = {
                 "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "method": method, "route": path,
-                "status": status, "ms": round(seconds * 1000, 1), "key": scope.get("facewise.key"),
+                "status": status, "ms": round(seconds * 1000, 1), "key": key,
             }  # fmt: skip
             ACCESS.info("%s", json.dumps(line))
 
@@ -142,10 +155,3 @@ def _has_body(scope: Scope) -> bool:
         name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
         for name, value in scope["headers"]
     )
-
-
-def _admitted(turn: Turn, more: Callable[[], None] | None) -> None:
-    """A request was let in: it no longer counts as a stranger's."""
-    turn.give()
-    if more is not None:
-        more()

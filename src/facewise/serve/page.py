@@ -135,14 +135,14 @@ def page_router(
     router = APIRouter(include_in_schema=False)
 
     @router.api_route("/", methods=["GET", "HEAD"])
-    def page(request: Request) -> Response:
+    async def page(request: Request) -> Response:
         headers = {**_page_headers(), "Cache-Control": "no-cache", "ETag": tag}
         if tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         return Response(index, media_type=_TYPES["html"], headers=headers)
 
     @router.api_route("/assets/{digest}/{path:path}", methods=["GET", "HEAD"])
-    def asset(digest: str, path: str) -> Response:
+    async def asset(digest: str, path: str) -> Response:
         content = bundle.files.get(path) if digest == bundle.digest and path != "index.html" else None
         if content is None:
             return Response(
