@@ -3,6 +3,8 @@
 import hashlib
 import io
 import shutil
+import tracemalloc
+import zipfile
 
 import cv2
 import numpy as np
@@ -259,6 +261,43 @@ def test_an_export_of_the_first_version_is_still_read(tmp_path):
     )
     with Gallery.open(tmp_path / "people.db") as gallery:
         assert gallery.import_(tmp_path / "old.npz")[0].added == 1
+
+
+@pytest.mark.parametrize("name", ["header", "embeddings", "photos"])
+@pytest.mark.parametrize("way", ["packed", "said"])
+def test_an_export_that_says_it_is_larger_than_it_is_is_refused_before_it_is_made(tmp_path, name, way):
+    with Gallery.open(tmp_path / "people.db") as gallery:
+        gallery.enroll_embeddings("ada", [Sample(face_of("ada"))], fingerprint=FINGERPRINT)
+        gallery.export(tmp_path / "people.npz")
+    with np.load(tmp_path / "people.npz") as file:
+        content = dict(file)
+    bomb = tmp_path / "bomb.npz"
+    if way == "packed":
+        np.savez_compressed(bomb, **content | {name: np.zeros(1 << 26, np.uint8)})
+        assert bomb.stat().st_size < 1 << 20
+    else:
+        with zipfile.ZipFile(bomb, "w") as file:
+            for key, array in content.items():
+                with file.open(f"{key}.npy", "w") as member:
+                    if key == name:
+                        said = {"descr": "|u1", "fortran_order": False, "shape": (1 << 26,)}
+                        np.lib.format.write_array_header_1_0(member, said)
+                        member.write(b"abc")
+                    else:
+                        np.lib.format.write_array(member, array)
+    tracemalloc.start()
+    with Gallery.open(tmp_path / "other.db") as other, pytest.raises(GalleryError, match="damaged or not"):
+        other.import_(bomb)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1 << 24
+
+
+def test_an_export_of_nested_lists_is_refused(tmp_path):
+    deep = np.frombuffer(b"[" * 200_000, np.uint8)
+    np.savez(tmp_path / "deep.npz", header=deep, embeddings=face_of("ada")[None])
+    with Gallery.open(tmp_path / "people.db") as gallery, pytest.raises(GalleryError, match="damaged or not"):
+        gallery.import_(tmp_path / "deep.npz")
 
 
 @pytest.mark.parametrize("photos", [b"", b"\xff\xd8", b"\xff\xd8x", b"xxxx"])

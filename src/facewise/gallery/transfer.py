@@ -7,6 +7,7 @@ The file holds `header`, UTF-8 JSON as uint8, `embeddings`, `(N, D)` float32 in 
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from itertools import groupby
 from pathlib import Path
@@ -93,6 +94,7 @@ def read_export(path: Path) -> Contents:
         GalleryError: The file is missing, damaged, no export, of a newer Facewise, or holds no embeddings.
     """
     try:
+        _refuse_inflated(path)
         with np.load(path, allow_pickle=False) as file:
             header = json.loads(file["header"].astype(np.uint8).tobytes())
             rows = file["embeddings"]
@@ -108,11 +110,33 @@ def read_export(path: Path) -> Contents:
         groups = {clean_name(name): clean_groups(of) for name, of in header.get("groups", {}).items()}
     except FileNotFoundError as error:
         raise GalleryError(f"There is no file {path}.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise GalleryError(f"{path} is damaged or not an export of a Facewise gallery.") from error
     samples.sort(key=lambda pair: pair[0])  # stable: a person's samples keep their order
     people = [(name, [s for _, s in group]) for name, group in groupby(samples, key=lambda pair: pair[0])]
     return space, people, groups
+
+
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError, OverflowError,
+           zipfile.BadZipFile)  # fmt: skip
+"""What readers trip over in a damaged file."""
+
+
+def _refuse_inflated(path: Path) -> None:
+    """Refuses arrays that say they are larger than the bytes that are there: exports are not compressed.
+
+    Raises:
+        ValueError: One does.
+    """
+    with zipfile.ZipFile(path) as file:
+        for member in file.infolist():
+            with file.open(member) as array:
+                old = np.lib.format.read_magic(array) == (1, 0)
+                read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+                shape, _, kind = read(array)
+            says = math.prod(shape) * kind.itemsize
+            if member.compress_type != zipfile.ZIP_STORED or says > member.file_size:
+                raise ValueError(f"{member.filename} says that it is larger than it is")
 
 
 def _samples(
