@@ -108,7 +108,7 @@ def calibrate(
         typer.Option(
             "--quality/--no-quality",
             help="Whether to learn from degraded photos by how much thresholds must rise with poor ones: it "
-            "takes 900 people, and looks at up to 119,000 photos made of theirs.",
+            "takes 900 people, and looks at up to 188,000 photos made of theirs.",
         ),
     ] = True,
     json: Json = False,
