@@ -119,6 +119,21 @@ def test_stopped_anywhere_it_goes_on_and_ends_the_same(
     assert tree(tmp_path / "cut") == tree(tmp_path / "whole")
 
 
+def test_a_link_in_the_place_of_a_half_written_crop_is_not_followed(
+    photos: Path, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_bytes(b"precious")
+    (tmp_path / "out" / "Ada").mkdir(parents=True)
+    (tmp_path / "out" / "Ada" / ".part").symlink_to(theirs)
+    prepare(folder_source(photos), pipeline, 112, tmp_path / "whole")
+    begun = (tmp_path / "whole" / MANIFEST).read_bytes().splitlines(keepends=True)[0]
+    (tmp_path / "out" / MANIFEST).write_bytes(begun)
+    prepare(folder_source(photos), pipeline, 112, tmp_path / "out")
+    assert theirs.read_bytes() == b"precious"
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
 def test_stopped_by_an_exception(photos: Path, pipeline: Pipeline, tmp_path: Path) -> None:
     source = folder_source(photos)
     prepare(source, pipeline, 112, tmp_path / "whole")

@@ -11,7 +11,14 @@ from facewise.errors import ModelError
 from facewise.nn.losses.sharded import ShardedHead
 from facewise.training.distributed import World
 from facewise.training.row_optim import RowAdamW, RowSGD
-from facewise.training.shards import Shard, load_shards, read_shards, shard_state, write_shard
+from facewise.training.shards import (
+    Shard,
+    load_shards,
+    read_shards,
+    remove_shards,
+    shard_state,
+    write_shard,
+)
 from several import in_processes
 
 D, C, BATCH = 6, 21, 8
@@ -131,3 +138,15 @@ def test_incomplete_or_damaged_files_are_told(tmp_path):
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ModelError, match="is no readable part"):
         read_shards(tmp_path, head)
+
+
+def test_old_shards_go_and_nothing_of_a_like_name(tmp_path):
+    kept = ("shards-9-of-2", "shards-backup", "shards-3-of-2.bak", "old-shards-3-of-2", "shards-4-of-2")
+    for name in ("shards-3-of-2", "shards-8-of-4", *kept[:-1]):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "head").write_bytes(b"x")
+    (tmp_path / kept[-1]).symlink_to(tmp_path / "shards-backup")
+    (tmp_path / "shards-5-of-2").write_bytes(b"a file")
+    remove_shards(tmp_path, keep="shards-9-of-2")
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "shards-5-of-2"}
+    assert (tmp_path / "shards-backup" / "head").exists()

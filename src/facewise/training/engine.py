@@ -7,8 +7,6 @@ that was stopped anywhere goes on to the same numbers, and several processes see
 from __future__ import annotations
 
 import math
-import re
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +28,7 @@ from facewise.training.interrupt import Interrupt
 from facewise.training.learner import Learner
 from facewise.training.log import MetricsLog
 from facewise.training.schedule import rate_at
-from facewise.training.shards import load_shards, read_shards, shard_state, write_shard
+from facewise.training.shards import load_shards, read_shards, remove_shards, shard_state, write_shard
 from facewise.training.validation import (
     NotFiniteError,
     accuracy_and_loss,
@@ -332,10 +330,7 @@ class Trainer:
             self.world.barrier()
         if self.world.is_main:
             checkpoint.save(folder, Checkpoint(self.learner.state(), replace(self.progress), identity))
-            for old in folder.glob("shards-*"):
-                ours = re.fullmatch(r"shards-\d+-of-\d+", old.name) and not old.is_symlink()
-                if ours and old.name != identity.get("shards"):
-                    shutil.rmtree(old)
+            remove_shards(folder, keep=identity.get("shards"))
         self.world.barrier()
 
     def load(self, name: str = LAST) -> None:

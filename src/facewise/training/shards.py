@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ from facewise.files import atomic_write
 from facewise.nn import collectives
 from facewise.nn.losses.sharded import ShardedHead
 
+_SHARDS = re.compile(r"shards-[0-9]+-of-[0-9]+")
 _STATE = "optimizer."
 """What the optimiser's names begin with."""
 
@@ -109,6 +112,18 @@ def write_shard(folder: str | os.PathLike[str], shard: Shard) -> Path:
     except SafetensorError as error:  # what it makes of a full disk
         raise FacewiseError(f"Cannot write {path}: {error}; what was saved before is whole.") from error
     return path
+
+
+def remove_shards(folder: Path, keep: str | None) -> None:
+    """Removes the folders of shards that are older than a checkpoint's own, and nothing of like names.
+
+    Args:
+        folder: The checkpoint's.
+        keep: The name of the folder that it uses, if any.
+    """
+    for old in folder.iterdir():
+        if _SHARDS.fullmatch(old.name) and old.name != keep and old.is_dir() and not old.is_symlink():
+            shutil.rmtree(old)
 
 
 def read_shards(folder: str | os.PathLike[str], head: ShardedHead) -> list[Shard]:
