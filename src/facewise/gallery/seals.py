@@ -61,6 +61,9 @@ BEGIN
 END;
 """
 
+_MOST_HELD = 100_000
+"""People whose rows are remembered as held; the others' seals are opened each time."""
+
 _SUMS = 4  # two numbers of 64 bits for the samples, two for the people
 _DAMAGED = (
     "its list of people and samples was changed without the key, or is in part of an older copy: restore it "
@@ -200,7 +203,8 @@ class Seals:
             self._vault.open(bound("person", person, facts), seal)
         except GalleryError as error:
             raise GalleryError(f"Person {person}, {facts[0]!r}, was changed without the key.") from error
-        self._held[person] = row
+        if len(self._held) < _MOST_HELD:
+            self._held[person] = row
 
     def _people(self, among: str | None, *values: str) -> Iterator[tuple[Any, ...]]:
         """Number, name, date, groups and seal of people."""
