@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -78,21 +79,22 @@ def create_app(
     describe(app, settings.root_path)
     _add_errors(app, service)
 
+    document: list[bytes] = []
+    making = asyncio.Lock()
+
     @app.get("/v1/openapi.json", include_in_schema=False)
     async def openapi() -> Response:
-        return Response(await service.run(_document, app), media_type="application/json")
+        async with making:  # it takes a quarter of a second, once
+            if not document:
+                document.append(await service.run(_document, app))
+        return Response(document[0], media_type="application/json")
 
     app.add_middleware(Doorway, service=service)
     return app
 
 
 def _document(app: FastAPI) -> bytes:
-    import json  # noqa: PLC0415  asked for once
-
-    cached: bytes | None = getattr(app.state, "document", None)
-    if cached is None:
-        cached = app.state.document = json.dumps(app.openapi(), ensure_ascii=False).encode()
-    return cached
+    return json.dumps(app.openapi(), ensure_ascii=False).encode()
 
 
 def _lifespan(

@@ -19,7 +19,7 @@ _TURN = 32
 """Connections that are taken in before others have their turn on the event loop."""
 
 _ROUNDS = 3
-"""Rounds of the event loop in which a connection is made, and the first of what it says is read."""
+"""Rounds of the event loop in which a TLS connection is made, and the first of what it says is read."""
 
 _PAUSE = 0.05
 """Seconds until it is tried again to take a connection in, when no descriptor was left."""
@@ -125,21 +125,20 @@ class Door:
         place.end = self._begin(self._connect(accepted, place, name)).cancel
 
     async def _connect(self, accepted: socket.socket, place: Place, name: str) -> None:
-        clocks = {} if self._tls is None else {
-            "ssl_handshake_timeout": self._seconds, "ssl_shutdown_timeout": _GOODBYE
-        }  # fmt: skip
         connecting: asyncio.Task[Any] | None = None
         try:
+            if self._tls is None:
+                await self._loop.connect_accepted_socket(lambda: self._make(place), accepted)
+                return
             async with self._turns.of(name):
                 connecting = self._begin(self._loop.connect_accepted_socket(
-                    lambda: self._make(place), accepted, ssl=self._tls, **clocks
+                    lambda: self._make(place), accepted, ssl=self._tls, ssl_handshake_timeout=self._seconds,
+                    ssl_shutdown_timeout=_GOODBYE,
                 ))  # fmt: skip
-                # What takes time is our part of a handshake, which is done when the client's hello is read.
+                # What takes time is our part of the handshake, done when the client's hello is read.
                 for _ in range(_ROUNDS):
                     await asyncio.sleep(0)
-            if (
-                self._tls is not None and not connecting.done()
-            ):  # the rest of a handshake is for the client to do
+            if not connecting.done():  # the client has to go on
                 place.wait(self._loop.time())
             await connecting
         except (OSError, asyncio.CancelledError):  # it ended, or its handshake failed: nobody is told

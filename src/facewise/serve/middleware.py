@@ -81,6 +81,7 @@ class Doorway:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                turn.give()  # how long the client takes to read is nobody else's business
                 headers = MutableHeaders(scope=message)
                 self._dress(headers)
                 if unread:  # whoever goes on sending what nobody wants is not heard

@@ -1,18 +1,18 @@
-"""Turns on the event loop for those who have shown no key: few at a time, addresses one after the other.
+"""Turns on the event loop for those who have shown no key: few at a time for each address.
 
 All connections share one loop, on which a round takes as long as all that is ready in it. Strangers who
-ask on hundreds of connections at once make others wait for hundreds of answers; with turns, others wait
-for a few, and the crowd of one address waits for itself.
+ask on hundreds of connections at once would make others wait for hundreds of answers; with turns, others
+wait for a few, and the crowd of one address waits for itself.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict, deque
+from collections import deque
 from types import TracebackType
 
-EACH, MOST = 8, 32
-"""Turns at a time, of one address and of all."""
+EACH = 8
+"""Turns of one address at a time."""
 
 
 class Turns:
@@ -20,14 +20,12 @@ class Turns:
 
     Args:
         each: Turns of one address at a time.
-        most: Turns of all.
     """
 
-    def __init__(self, each: int = EACH, most: int = MOST) -> None:
-        self._each, self._most = each, most
-        self._taken: Counter[str] = Counter()
-        self._all = 0
-        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+    def __init__(self, each: int = EACH) -> None:
+        self._each = each
+        self._taken: dict[str, int] = {}
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
     def of(self, name: str) -> Turn:
         """A turn of this address: `async with`, or given back before."""
@@ -35,8 +33,9 @@ class Turns:
 
     async def take(self, name: str) -> None:
         """Waits for a turn."""
-        if name not in self._waiting and self._free(name):
-            self._grant(name)
+        taken = self._taken.get(name, 0)
+        if taken < self._each:
+            self._taken[name] = taken + 1
             return
         turn = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(name, deque()).append(turn)
@@ -48,31 +47,17 @@ class Turns:
             raise
 
     def give(self, name: str) -> None:
-        """Gives a turn back, and lets the next have theirs."""
-        self._all -= 1
+        """Gives a turn back, to the next of this address that waits."""
+        queue = self._waiting.get(name)
+        while queue:
+            turn = queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._waiting.pop(name, None)
         self._taken[name] -= 1
         if not self._taken[name]:
             del self._taken[name]
-        while self._all < self._most:
-            following = next((one for one in self._waiting if self._taken[one] < self._each), None)
-            if following is None:
-                return
-            queue = self._waiting[following]
-            turn = queue.popleft()
-            if queue:
-                self._waiting.move_to_end(following)
-            else:
-                del self._waiting[following]
-            if not turn.cancelled():
-                self._grant(following)
-                turn.set_result(None)
-
-    def _free(self, name: str) -> bool:
-        return self._all < self._most and self._taken[name] < self._each
-
-    def _grant(self, name: str) -> None:
-        self._all += 1
-        self._taken[name] += 1
 
 
 class Turn:
