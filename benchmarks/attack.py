@@ -5,6 +5,8 @@ TLS, one started with `--no-auth`. Each attack comes from 127.0.0.1, from a proc
 Meanwhile `/v1/health` is asked 20 times a second in three ways, each of which opens a connection for each
 request or keeps one: from another address (new, kept), and from the attacker's own (same); and so is
 `/v1/metrics`, with a key, from another address. When the attack is over, somebody is enrolled at once.
+Where the attacker has a key, somebody with another one asks `/v1/identify` from another address, again and
+again: before, without the attack, and during it.
 
     python benchmarks/attack.py                  # all
     python benchmarks/attack.py --only silent    # those with the word in their names
@@ -33,11 +35,11 @@ from pathlib import Path
 
 import psutil
 
-from attacks import keyless
+from attacks import keyed, keyless
 from attacks.target import Attack, Service, Target, trusting
 from facewise.serve.keys import KeyStore
 
-ATTACKS: tuple[Attack, ...] = (*keyless.attacks,)
+ATTACKS: tuple[Attack, ...] = (*keyless.attacks, *keyed.attacks)
 DESCRIPTORS = 1024
 ELSEWHERE = "127.0.0.2"
 HEALTH = b"GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -82,6 +84,8 @@ class Told:
         health: Seconds by way of asking; a refused or broken request counts as 10.
         cpu: Seconds of CPU of the service a second.
         memory: MiB before, at most, and 3 s after.
+        quiet: Seconds that others' requests to identify took before it, where it has a key.
+        identified: And during it.
         enrolled: Status of the enrolment after it.
         waited: Seconds that it took.
     """
@@ -91,6 +95,8 @@ class Told:
     health: dict[str, list[float]] = field(default_factory=dict)
     cpu: float = 0.0
     memory: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    quiet: list[float] = field(default_factory=list)
+    identified: list[float] = field(default_factory=list)
     enrolled: int = 0
     waited: float = 0.0
 
@@ -103,8 +109,12 @@ class Told:
 
     def quantile(self, way: str, share: float) -> float:
         """Of the seconds that health took."""
-        seconds = sorted(self.health[way])
-        return seconds[min(len(seconds) - 1, int(share * len(seconds)))]
+        return quantile(self.health[way], share)
+
+
+def quantile(seconds: Sequence[float], share: float) -> float:
+    """Of so many seconds; 0 of none."""
+    return sorted(seconds)[min(len(seconds) - 1, int(share * len(seconds)))] if seconds else 0.0
 
 
 def main() -> None:
@@ -187,6 +197,10 @@ def wait(running: Running, log: Path) -> None:
 def measure(attack: Attack, running: Running, seconds: float) -> Told:
     """Attacks, and looks on."""
     told = Told(attack, Counter())
+    if attack.keyed:
+        over = threading.Event()
+        threading.Timer(seconds / 2, over.set).start()
+        watch(Identify(running), told.quiet, over)
     before, cpu = running.memory(), sum(running.process.cpu_times()[:2])
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
@@ -208,6 +222,9 @@ def measure(attack: Attack, running: Running, seconds: float) -> Told:
     for way, asking in ways.items():
         told.health[way] = []
         threads.append(threading.Thread(target=watch, args=(asking, told.health[way], over)))
+        threads[-1].start()
+    if attack.keyed:
+        threads.append(threading.Thread(target=watch, args=(Identify(running), told.identified, over)))
         threads[-1].start()
     most, begun = before, time.monotonic()
     while not ours.poll(0.1):
@@ -265,6 +282,20 @@ def metrics(running: Running) -> bytes:
     return f"GET /v1/metrics HTTP/1.1\r\nHost: localhost\r\n{key}\r\n".encode()
 
 
+class Identify:
+    """Asks who is in the photo, with another key than the attacker's."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self._request = form_request(running, "identify", {}, "photo")
+
+    def __call__(self) -> None:
+        """Once."""
+        status, _ = ask(self._running, self._request, ELSEWHERE, 30)
+        if status != 200:
+            raise ValueError(status)
+
+
 class Kept:
     """Asks over one connection, or a new one where that was ended."""
 
@@ -286,15 +317,15 @@ class Kept:
         raise ValueError("no answer")
 
 
-def connect(running: Running, source: str) -> socket.socket:
+def connect(running: Running, source: str, timeout: float = 10) -> socket.socket:
     """A connection from this address."""
-    made = socket.create_connection(("127.0.0.1", running.port), 10, (source, 0))
+    made = socket.create_connection(("127.0.0.1", running.port), timeout, (source, 0))
     return trusting().wrap_socket(made) if running.tls else made
 
 
-def ask(running: Running, request: bytes, source: str) -> tuple[int, bytes]:
+def ask(running: Running, request: bytes, source: str, timeout: float = 10) -> tuple[int, bytes]:
     """One request over a connection of its own."""
-    with connect(running, source) as line:
+    with connect(running, source, timeout) as line:
         line.sendall(request)
         return answer(line)
 
@@ -323,29 +354,40 @@ def answer(line: socket.socket) -> tuple[int, bytes]:
 _NUMBERS = iter(range(10**6))
 
 
-def enrol(running: Running) -> tuple[int, float]:
-    """Enrols somebody, and deletes them again; status (0 for none) and seconds of the enrolment."""
+def form_request(running: Running, path: str, fields: dict[str, str], photos: str) -> bytes:
+    """A form with the photo in it."""
     edge = "facewise-attack"
-    form = (
-        f'--{edge}\r\nContent-Disposition: form-data; name="name"\r\n\r\nPerson {next(_NUMBERS)}\r\n'
-        f'--{edge}\r\nContent-Disposition: form-data; name="quality"\r\n\r\noff\r\n'
-        f'--{edge}\r\nContent-Disposition: form-data; name="photos"; filename="a.jpg"\r\n\r\n'
-    ).encode() + running.photo + f"\r\n--{edge}--\r\n".encode()  # fmt: skip
-    key = f"X-API-Key: {running.keys['admin']}\r\n" if running.keys else ""
+    parts = "".join(
+        f'--{edge}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
+        for name, text in fields.items()
+    )
+    parts += f'--{edge}\r\nContent-Disposition: form-data; name="{photos}"; filename="a.jpg"\r\n\r\n'
+    form = parts.encode() + running.photo + f"\r\n--{edge}--\r\n".encode()
     head = (
-        f"POST /v1/people HTTP/1.1\r\nHost: localhost\r\n{key}"
+        f"POST /v1/{path} HTTP/1.1\r\nHost: localhost\r\n{key_of(running)}"
         f"Content-Type: multipart/form-data; boundary={edge}\r\nContent-Length: {len(form)}\r\n\r\n"
     )
+    return head.encode() + form
+
+
+def key_of(running: Running) -> str:
+    """The header of one who may do all."""
+    return f"X-API-Key: {running.keys['admin']}\r\n" if running.keys else ""
+
+
+def enrol(running: Running) -> tuple[int, float]:
+    """Enrols somebody, and deletes them again; status (0 for none) and seconds of the enrolment."""
+    fields = {"name": f"Person {next(_NUMBERS)}", "quality": "off"}
+    request = form_request(running, "people", fields, "photos")
     begun = time.perf_counter()
     try:
-        status, body = ask(running, head.encode() + form, ELSEWHERE)
+        status, body = ask(running, request, ELSEWHERE, 40)
     except OSError:
         return 0, time.perf_counter() - begun
     seconds = time.perf_counter() - begun
     if status == 201:
-        gone = (
-            f"DELETE /v1/people/{json.loads(body)['person']['id']} HTTP/1.1\r\nHost: localhost\r\n{key}\r\n"
-        )
+        person = json.loads(body)["person"]["id"]
+        gone = f"DELETE /v1/people/{person} HTTP/1.1\r\nHost: localhost\r\n{key_of(running)}\r\n"
         assert ask(running, gone.encode(), ELSEWHERE)[0] == 204
     return status, seconds
 
@@ -383,7 +425,8 @@ def certificate(folder: Path) -> list[str]:
 
 HEADER = (
     "| attack | health p50, p99: new connection | kept | the attacker's address | metrics | CPU "
-    "| MiB before, most, after | enrolled after | the attacker saw |\n|---|---|---|---|---|---|---|---|---|"
+    "| MiB before, most, after | enrolled after | others identify p50, p99: quiet; attacked "
+    "| the attacker saw |\n|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -397,8 +440,18 @@ def line(told: Told) -> str:
     seen = ", ".join(f"{name} {count:,}" for name, count in sorted(told.seen.items()))
     return (
         f"| {told.attack.name} | {health} | {told.cpu:.2f} | {before:.0f}, {most:.0f}, {after:.0f} | "
-        f"{told.enrolled or 'no'}, {told.waited:.2f} s | {seen} |"
+        f"{told.enrolled or 'no'}, {told.waited:.2f} s | {_others(told)} | {seen} |"
     )
+
+
+def _others(told: Told) -> str:
+    if not told.attack.keyed:
+        return ""
+    quiet, during = (
+        f"{1000 * quantile(one, 0.5):.0f}, {1000 * quantile(one, 0.99):.0f} ms{_lost(one)}"
+        for one in (told.quiet, told.identified)
+    )
+    return f"{quiet}; {during}"
 
 
 def _lost(seconds: list[float]) -> str:

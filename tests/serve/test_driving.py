@@ -191,6 +191,26 @@ def test_as_many_are_handed_out_as_are_looked_at_and_one_ahead_for_each(fakes):
     assert sorted(map(len, shares)) == [1, 1, 1, 1, 1, 1, 2, 4]
 
 
+def test_a_process_is_left_to_those_whose_photos_take_less(fakes):
+    engine, lookers = fakes(2)
+
+    async def ask():
+        for client, seconds in ((1, 3.0), (2, 0.1)):
+            known = driving.Photo(upload(b""), True, False, None, Ticket(1, client), None)
+            engine._photos.took([known], seconds)
+        slow = [asyncio.ensure_future(engine.faces(upload(b"slow"), Ticket(120, 1))) for _ in range(6)]
+        await asyncio.sleep(0.05)
+        quick = asyncio.ensure_future(engine.faces(upload(b"quick"), Ticket(120, 2)))
+        await asyncio.sleep(0.05)
+        handed = [[bytes(one.upload) for one in photos] for photos in engine._jobs.values()]
+        for looker in lookers:
+            looker.go.release(1000)
+        await asyncio.gather(*slow, quick, return_exceptions=True)
+        return handed
+
+    assert asyncio.run(ask()) == [[b"slow"], [b"quick"]]
+
+
 def test_the_free_process_takes_what_the_slow_one_does_not(fakes):
     engine, (slow, quick) = fakes(workers=2, batch=1)
     quick.go.release(20)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -47,6 +47,7 @@ class ThreadEngine(Engine):
 
     def _start(self) -> None:
         self._crops: deque[_Crops] = deque()
+        self._looking: Counter[Hashable] = Counter()  # photos that are looked at, by client
         self._searching = False
         self._threads = [thread(self._work, f"facewise-worker-{i}") for i in range(self.workers)]
 
@@ -75,9 +76,9 @@ class ThreadEngine(Engine):
                 if self._crops and self._crops_due():
                     crops = self._take_crops()
                     return lambda: self._embed(crops)
-                if self._photos:
-                    photo = self._photos.popleft()
-                    return lambda: self._look(photo)
+                if taken := self._photos.take(1, self._may_be_looked_at):
+                    self._looking[taken[0].ticket.client] += 1
+                    return lambda: self._look(taken[0])
                 if self._closed and not self._searching:
                     self._wake.notify_all()
                     return None
@@ -96,16 +97,23 @@ class ThreadEngine(Engine):
             count += len(taken[-1].crops)
         return taken
 
+    def _may_be_looked_at(self, client: Hashable) -> bool:
+        return self._may_have_one_more(client, self._looking[client])
+
     def _look(self, photo: Photo) -> None:
         """Decodes, detects and cuts; the crops then wait for others."""
-        if not begin(photo.ticket, photo.future):
-            return
         begun = time.monotonic()
+        wanted = begin(photo.ticket, photo.future)
         try:
-            self._look_at(photo)
+            if wanted:
+                self._look_at(photo)
         finally:
-            with self._lock:
-                self._photos.took([photo], time.monotonic() - begun)
+            with self._wake:
+                if wanted:
+                    self._photos.took([photo], time.monotonic() - begun)
+                self._looking[photo.ticket.client] -= 1
+                self._looking += Counter()  # forgets who has none
+                self._wake.notify_all()
 
     def _look_at(self, photo: Photo) -> None:
         steps = Steps(embed=False, keep_crops=photo.embed, main_only=photo.main_only)

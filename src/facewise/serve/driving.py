@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
 from itertools import count
 
@@ -101,13 +101,20 @@ class ProcessEngine(Engine):
                 if not self._photos or len(self._jobs) >= (1 + _AHEAD) * self.workers:
                     return
                 share = min(self._batch, -(-len(self._photos) // self.workers))
-                photos = [self._photos.popleft() for _ in range(share)]
-                photos = [photo for photo in photos if begin(photo.ticket, photo.future)]
+                taken = self._photos.take(share, self._may_be_given)
+                if not taken:
+                    return
+                photos = [photo for photo in taken if begin(photo.ticket, photo.future)]
                 if not photos:
                     self._done.notify_all()
                     continue
                 number = self._number(photos)
             self._hand_out(number, photos)
+
+    def _may_be_given(self, client: Hashable) -> bool:
+        """Whether a job of this client may be handed out; none waits ahead of others' that should not."""
+        own = sum(photos[0].ticket.client == client for photos in self._jobs.values())
+        return self._may_have_one_more(client, own)
 
     def _number(self, photos: list[Photo]) -> int:
         number, now = next(self._numbers), time.monotonic()
@@ -208,6 +215,7 @@ class ProcessEngine(Engine):
             else:
                 with self._lock:
                     self._alive += 1
+                self._feed()
                 return True
             with self._lock:
                 if self._closed and not self._alive:

@@ -3,12 +3,16 @@
 A client is a key, or an address where no keys are asked for. One that sends hundreds of photos, or such as
 take seconds each, waits for itself; another's photo is next as soon as a worker is free. The order of one
 client's photos is that in which they came, and a client alone has all workers.
+
+Where others are there whose photos take less than half as long, a client has all workers but one: else they
+would wait for a worker as long as its photos take.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from facewise.serve.jobs import Photo
 
@@ -18,6 +22,12 @@ _USUAL = 0.05
 _RECENT = 0.1
 """Weight of the newest photo in the mean of how long they take."""
 
+_LATELY = 60.0
+"""Seconds for which a client whose photo was looked at is there."""
+
+_COSTLY = 2.0
+"""How many times longer than another's a client's photos take from which on it leaves a worker to them."""
+
 _MOST = 1000
 """Clients that are remembered although nothing of theirs waits."""
 
@@ -25,7 +35,11 @@ _MOST = 1000
 class FairQueue:
     """Photos that wait. Whoever uses it holds the engine's lock."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._each: dict[
+            Hashable, tuple[float, float]
+        ] = {}  # seconds of its photos, and when the last was done
         self._waiting: dict[Hashable, deque[Photo]] = {}
         self._used: dict[Hashable, float] = {}
         self._now = 0.0  # what the client that was served last had had
@@ -43,17 +57,44 @@ class FairQueue:
 
     def popleft(self) -> Photo:
         """The next photo; its client is charged what one usually takes."""
-        client = min(self._waiting, key=self._used.__getitem__)
+        return self.take(1)[0]
+
+    def take(self, most: int, allowed: Callable[[Hashable], bool] = lambda _: True) -> list[Photo]:
+        """The next photos, of one client, which is charged what they usually take.
+
+        Args:
+            most: At least 1.
+            allowed: Whether a client may have more of the workers now.
+
+        Returns:
+            None where nobody may whose photos wait.
+        """
+        clients = [client for client in self._waiting if allowed(client)]
+        if not clients:
+            return []
+        client = min(clients, key=self._used.__getitem__)
         queue = self._waiting[client]
-        photo = queue.popleft()
+        photos = [queue.popleft() for _ in range(min(most, len(queue)))]
         if not queue:
             del self._waiting[client]
-        self._count -= 1
+        self._count -= len(photos)
         self._now = self._used[client]
-        photo.charged = self._usual
-        self._used[client] += photo.charged
+        for photo in photos:
+            photo.charged = self._usual
+            self._used[client] += photo.charged
         self._forget()
-        return photo
+        return photos
+
+    def is_costly(self, client: Hashable) -> bool:
+        """Whether others are there whose photos take less than half as long as this client's."""
+        if client not in self._each:
+            return False
+        own, since = self._each[client][0], self._clock() - _LATELY
+        return any(
+            _COSTLY * each < own
+            for other, (each, last) in self._each.items()
+            if other != client and last > since
+        )
 
     def took(self, photos: Sequence[Photo], seconds: float) -> None:
         """What photos really took of a worker's time, together."""
@@ -62,6 +103,8 @@ class FairQueue:
             if client in self._used:
                 self._used[client] += each - photo.charged
             photo.charged = each
+            before = self._each.pop(client, (each, 0.0))[0]
+            self._each[client] = (before + _RECENT * (each - before), self._clock())
             self._usual += _RECENT * (each - self._usual)
 
     def _least(self) -> float:
@@ -74,6 +117,7 @@ class FairQueue:
             gone = [client for client in self._used if client not in self._waiting]
             for client in gone[: len(gone) // 2]:
                 del self._used[client]
+                self._each.pop(client, None)
 
     def __len__(self) -> int:
         return self._count

@@ -31,6 +31,7 @@ from facewise.pipeline import PhotoFaces, Pipeline, Steps
 from facewise.sandbox import confine, limit_seconds
 from facewise.serve.frames import MOST_BYTES, Answer, Seen, answer_of, error_of, pack, packed, unpack
 from facewise.serve.intake import Intake, Look, take
+from facewise.serve.memory import LARGE, give_back
 from facewise.serve.settings import Limits
 
 _PATIENCE = 60.0
@@ -224,10 +225,13 @@ def _serve(
     while (job := take(intake)) is not None:
         holds.value = job.number
         try:
-            pipe.send_bytes(packed(job.number, *_look(pipeline, limits, job.photos())))
+            seen, together = _look(pipeline, limits, job.photos())
+            pipe.send_bytes(packed(job.number, seen, together))
         except OSError:
             return
         holds.value = 0
+        if any(_was_large(one) for one in seen):
+            give_back()
 
 
 def _warm(pipeline: Pipeline) -> None:
@@ -274,6 +278,10 @@ def _look(pipeline: Pipeline, limits: Limits, photos: Sequence[Look]) -> tuple[l
                 faces = pipeline.with_embeddings(one.faces, own)
                 seen[i] = replace(one, faces=faces, crops=None)
     return [replace(one, crops=None) if isinstance(one, PhotoFaces) else one for one in seen], count
+
+
+def _was_large(seen: Seen) -> bool:
+    return isinstance(seen, Exception) or seen.size[0] * seen.size[1] > LARGE
 
 
 def _plain(error: Exception) -> Exception:

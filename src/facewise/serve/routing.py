@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Hashable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ from facewise.serve.changing import Undertaking
 from facewise.serve.errors import ProblemError
 from facewise.serve.gate import ANYBODY, bearer
 from facewise.serve.keys import KeyInfo
+from facewise.serve.memory import LARGE
 from facewise.serve.params import NoParams, NoQuery, Params, checked, checked_query
 from facewise.serve.ratelimit import neighbourhood
 from facewise.serve.service import Service
@@ -123,9 +124,21 @@ class Call:
         """The one photo of a field."""
         return self.sent.photos[field][0]
 
-    def enter(self) -> AbstractAsyncContextManager[Ticket]:
-        """A place to work."""
-        return self.service.admission.enter(self.client)
+    @asynccontextmanager
+    async def enter(self) -> AsyncIterator[Ticket]:
+        """A place to work, for as long as the client is there."""
+        async with self.service.admission.enter(self.client) as ticket:
+            watch = asyncio.create_task(self._watch(ticket))
+            try:
+                yield ticket
+            finally:
+                watch.cancel()
+
+    async def _watch(self, ticket: Ticket) -> None:
+        """What nobody has begun yet is left alone once the client has gone."""
+        while (await self.request.receive())["type"] != "http.disconnect":
+            pass
+        ticket.gone = True
 
     async def within(self, ticket: Ticket, work: Awaitable[_Result], *, done: bool = False) -> _Result:
         """See `Admission.within`."""
@@ -245,15 +258,26 @@ async def _serve(service: Service, route: Route, handler: Handler, request: Requ
     request.scope["facewise.key"] = key.id
     request.scope["facewise.admitted"]()
     query = checked_query(route.query, request.query_params)
-    with service.buffered.share(client_name(service, key, request.scope)) as share:
+    try:
+        return await _worked_on(service, route, handler, request, key, query)
+    finally:
+        service.give_back_memory()
+
+
+async def _worked_on(
+    service: Service, route: Route, handler: Handler, request: Request, key: KeyInfo, query: Any
+) -> Response:
+    client = client_name(service, key, request.scope)
+    with service.buffered.share(client) as share:
         sent, params = Sent(), None
         if route.body:
             limits = service.settings.limits
             content_type = request.headers.get("content-type", "")
             body = await read_body(request, limits, share, most_bytes(route.photos or {}, limits))
+            service.large_seen |= len(body) >= LARGE
             if len(body) > _SMALL:
                 share.take(copies(body, content_type) * len(body), alone=True)
-            sent = await _parsed(service, body, content_type, route)
+            sent = await _parsed(service, body, content_type, route, str(client))
             del body
             share.keep(_SMALL + sum(len(photo) for photos in sent.photos.values() for photo in photos))
             params = checked(route.params, sent)
@@ -279,11 +303,15 @@ _SMALL = 512 * 2**10
 """Bodies up to so many bytes are taken apart on the event loop: a thread costs more than that takes."""
 
 
-async def _parsed(service: Service, body: bytes, content_type: str, route: Route) -> Sent:
+async def _parsed(service: Service, body: bytes, content_type: str, route: Route, client: str) -> Sent:
     limits, photos = service.settings.limits, route.photos or {}
     if len(body) <= _SMALL:
         return parse(body, content_type, photos, limits)
-    return await service.run(parse, body, content_type, photos, limits)
+    if len(body) < LARGE:
+        return await service.run(parse, body, content_type, photos, limits)
+    # One at a time, clients in turns: each holds Python's lock for a tenth of a second.
+    async with service.parsing.of(client):
+        return await service.run(parse, body, content_type, photos, limits)
 
 
 async def _record_failure(call: Call, error: FacewiseError) -> None:
