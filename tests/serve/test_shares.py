@@ -25,7 +25,7 @@ def photo(client: int, name: str = "") -> Photo:
     return Photo(upload, True, False, None, Ticket(60, client), Future())
 
 
-def test_whose_photos_take_long_is_costly_while_others_are_there():
+def test_how_many_workers_a_client_may_have_follows_from_who_else_is_there():
     now = [1000.0]
     queue = FairQueue(lambda: now[0])
 
@@ -33,16 +33,16 @@ def test_whose_photos_take_long_is_costly_while_others_are_there():
         queue.append(photo(client))
         queue.took([queue.popleft()], seconds)
 
+    assert queue.most(1, 4) is None
     took(1, 3.0)
-    assert not queue.is_costly(1)  # alone
+    assert queue.most(1, 4) is None  # alone
     took(2, 0.05)
-    assert queue.is_costly(1)
-    assert not queue.is_costly(2)
-    assert not queue.is_costly(3)  # nobody knows yet
+    assert [queue.most(client, 4) for client in (1, 2, 3)] == [3, 4, 3]  # nobody knows of the last yet
     took(3, 0.09)
-    assert not queue.is_costly(3)
+    assert [queue.most(client, 4) for client in (1, 2, 3)] == [3, 4, 4]
+    assert queue.most(1, 1) == 1
     now[0] += 61
-    assert not queue.is_costly(1)
+    assert queue.most(1, 4) is None
 
 
 def test_a_job_is_of_one_client_and_of_those_who_may_have_one():
@@ -51,6 +51,10 @@ def test_a_job_is_of_one_client_and_of_those_who_may_have_one():
         queue.append(photo(client, name))
     names = [[one.upload.name for one in queue.take(2)] for _ in range(2)]
     assert sorted(names) == [["a", "b"], ["d", "e"]]
+    queue.took([photo(2)], 0.1)
+    queue.append(photo(1, "f"))
+    assert [one.upload.name for one in queue.take(2)] == ["c"]  # one at a time where others are
+    queue.took([photo(1)], 0.1)
     assert queue.take(2, lambda client: client != 1) == []
     assert len(queue.take(2)) == 1
 

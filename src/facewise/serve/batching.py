@@ -98,7 +98,8 @@ class ThreadEngine(Engine):
         return taken
 
     def _may_be_looked_at(self, client: Hashable) -> bool:
-        return self._may_have_one_more(client, self._looking[client])
+        most = self._photos.most(client, self.workers)
+        return most is None or self._looking[client] < most
 
     def _look(self, photo: Photo) -> None:
         """Decodes, detects and cuts; the crops then wait for others."""

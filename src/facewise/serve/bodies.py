@@ -11,7 +11,11 @@ from contextlib import contextmanager
 from fastapi import Request
 
 from facewise.serve.errors import ProblemError
+from facewise.serve.memory import LARGE, give_back
 from facewise.serve.settings import Limits
+
+_WAIT = 0.1
+"""Seconds from the last request's end to giving memory back, which takes some milliseconds."""
 
 
 class Buffered:
@@ -24,6 +28,7 @@ class Buffered:
     def __init__(self, most: int) -> None:
         self._most = most
         self._own: Counter[Hashable] = Counter()
+        self._large = False  # whether what was large is free, and not given back to the system yet
         self.held = 0
 
     @contextmanager
@@ -38,6 +43,17 @@ class Buffered:
             yield share
         finally:
             self.take(client, -share.held)
+            self._large |= share.most >= LARGE
+            if self._large and not self.held:
+                self._large = False
+                asyncio.get_running_loop().call_later(_WAIT, self._give_back)
+
+    def _give_back(self) -> None:
+        """When nothing is held for a moment; one that is by then sees to it later."""
+        if self.held:
+            self._large = True
+        else:
+            give_back()
 
     def take(self, client: Hashable, count: int) -> None:
         """Counts bytes that came, or, below 0, went."""
@@ -52,10 +68,15 @@ class Buffered:
 
 
 class Share:
-    """What one request holds."""
+    """What one request holds.
+
+    Attributes:
+        held: Bytes now.
+        most: Bytes that it has held at once.
+    """
 
     def __init__(self, all_: Buffered, client: Hashable) -> None:
-        self._all, self._client, self.held = all_, client, 0
+        self._all, self._client, self.held, self.most = all_, client, 0, 0
 
     def take(self, count: int, *, alone: bool = False) -> None:
         """Counts bytes that came.
@@ -73,6 +94,7 @@ class Share:
                 {"Retry-After": "2"}, close=True,
             )  # fmt: skip
         self.held += count
+        self.most = max(self.most, self.held)
         self._all.take(self._client, count)
 
     def keep(self, count: int) -> None:

@@ -112,9 +112,9 @@ class ProcessEngine(Engine):
             self._hand_out(number, photos)
 
     def _may_be_given(self, client: Hashable) -> bool:
-        """Whether a job of this client may be handed out; none waits ahead of others' that should not."""
-        own = sum(photos[0].ticket.client == client for photos in self._jobs.values())
-        return self._may_have_one_more(client, own)
+        """Whether a job of this client may be handed out."""
+        most = self._photos.most(client, self.workers)
+        return most is None or sum(p[0].ticket.client == client for p in self._jobs.values()) < most
 
     def _number(self, photos: list[Photo]) -> int:
         number, now = next(self._numbers), time.monotonic()

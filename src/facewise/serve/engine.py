@@ -131,10 +131,6 @@ class Engine(ABC):
     def close(self) -> None:
         """Finishes what was put in, and ends the workers."""
 
-    def _may_have_one_more(self, client: Hashable, taken: int) -> bool:
-        """Whether a client that has so many workers may have another."""
-        return taken < self.workers - 1 or self.workers == 1 or not self._photos.is_costly(client)
-
     def _put(self, photo: Photo) -> None:
         with self._wake:
             if self._closed:

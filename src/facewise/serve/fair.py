@@ -4,12 +4,14 @@ A client is a key, or an address where no keys are asked for. One that sends hun
 take seconds each, waits for itself; another's photo is next as soon as a worker is free. The order of one
 client's photos is that in which they came, and a client alone has all workers.
 
-Where others are there whose photos take less than half as long, a client has all workers but one: else they
+Where others are there, none of a client's photos waits at the workers ahead of theirs; and where theirs take
+less than half as long, or nobody knows yet how long its own take, a client has all workers but one: else they
 would wait for a worker as long as its photos take.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
@@ -63,7 +65,7 @@ class FairQueue:
         """The next photos, of one client, which is charged what they usually take.
 
         Args:
-            most: At least 1.
+            most: At least 1; where others are there it is one at a time.
             allowed: Whether a client may have more of the workers now.
 
         Returns:
@@ -74,6 +76,7 @@ class FairQueue:
             return []
         client = min(clients, key=self._used.__getitem__)
         queue = self._waiting[client]
+        most = most if self.most(client, 1) is None else 1
         photos = [queue.popleft() for _ in range(min(most, len(queue)))]
         if not queue:
             del self._waiting[client]
@@ -85,16 +88,14 @@ class FairQueue:
         self._forget()
         return photos
 
-    def is_costly(self, client: Hashable) -> bool:
-        """Whether others are there whose photos take less than half as long as this client's."""
-        if client not in self._each:
-            return False
-        own, since = self._each[client][0], self._clock() - _LATELY
-        return any(
-            _COSTLY * each < own
-            for other, (each, last) in self._each.items()
-            if other != client and last > since
-        )
+    def most(self, client: Hashable, workers: int) -> int | None:
+        """How many workers a client may have photos at; None for any number, as it is alone."""
+        since = self._clock() - _LATELY
+        others = [each for other, (each, last) in self._each.items() if other != client and last > since]
+        if not others:
+            return None
+        own = self._each.get(client, (math.inf, 0.0))[0]
+        return max(1, workers - 1) if own > _COSTLY * min(others) else workers
 
     def took(self, photos: Sequence[Photo], seconds: float) -> None:
         """What photos really took of a worker's time, together."""

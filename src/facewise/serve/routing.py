@@ -258,15 +258,6 @@ async def _serve(service: Service, route: Route, handler: Handler, request: Requ
     request.scope["facewise.key"] = key.id
     request.scope["facewise.admitted"]()
     query = checked_query(route.query, request.query_params)
-    try:
-        return await _worked_on(service, route, handler, request, key, query)
-    finally:
-        service.give_back_memory()
-
-
-async def _worked_on(
-    service: Service, route: Route, handler: Handler, request: Request, key: KeyInfo, query: Any
-) -> Response:
     client = client_name(service, key, request.scope)
     with service.buffered.share(client) as share:
         sent, params = Sent(), None
@@ -274,7 +265,6 @@ async def _worked_on(
             limits = service.settings.limits
             content_type = request.headers.get("content-type", "")
             body = await read_body(request, limits, share, most_bytes(route.photos or {}, limits))
-            service.large_seen |= len(body) >= LARGE
             if len(body) > _SMALL:
                 share.take(copies(body, content_type) * len(body), alone=True)
             sent = await _parsed(service, body, content_type, route, str(client))

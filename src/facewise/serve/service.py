@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,7 +33,6 @@ from facewise.serve.gate import Gate
 from facewise.serve.intake import Intake
 from facewise.serve.keys import KeyStore
 from facewise.serve.known import KnownKeys
-from facewise.serve.memory import give_back
 from facewise.serve.metrics import Metrics
 from facewise.serve.people import Asked, People, UploadReader
 from facewise.serve.places import Places, most_connections
@@ -50,9 +48,6 @@ _IO_THREADS = 8
 
 FAILED = Rate(60, 60)
 """Requests of a key that fail and have an entry each: 60 a minute."""
-
-_BETWEEN = 5.0
-"""Seconds."""
 
 _NOBODYS_FAULT = {"storage_full", "unavailable", "starting", "busy"}
 
@@ -131,7 +126,6 @@ class Service:
         self.report = None if settings.report is None else _report(settings.report)
         self._failing = RateLimiter(FAILED)
         self._unrecorded: Counter[int] = Counter()
-        self.large_seen, self._given_back = False, 0.0
         self._settling = threading.Lock()
         self._behind = threading.Event()  # whether changes may have notes that are on no record
         self._io = ThreadPoolExecutor(_IO_THREADS, "facewise-io")
@@ -189,13 +183,6 @@ class Service:
         """Runs what waits for a disk on a thread of its own."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._io, lambda: work(*args, **options))
-
-    def give_back_memory(self) -> None:
-        """Gives back what large bodies took, on a thread, when none is held any more or once in a while."""
-        now = time.monotonic()
-        if self.large_seen and (not self.buffered.held or now > self._given_back + _BETWEEN):
-            self.large_seen, self._given_back = False, now
-            self._io.submit(give_back)
 
     def begin(self, work: Callable[[], _Result]) -> Future[_Result]:
         """Begins work on such a thread; it can be cancelled until a thread takes it."""
