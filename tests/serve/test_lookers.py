@@ -177,6 +177,22 @@ def test_a_process_is_confined_and_reads_every_kind_of_photo(intake, looker, loo
     assert [one for one in seen if isinstance(one, Exception)] == []
 
 
+def test_photos_that_cannot_be_read_leave_no_memory_behind(intake, looker, look):
+    file = io.BytesIO()
+    PIL.Image.new("RGB", (4000, 4000), (90, 120, 200)).save(file, "JPEG", progressive=True)
+    last = file.getvalue().rindex(b"\xff\xda")
+    damaged = file.getvalue()[:-2] + file.getvalue()[last:-2] * 2 + b"\xff\xd9"  # 48 MB as pixels
+    held = []
+    for number in range(30, 36):
+        intake.put(number, [look(damaged)])
+        assert isinstance(looker.answer()[1][0], ImageError)
+        intake.put(number + 10, [look()])  # behind what follows an answer
+        looker.answer()
+        told = Path(f"/proc/{looker._process.pid}/status").read_text()
+        held.append(int(told.partition("RssAnon:")[2].split()[0]) / 2**10)
+    assert held[-1] - held[1] < 24, held
+
+
 def test_processes_share_what_waits(pipeline, look):
     intake = Intake()
     lookers = [Looker(pipeline, Limits(), intake) for _ in range(2)]

@@ -285,5 +285,9 @@ def _was_large(seen: Seen) -> bool:
 
 
 def _plain(error: Exception) -> Exception:
-    """An error that can be sent: our own are their sentence; of others, what they are."""
-    return error if isinstance(error, FacewiseError) else RuntimeError(repr(error))
+    """An error as it is sent: ours are their sentence; of others, what they are.
+
+    A new one: the old one's traceback would keep the photo's pixels until somebody looks for garbage.
+    """
+    ours = isinstance(error, FacewiseError)
+    return error_of({"error": type(error).__name__, "told": str(error) if ours else repr(error)})
