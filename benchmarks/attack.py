@@ -105,6 +105,7 @@ class Told:
         return {
             "attack": self.attack.name, "seen": self.seen, "health": self.health, "cpu": self.cpu,
             "memory": self.memory, "enrolled": self.enrolled, "waited": self.waited,
+            "quiet": self.quiet, "identified": self.identified,
         }  # fmt: skip
 
     def quantile(self, way: str, share: float) -> float:
