@@ -300,7 +300,7 @@ async def _parsed(service: Service, body: bytes, content_type: str, route: Route
     if len(body) < LARGE:
         return await service.run(parse, body, content_type, photos, limits)
     # One at a time, clients in turns: each holds Python's lock for a tenth of a second.
-    async with service.parsing.of(client):
+    async with service.parsing.of(client), service.one_parses:
         return await service.run(parse, body, content_type, photos, limits)
 
 

@@ -115,7 +115,8 @@ class Service:
         self.buffered = Buffered(settings.limits.max_buffered)
         most = most_connections()
         self.connections = Places(most, most // 4, settings.proxies)
-        self.turns, self.parsing = Turns(), Turns(1, 1)
+        self.one_parses = asyncio.Lock()
+        self.turns, self.parsing = Turns(), Turns(1)
         self.admission = Admission(settings.limits, settings.workers or available_threads())
         self.keys = KeyStore(settings.keys_path) if settings.auth else None
         self.audit = AuditLog(settings.audit_path, addresses=settings.audit_addresses)
