@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import random
 import socket
+import sqlite3
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import PIL.Image
 import psutil
 
+from facewise.serve.audit import CHANGES, AuditLog, look_through
 from tiny_models import draw
 
 DECLARED = {503, 504, 507}
@@ -102,3 +105,22 @@ def peak(process: int) -> float:
     except OSError:
         return rss(process)
     return int(told.partition("VmHWM:")[2].split()[0]) / 2**10
+
+
+def assert_one_entry_each(gallery: Path, audit: Path) -> None:
+    """Every change that a gallery has seen is on record once, and nothing else is."""
+    found = AuditLog(audit).newest(100_000)
+    done = [e for e in found if e["action"] in CHANGES and e["outcome"] == "ok"]
+    with closing(sqlite3.connect(gallery)) as db:
+        changes = db.execute("SELECT count(*) FROM states").fetchone()[0]
+        left = db.execute("SELECT count(*) FROM notes").fetchone()[0]
+        there = {row[0] for row in db.execute("SELECT id FROM people")}
+    assert (len(done), left) == (changes, 0)
+    assert changes > 0
+    # Who was enrolled and neither deleted nor merged away is there, and nobody else.
+    enrolled = Counter(e["people"][0] for e in done if e["action"] == "person.enrol")
+    gone = [e["people"][-1] for e in done if e["action"] in {"person.delete", "person.merge"}]
+    assert set(enrolled.values()) <= {1}
+    assert set(enrolled) - set(gone) == there
+    assert len(gone) == len(set(gone))
+    assert [one.wrong for one in look_through(audit).values()] == [[], [], []]

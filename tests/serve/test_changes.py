@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import threading
 import time
-from collections import Counter
 from contextlib import closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +17,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from abuse_tools import unique_photo
+from abuse_tools import assert_one_entry_each, unique_photo
 from starlette.testclient import TestClient
 
 from facewise.errors import StorageFullError
@@ -341,25 +340,7 @@ def rounds(start_server, tmp_path: Path, number: int, seed: int) -> None:
     server = start_server(threads=1)  # what was left is put on record
     os.kill(server.process.pid, signal.SIGTERM)
     server.process.wait()
-    check_one_entry_each(gallery)
-
-
-def check_one_entry_each(gallery: Path) -> None:
-    found = AuditLog(f"{gallery}.audit").newest(100_000)
-    done = [e for e in found if e["action"] in CHANGES and e["outcome"] == "ok"]
-    with closing(sqlite3.connect(gallery)) as db:
-        changes = db.execute("SELECT count(*) FROM states").fetchone()[0]
-        left = db.execute("SELECT count(*) FROM notes").fetchone()[0]
-        there = {row[0] for row in db.execute("SELECT id FROM people")}
-    assert (len(done), left) == (changes, 0)
-    assert changes > 0
-    # Who was enrolled and neither deleted nor merged away is there, and nobody else.
-    enrolled = Counter(e["people"][0] for e in done if e["action"] == "person.enrol")
-    gone = [e["people"][-1] for e in done if e["action"] in {"person.delete", "person.merge"}]
-    assert set(enrolled.values()) <= {1}
-    assert set(enrolled) - set(gone) == there
-    assert len(gone) == len(set(gone))
-    assert [one.wrong for one in look_through(Path(f"{gallery}.audit")).values()] == [[], [], []]
+    assert_one_entry_each(gallery, Path(f"{gallery}.audit"))
 
 
 def test_every_change_has_one_entry_through_kills_locks_and_time(start_server, tmp_path):

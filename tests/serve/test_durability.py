@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from abuse_tools import unique_photo
+from abuse_tools import assert_one_entry_each, unique_photo
 
 from facewise.gallery import Gallery
 
@@ -163,6 +163,7 @@ def test_a_full_disk(start_server, tmp_path, small_disk, elsewhere):
         intact()
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(120) == 0
+    assert_one_entry_each(gallery, tmp_path / "audit" if elsewhere else Path(f"{gallery}.audit"))
     with Gallery.open(gallery, create=False) as opened:
         assert opened.check() == []
         assert {person.name for person in opened.people()} == set(known)
