@@ -49,8 +49,8 @@ def template(size: int = 112) -> NDArray[np.float64]:
 def similarity_transform(source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
     """Least-squares similarity (rotation, uniform scale, shift) from `source` points to `target` points.
 
-    Umeyama 1991, "Least-squares estimation of transformation parameters between two point patterns",
-    equations 40 to 43, in float64. Reflections are excluded.
+    In float64, without reflections: what Umeyama 1991, "Least-squares estimation of transformation parameters
+    between two point patterns", gives in two dimensions.
 
     Args:
         source: (..., K, 2) points, K ≥ 2; leading axes are solved at once.
@@ -68,21 +68,17 @@ def similarity_transform(source: ArrayLike, target: ArrayLike) -> NDArray[np.flo
         raise SettingError(f"Expected matching (K, 2) points, got {src.shape} and {dst.shape}.")
     if not (np.isfinite(src).all() and np.isfinite(dst).all()):
         raise SettingError("The points must be finite numbers.")
-    src_mean = src.mean(axis=-2, keepdims=True)
-    dst_mean = dst.mean(axis=-2, keepdims=True)
-    src_centred = src - src_mean
-    variance = (src_centred**2).sum(axis=-1).mean(axis=-1)
+    # In the plane of complex numbers a similarity without reflection is a factor and a sum.
+    x, y = src[..., 0] + 1j * src[..., 1], dst[..., 0] + 1j * dst[..., 1]
+    x_mean, y_mean = x.mean(axis=-1), y.mean(axis=-1)
+    x = x - x_mean[..., np.newaxis]
+    variance = (x.real**2 + x.imag**2).sum(axis=-1)
     if np.any(variance <= np.finfo(np.float64).tiny):
         raise SettingError("The landmarks are all in one place, so no transform can be found.")
-    covariance = np.swapaxes(dst - dst_mean, -1, -2) @ src_centred / src.shape[-2]
-    u, singular, vt = np.linalg.svd(covariance)
-    signs = np.ones_like(singular)
-    signs[..., -1] = np.where(np.linalg.det(u) * np.linalg.det(vt) < 0, -1.0, 1.0)
-    rotation = (u * signs[..., None, :]) @ vt
-    scale = (singular * signs).sum(axis=-1) / variance
-    linear = scale[..., None, None] * rotation
-    shift = np.swapaxes(dst_mean, -1, -2) - linear @ np.swapaxes(src_mean, -1, -2)
-    return np.concatenate([linear, shift], axis=-1)
+    factor = (x.conj() * y).sum(axis=-1) / variance
+    shift = y_mean - factor * x_mean
+    rows = [[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]]
+    return np.moveaxis(np.array(rows), (0, 1), (-2, -1))
 
 
 def align(image: Image, landmarks: ArrayLike, size: int = 112) -> Image:
@@ -276,13 +272,13 @@ def sharpness(crop: Image) -> float:
     """Variance of the Laplacian of the grey crop (Pech-Pacheco et al. 2000); low means blurred.
 
     Args:
-        crop: (S, S, 3) RGB uint8 aligned crop.
+        crop: (S, S, 3) RGB uint8 aligned crop, or (S, S) in grey.
 
     Returns:
         Variance in grey levels squared.
     """
     import cv2  # noqa: PLC0415  see `align`
 
-    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) if crop.ndim == 3 else crop
     _, spread = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))
     return float(spread[0, 0] ** 2)

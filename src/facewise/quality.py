@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +88,7 @@ def measure(face: Face, crop: Image, size: tuple[int, int]) -> Quality:
         reasons.append("cut off by the edge of the photo")
     if max(abs(yaw), abs(pitch)) > FARTHEST_TURN:
         reasons.append(f"turned by {math.degrees(max(abs(yaw), abs(pitch))):.0f}°")
-    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    grey = cast("Image", cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY))
     inner = grey[grey.shape[0] // 6 : grey.shape[0] * 5 // 6, grey.shape[1] // 6 : grey.shape[1] * 5 // 6]
     below = np.cumsum(cv2.calcHist([np.ascontiguousarray(inner)], [0], None, [256], (0, 256)))
     low, high = (int(level) for level in np.searchsorted(below, (0.05 * inner.size, 0.95 * inner.size)))
@@ -100,7 +100,7 @@ def measure(face: Face, crop: Image, size: tuple[int, int]) -> Quality:
         reasons.append("without contrast")
     if detail(grey) < _LEAST_DETAIL:
         reasons.append("blurred")
-    return Quality(face.score, eyes, sharpness(crop), yaw, pitch, roll, reasons=tuple(reasons))
+    return Quality(face.score, eyes, sharpness(grey), yaw, pitch, roll, reasons=tuple(reasons))
 
 
 def embedded(face: Face, vector: FloatArray, rule: QualityRule | None) -> Face:
