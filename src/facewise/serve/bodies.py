@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import zlib
 from collections import Counter
 from collections.abc import Hashable, Iterator
@@ -11,8 +12,11 @@ from contextlib import contextmanager
 from fastapi import Request
 
 from facewise.serve.errors import ProblemError
-from facewise.serve.memory import LARGE, give_back
+from facewise.serve.memory import give_back
 from facewise.serve.settings import Limits
+
+_LARGE = 16 * 2**20
+"""Bytes of all requests together, from which on what is left of them is given back to the system."""
 
 _WAIT = 0.1
 """Seconds from the last request's end to giving memory back, which takes some milliseconds."""
@@ -43,7 +47,6 @@ class Buffered:
             yield share
         finally:
             self.take(client, -share.held)
-            self._large |= share.most >= LARGE
             if self._large and not self.held:
                 self._large = False
                 asyncio.get_running_loop().call_later(_WAIT, self._give_back)
@@ -53,11 +56,13 @@ class Buffered:
         if self.held:
             self._large = True
         else:
+            gc.collect()  # errors hold what they were about, and what was there at the start is frozen
             give_back()
 
     def take(self, client: Hashable, count: int) -> None:
         """Counts bytes that came, or, below 0, went."""
         self.held += count
+        self._large |= self.held >= _LARGE
         self._own[client] += count
         if not self._own[client]:
             del self._own[client]
@@ -72,11 +77,10 @@ class Share:
 
     Attributes:
         held: Bytes now.
-        most: Bytes that it has held at once.
     """
 
     def __init__(self, all_: Buffered, client: Hashable) -> None:
-        self._all, self._client, self.held, self.most = all_, client, 0, 0
+        self._all, self._client, self.held = all_, client, 0
 
     def take(self, count: int, *, alone: bool = False) -> None:
         """Counts bytes that came.
@@ -94,7 +98,6 @@ class Share:
                 {"Retry-After": "2"}, close=True,
             )  # fmt: skip
         self.held += count
-        self.most = max(self.most, self.held)
         self._all.take(self._client, count)
 
     def keep(self, count: int) -> None:
