@@ -135,6 +135,27 @@ def test_a_crowd_of_one_address_waits_for_itself(each):
     assert [name for name in order if name.startswith("crowd")] == [f"crowd{i}" for i in range(50)]
 
 
+def test_so_many_have_their_turns_in_one_round_of_the_loop():
+    """Also where what they do takes no pause."""
+    rounds = []
+
+    async def ask(turns: Turns, count: list[int]) -> None:
+        async with turns.of("crowd"):
+            count[0] += 1
+
+    async def all_() -> None:
+        turns, count = Turns(8), [0]
+        tasks = [asyncio.create_task(ask(turns, count)) for _ in range(100)]
+        while count[0] < 100:
+            before = count[0]
+            await asyncio.sleep(0)
+            rounds.append(count[0] - before)
+        await asyncio.gather(*tasks)
+
+    asyncio.run(asyncio.wait_for(all_(), 20))
+    assert max(rounds) == 8
+
+
 def test_a_turn_given_back_early_or_never_taken_is_not_lost():
     async def all_() -> int:
         turns = Turns(1)

@@ -114,7 +114,7 @@ class Service:
         self.metrics = Metrics()
         self.buffered = Buffered(settings.limits.max_buffered)
         most = most_connections()
-        self.connections = Places(most, most // 4, settings.proxies)
+        self.connections = Places(most, most // 3, settings.proxies)
         self.one_parses = asyncio.Lock()
         self.turns, self.parsing = Turns(), Turns(1)
         self.admission = Admission(settings.limits, settings.workers or available_threads())

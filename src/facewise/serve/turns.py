@@ -2,7 +2,7 @@
 
 All connections share one loop, on which a round takes as long as all that is ready in it. Strangers who
 ask on hundreds of connections at once would make others wait for hundreds of answers; with turns, others
-wait for a few, and the crowd of one address waits for itself.
+wait for a few a round, and the crowd of one address waits for itself.
 """
 
 from __future__ import annotations
@@ -81,4 +81,5 @@ class Turn:
         """Gives it back; a second time does nothing."""
         if self._has:
             self._has = False
-            self._turns.give(self._name)
+            # In the next round: most answers are made without a pause, hundreds of them would be one round.
+            asyncio.get_running_loop().call_soon(self._turns.give, self._name)
