@@ -35,5 +35,7 @@ def test_whatever_is_tried_others_are_served_and_an_enrolment_works_at_once(
             lost = sum(second >= 10 for second in told["health"][way])
             assert told["health"][way], told["attack"]
             assert lost == 0, (told["attack"], way, lost)
-    first, last = found[0]["memory"][0], max(told["memory"][2] for told in found)
+    # With a key, what was accepted is still worked on when the attack is over.
+    keyless = [told for told in found if not told["quiet"]]
+    first, last = found[0]["memory"][0], max(told["memory"][2] for told in keyless)
     assert last - first < 400, (first, last)
