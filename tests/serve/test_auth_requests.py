@@ -99,8 +99,11 @@ def test_packed_bombs_are_not_unpacked(guarded: Guarded, route: Route, encoding:
     headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
     answer = guarded.ask(route, guarded.key[route.scope or ""], content=packed, headers=headers)
     assert_refused(answer)
-    code = "bad_encoding" if encoding == "gzip" else "unsupported_encoding"
-    assert (answer.status_code, answer.json()["code"]) == (400 if encoding == "gzip" else 415, code)
+    # Where no photo is sent, a body is bounded below what even the packed one has.
+    refusals = (
+        {(400, "bad_encoding"), (413, "too_long")} if encoding == "gzip" else {(415, "unsupported_encoding")}
+    )
+    assert (answer.status_code, answer.json()["code"]) in refusals
 
 
 def test_what_calls_itself_gzip_and_is_none(guarded: Guarded) -> None:

@@ -279,11 +279,11 @@ def test_a_key_that_fails_fast_is_counted_and_fills_nothing(made):
     for _ in range(100):
         assert one.client.delete("/v1/people/77").status_code == 404
     found = AuditLog(one.settings.audit_path).newest(1000)
-    assert len(found) == 60
+    assert 60 <= len(found) < 75  # and one more every three seconds
     one.service._failing._buckets.clear()  # a while later
     one.client.delete("/v1/people/77")
     newest = AuditLog(one.settings.audit_path).newest(1)[0]
-    assert (newest["code"], newest["unrecorded"]) == ("not_found", 40)
+    assert (newest["code"], newest["unrecorded"]) == ("not_found", 100 - len(found))
 
 
 # Of a real process

@@ -118,7 +118,7 @@ def _way_up(detector: Detector, image: Image, faces: list[Face], threads: int | 
     if not cut.fits(image.shape[0], image.shape[1], face.box, face.landmarks):
         return None
     around = cut.of(image, [face.box], None)[0]
-    as_it_lies = _evidence(detector.detect(around, threads=threads))
+    as_it_lies = _evidence(detector.detect_batch([around], threads=threads)[0])
     if as_it_lies >= detector.sure:
         return 0
     ways = detector.detect_batch([turned(around, way) for way in _TURNS], threads=threads)
