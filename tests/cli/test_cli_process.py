@@ -116,9 +116,9 @@ def test_ctrl_c_leaves_nothing_half_written(process, photo, after, threads):
 
 def test_ctrl_c_keeps_who_was_enrolled(process, photo):
     data = photo("face.png", (90, 80, 60, 1)).read_bytes()
-    for i in range(400):
-        Path(f"team/P{i:03d}").mkdir(parents=True)
-        Path(f"team/P{i:03d}/1.png").write_bytes(data + bytes([i % 256, i // 256]))  # each a file of its own
+    for i in range(3000):
+        Path(f"team/P{i:04d}").mkdir(parents=True)
+        Path(f"team/P{i:04d}/1.png").write_bytes(data + bytes([i % 256, i // 256]))  # each a file of its own
     code, out, err = interrupted(["enroll", "--folder", "team", "--threads", "1"], 2.0)
     assert (code, out) == (130, "")
     assert err.splitlines()[-1] == "facewise: stopped; no file is left half-written."

@@ -10,6 +10,7 @@ see `bodies`.)
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -211,7 +212,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self.flow.pause_reading()
         if self.transport.can_write_eof():
-            self.transport.write_eof()
+            with contextlib.suppress(OSError):  # of a client that has gone
+                self.transport.write_eof()
 
     def _count_head(self, count: int) -> None:
         self._told += 1
