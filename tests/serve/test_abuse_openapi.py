@@ -83,7 +83,8 @@ def one(strategy, url: str, count: int, number: int, seen: Counter[int]) -> None
         response = case.call(base_url=url, timeout=120)
         seen[response.status_code] += 1
         # An empty list in a form is a field that is not there: what breaks the schema may be good as sent.
-        as_sent = case.media_type == "application/json"
+        # One that is too large is refused (413) before it is held to its schema.
+        as_sent = case.media_type == "application/json" and response.status_code != 413
         case.validate_response(response, checks=[*CHECKS, *([negative_data_rejection] if as_sent else [])])
 
     run()
