@@ -267,3 +267,21 @@ def test_bench_times_both_networks_of_a_model(facewise, monkeypatch):
     assert runs["runs"] in runs["milliseconds"]
     fixed = facewise("bench", "--rounds", 1, "--model", INT8, "--variant", "float")
     assert "embedder: float (asked for)" in fixed.out
+
+
+def test_show_tells_where_a_bundled_model_comes_from(facewise, package, monkeypatch):
+    """By its content: a file of the same name with anything else in it is another model."""
+    monkeypatch.setattr(bundled, "FOLDER", INT8.parent)
+    path = INT8.with_name(f"{bundled.BUNDLED_MODELS['detector']}.onnx")
+    told = facewise("models", "show", str(path), "--json").json
+    assert told["sha256"] == read_model(path).sha256
+    assert [data["name"] for data in told["provenance"]["learned_from"]] == [
+        "CelebA in the wild",
+        "LFW",
+        "drawn people",
+    ]
+    assert "WIDER FACE" in " ".join(facewise("models", "show", str(path)).out.split())
+    model = read_model(path)
+    other = package / path.name
+    write_model(other, model.network, replace(model.card, version="2"))
+    assert facewise("models", "show", str(other), "--json").json["provenance"] is None

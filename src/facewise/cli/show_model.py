@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,20 +27,27 @@ def show(
 ) -> None:
     """All that a model file says of itself."""
     from facewise.cli.models import _describe, _find
+    from facewise.models.bundled import provenance
     from facewise.variants import choose, variants_of
 
     model = _find(name)
     facts = _describe(model)
     runs, _ = choose(model)
     has = variants_of(model)
+    origin = provenance(model.sha256)
     if json:
-        print_json(facts | {"variants": {"has": has, "runs": runs.name, "why": runs.why}})
+        print_json(
+            facts | {"provenance": origin, "variants": {"has": has, "runs": runs.name, "why": runs.why}}
+        )
         return
     card = model.card
     rows = [(k, v) for k, v in facts.items() if k not in ("calibration", "training", "trained_on")]
     rows += [("networks", ", ".join(has)), ("runs here", str(runs))]
     rows += [(f"training: {key}", value) for key, value in card.training.items()]
     rows.append(("trained on", _trained_on(card.trained_on)))
+    if origin is not None:
+        rows.append(("learned from", "; ".join(_data_set(entry) for entry in origin["learned_from"])))
+        rows.append(("taught by", "; ".join(_teacher(entry) for entry in origin["taught_by"])))
     table("", ("", ""), rows)
     if card.calibration is not None:
         _print_calibration(card.calibration)
@@ -75,6 +82,15 @@ def _trained_on(record: TrainedOn | None) -> str:
     if not record.listed:
         return f"{what}; too many to list, so test sets are checked for the names alone"
     return f"{what}; kept as hashes, which test sets are checked for"
+
+
+def _data_set(entry: dict[str, Any]) -> str:
+    photos = "" if "photos" not in entry else f", {count(entry['photos'], 'photo')}"
+    return f"{entry['name']}{photos} ({entry['terms']})"
+
+
+def _teacher(entry: dict[str, Any]) -> str:
+    return f"{entry['name']} ({entry['source']}, {entry['licence']}), trained on {entry['trained_on']}"
 
 
 def _print_calibration(calibration: Calibration) -> None:
