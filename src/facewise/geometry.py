@@ -68,15 +68,15 @@ def similarity_transform(source: ArrayLike, target: ArrayLike) -> NDArray[np.flo
         raise SettingError(f"Expected matching (K, 2) points, got {src.shape} and {dst.shape}.")
     if not (np.isfinite(src).all() and np.isfinite(dst).all()):
         raise SettingError("The points must be finite numbers.")
-    # In the plane of complex numbers a similarity without reflection is a factor and a sum.
-    x, y = src[..., 0] + 1j * src[..., 1], dst[..., 0] + 1j * dst[..., 1]
-    x_mean, y_mean = x.mean(axis=-1), y.mean(axis=-1)
-    x = x - x_mean[..., np.newaxis]
-    variance = (x.real**2 + x.imag**2).sum(axis=-1)
+    # In the complex plane a similarity without reflection is one factor and one sum.
+    start, end = src[..., 0] + 1j * src[..., 1], dst[..., 0] + 1j * dst[..., 1]
+    start_mean, end_mean = start.mean(axis=-1), end.mean(axis=-1)
+    start = start - start_mean[..., np.newaxis]
+    variance = (start.real**2 + start.imag**2).sum(axis=-1)
     if np.any(variance <= np.finfo(np.float64).tiny):
         raise SettingError("The landmarks are all in one place, so no transform can be found.")
-    factor = (x.conj() * y).sum(axis=-1) / variance
-    shift = y_mean - factor * x_mean
+    factor = (start.conj() * end).sum(axis=-1) / variance
+    shift = end_mean - factor * start_mean
     rows = [[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]]
     return np.moveaxis(np.array(rows), (0, 1), (-2, -1))
 

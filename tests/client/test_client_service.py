@@ -21,8 +21,6 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from stub_service import own_certificate
-
 from facewise.client import (
     AccessError,
     BusyError,
@@ -37,6 +35,7 @@ from facewise.models import Calibration, read_model, write_model
 from facewise.models.calibration import Threshold
 from facewise.pipeline import Pipeline
 from facewise.serve.keys import KeyStore
+from own_certificate import own_certificate
 
 
 class Running:

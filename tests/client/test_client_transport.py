@@ -11,7 +11,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from stub_service import Stub, own_certificate, running_stub
+from stub_service import Stub, running_stub
 
 from facewise.client import (
     AccessError,
@@ -27,6 +27,7 @@ from facewise.client import (
 )
 from facewise.client.transport import Transport
 from facewise.errors import FacewiseError, NameTakenError, SettingError, StorageFullError, UnknownPersonError
+from own_certificate import own_certificate
 
 KEY = "fw_" + "a" * 49
 ME = {"name": "front", "scopes": ["identify"], "expires": None}

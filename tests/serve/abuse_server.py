@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,14 +11,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
+from abuse_tools import free_port, stop
 
 
 @contextmanager
 def started(folder: Path, detector: Path, embedder: Path, *options: str) -> Iterator[SimpleNamespace]:
     """`facewise serve` without keys: `.url`, `.port`, `.process`, `.log`; stopped at the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     log = folder / "server.log"
     command = [
         sys.executable, "-m", "facewise", "serve", "--no-auth", "--threads", "2", "--port", str(port),
@@ -34,12 +31,7 @@ def started(folder: Path, detector: Path, embedder: Path, *options: str) -> Iter
         _wait(server)
         yield server
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(120)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process)
 
 
 def _wait(server: SimpleNamespace) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import random
+import signal
 import socket
 import sqlite3
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import PIL.Image
 import psutil
@@ -59,6 +62,16 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def stop(process: psutil.Popen | subprocess.Popen[Any]) -> None:
+    """Asks a service to end, and ends it where it does not."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(120)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @contextmanager

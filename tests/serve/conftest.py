@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import PIL.Image
 import pytest
+from abuse_tools import free_port, stop
 
 HOST = "http://127.0.0.1"
 
@@ -79,12 +78,6 @@ def client(make_client):
     return make_client()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def start_server(tmp_path: Path, tiny_detector_file: Path, tiny_embedder_file: Path):
     """`start_server(*options, gallery=…)`: `facewise serve` as a process; ended with the test."""
@@ -128,12 +121,7 @@ def start_server(tmp_path: Path, tiny_detector_file: Path, tiny_embedder_file: P
     yield start
     for process in running:
         if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(120)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            stop(process)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,23 +115,32 @@ def service(start_service) -> Service:
     return start_service()
 
 
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory, photos_of) -> Iterator[Browser]:
-    """Chromium, whose camera shows Eden. Of one module: Playwright's event loop would be in others' way."""
+@contextmanager
+def launched(*arguments: str) -> Iterator[Browser]:
+    """Chromium, where there is one; else the test is skipped."""
     playwright = pytest.importorskip("playwright.sync_api", reason="browser tests: install playwright")
     if CHROMIUM is None:
         pytest.skip("browser tests: no chromium here; install one (apt install chromium)")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", *arguments]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory, photos_of) -> Iterator[Browser]:
+    """Chromium, whose camera shows Eden. Of one module: Playwright's event loop would be in others' way."""
     film = tmp_path_factory.mktemp("camera") / "eden.y4m"
     _write_film(film, photos_of(EDEN)[1])
     arguments = [
-        "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+        "--disable-background-networking", "--disable-component-update",
         "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
         f"--use-file-for-fake-video-capture={film}",
     ]  # fmt: skip
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=arguments)
+    with launched(*arguments) as browser:
         yield browser
-        browser.close()
 
 
 def _write_film(path: Path, photo: Path) -> None:

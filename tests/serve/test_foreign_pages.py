@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 from abuse_tools import unique_photo
+from page_fixtures import launched
 
 ATTACK = """async ({service, key, photo}) => {
   const told = {};
@@ -128,21 +129,14 @@ def elsewhere() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="browser tests: install playwright")
-    from page_fixtures import CHROMIUM
-
-    if CHROMIUM is None:
-        pytest.skip("browser tests: no chromium here; install one (apt install chromium)")
     # What newer browsers do by themselves for services on this machine is not what is tried here.
     own = "LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests,PrivateNetworkAccessSendPreflights"
     arguments = [
-        "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP rebound.example 127.0.0.1",
+        "--host-resolver-rules=MAP rebound.example 127.0.0.1",
         f"--disable-features={own}",
     ]  # fmt: skip
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=CHROMIUM, args=arguments)
+    with launched(*arguments) as opened:
         yield opened
-        opened.close()
 
 
 class Attacked:

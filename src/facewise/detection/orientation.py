@@ -140,7 +140,7 @@ def _evidence(faces: list[Face]) -> float:
 
 
 def _is_upright(landmarks: FloatArray) -> bool:
-    # Of numbers as few as these Python is quicker than numpy, and every photo is asked.
+    # For five points plain Python is faster than numpy, and this runs for every photo.
     places = [complex(x, y) for x, y in landmarks.tolist()]
     middle = sum(places) / len(places)
     places = [place - middle for place in places]

@@ -132,23 +132,10 @@ def _blocks(data: bytes) -> Iterator[int]:
 
 
 _TIFF_SIZES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
-}
+    1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8,
+}  # fmt: skip
+"""Type of a tag → bytes of one value (TIFF 6.0, section 2; BigTIFF)."""
+
 _TIFF_LENGTHS = {279, 325}  # of strips, and of tiles
 _TIFF_OFFSETS = {273, 324}
 _JPEG_IN_TIFF = {6, 7}

@@ -39,9 +39,8 @@ class FairQueue:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._each: dict[
-            Hashable, tuple[float, float]
-        ] = {}  # seconds of its photos, and when the last was done
+        # Of each client: seconds that a photo of its takes, and when the last was done.
+        self._each: dict[Hashable, tuple[float, float]] = {}
         self._waiting: dict[Hashable, deque[Photo]] = {}
         self._used: dict[Hashable, float] = {}
         self._now = 0.0  # what the client that was served last had had
@@ -69,7 +68,7 @@ class FairQueue:
             allowed: Whether a client may have more of the workers now.
 
         Returns:
-            None where nobody may whose photos wait.
+            Nothing where nobody may whose photos wait.
         """
         clients = [client for client in self._waiting if allowed(client)]
         if not clients:
