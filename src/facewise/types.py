@@ -8,6 +8,7 @@ unit length; similarity is cosine in [-1, 1]. Angles are radians.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -45,6 +46,26 @@ class Quality:
     roll: float
     value: float | None = None
     reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """How a head is turned, in radians, relative to the line of sight; all 0 is into the camera.
+
+    Attributes:
+        yaw: To the side, positive towards the image's right.
+        pitch: Up and down, positive is looking down.
+        roll: Tilt in the image, positive is clockwise.
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+
+    @property
+    def degrees(self) -> tuple[float, float, float]:
+        """(yaw, pitch, roll) in degrees, for people."""
+        return math.degrees(self.yaw), math.degrees(self.pitch), math.degrees(self.roll)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
