@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from facewise.errors import ImageError, SettingError
 from facewise.gallery import Gallery
+from facewise.gallery.reader import FaceReader
 from facewise.gallery.results import Identification
 from facewise.gallery.search import Scoring
 from facewise.models.decisions import rule_of
@@ -19,6 +20,7 @@ from facewise.types import Decision, Face, Image, Quality
 from facewise.video.people import GAP, people_of
 from facewise.video.reader import MAX_PIXELS, MAX_SECONDS, FrameSource, Stamp
 from facewise.video.results import Appearance
+from facewise.video.track import Track
 from facewise.video.tracker import Likeness, Tracker
 
 LOOKS_A_SECOND = 8.0
@@ -65,50 +67,24 @@ class VideoSettings:
             raise SettingError("Patience is at least 0, and the other limits of a video are above 0.")
 
 
-class Watcher:
-    """Collects what is seen, and says who it was; for files and cameras alike.
+class Follower:
+    """Looks at some of the frames of a file or camera, and follows the faces from one to the next.
 
     Args:
-        gallery: Who is known, with the pipeline that finds and embeds faces.
+        reader: Finds faces, and embeds them, so that a track is of one person.
         settings: How to look.
         fps: Of the source.
-        decision: The rule.
-        scoring: How a person's samples make a score.
-        top: How many candidates to name.
-        groups: Only people in any of these; None is everybody.
+        likeness: What similarities mean.
     """
 
-    def __init__(
-        self,
-        gallery: Gallery,
-        settings: VideoSettings,
-        fps: float,
-        decision: Decision | None,
-        scoring: Scoring = "best",
-        top: int = 5,
-        groups: Collection[str] | None = None,
-    ) -> None:
-        self._gallery, self._settings, self._scoring, self._top = gallery, settings, scoring, top
-        self._groups = groups
-        self.decision = decision
+    def __init__(self, reader: FaceReader, settings: VideoSettings, fps: float, likeness: Likeness) -> None:
+        self.reader, self._settings, self._likeness = reader, settings, likeness
         step = 1 / LOOKS_A_SECOND if settings.every is None else settings.every / fps
         self.gap = max(GAP, _RARE * step)
-        # Most frames without a sure face show none: looking at them in four ways takes four times as long.
-        pipeline = gallery.pipeline
-        self.reader = pipeline.upright_only() if isinstance(pipeline, Pipeline) else pipeline
-        calibration = gallery.pipeline.embedder.calibration
-        self._by_quality = rule_of(decision, calibration) is not None
-        self._likeness = Likeness.of(calibration, decision)
-        patience = max(settings.patience, _RARE * step)
-        self.tracker = Tracker(self._likeness, patience=patience, step=step)
+        self.tracker = Tracker(likeness, patience=max(settings.patience, _RARE * step), step=step)
         self.looked_at = 0
         self._half_frame, self._due = 0.5 / fps, 0.0
         self.newest = Stamp(-1, 0.0)
-        self._refuse_foreign()
-
-    def _refuse_foreign(self) -> None:
-        """Before the work rather than after it."""
-        self.who(np.empty((0, self._gallery.pipeline.embedder.embedding_size), np.float32))
 
     def due(self, stamp: Stamp) -> bool:
         """Whether faces are searched for in this frame."""
@@ -123,35 +99,17 @@ class Watcher:
     def look(self, stamp: Stamp, faces: tuple[Face, ...], size: tuple[int, int]) -> None:
         """What was found in a frame of (height, width)."""
         self.looked_at += 1
-        if not self._by_quality:
-            faces = tuple(replace(face, quality=_as_measured(face.quality)) for face in faces)
         self.tracker.look(stamp, faces, size)
 
-    def who(self, embeddings: ArrayLike) -> list[Identification]:
-        """Who each of `(P, D)` embeddings is."""
-        embedder = self._gallery.pipeline.embedder
-        return self._gallery.identify_embeddings(
-            embeddings,
-            fingerprint=embedder.fingerprint,
-            model=embedder.name,
-            flip=embedder.flip,
-            decision=self.decision,
-            scoring=self._scoring,
-            top=self._top,
-            groups=self._groups,
-            calibration=embedder.calibration,
-        )
-
-    def people(self) -> tuple[list[Appearance], int]:
-        """Everybody so far, and how many tracks were too brief to tell."""
+    def tracks(self) -> tuple[list[Track], int]:
+        """The tracks that tell something, and how many were too brief to."""
         tracks, least = self.tracker.tracks, self._settings.min_faces
         # In time as well, so that who is told does not depend on how often was looked.
         shortest = (least - 1) / LOOKS_A_SECOND - self._half_frame
         told = [t for t in tracks if len(t) >= least and t.times[-1] - t.times[0] >= shortest]
         if self.looked_at <= 2 * least:
             told = tracks  # of a video of two or three looks, one is what there is
-        join = self._likeness.join
-        return people_of(told, self.who, self.decision, join, self.gap), len(tracks) - len(told)
+        return told, len(tracks) - len(told)
 
     def watch(
         self,
@@ -196,13 +154,77 @@ class Watcher:
         return problems[0] if problems else None
 
     def _read(self, images: Iterable[Image], source: FrameSource) -> Iterator[tuple[Face, ...]]:
-        pipeline = self.reader
+        reader = self.reader
         pixels = getattr(source, "width", 0) * getattr(source, "height", 0)
-        large = pixels * getattr(pipeline, "threads", 1) > _IN_FLIGHT
-        for one in map(pipeline.read, images) if large else pipeline.read_many(images):
+        large = pixels * getattr(reader, "threads", 1) > _IN_FLIGHT
+        for one in map(reader.read, images) if large else reader.read_many(images):
             if one.error is not None:
                 raise one.error
             yield tuple(one.faces)
+
+
+class Watcher(Follower):
+    """Collects what is seen, and says who it was; for files and cameras alike.
+
+    Args:
+        gallery: Who is known, with the pipeline that finds and embeds faces.
+        settings: How to look.
+        fps: Of the source.
+        decision: The rule.
+        scoring: How a person's samples make a score.
+        top: How many candidates to name.
+        groups: Only people in any of these; None is everybody.
+    """
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        settings: VideoSettings,
+        fps: float,
+        decision: Decision | None,
+        scoring: Scoring = "best",
+        top: int = 5,
+        groups: Collection[str] | None = None,
+    ) -> None:
+        calibration = gallery.pipeline.embedder.calibration
+        reader = gallery.pipeline
+        # Most frames without a sure face show none: looking at them in four ways takes four times as long.
+        reader = reader.upright_only() if isinstance(reader, Pipeline) else reader
+        super().__init__(reader, settings, fps, Likeness.of(calibration, decision))
+        self._gallery, self._scoring, self._top, self._groups = gallery, scoring, top, groups
+        self.decision = decision
+        self._by_quality = rule_of(decision, calibration) is not None
+        self._refuse_foreign()
+
+    def _refuse_foreign(self) -> None:
+        """Before the work rather than after it."""
+        self.who(np.empty((0, self._gallery.pipeline.embedder.embedding_size), np.float32))
+
+    def look(self, stamp: Stamp, faces: tuple[Face, ...], size: tuple[int, int]) -> None:
+        """What was found in a frame of (height, width)."""
+        if not self._by_quality:
+            faces = tuple(replace(face, quality=_as_measured(face.quality)) for face in faces)
+        super().look(stamp, faces, size)
+
+    def who(self, embeddings: ArrayLike) -> list[Identification]:
+        """Who each of `(P, D)` embeddings is."""
+        embedder = self._gallery.pipeline.embedder
+        return self._gallery.identify_embeddings(
+            embeddings,
+            fingerprint=embedder.fingerprint,
+            model=embedder.name,
+            flip=embedder.flip,
+            decision=self.decision,
+            scoring=self._scoring,
+            top=self._top,
+            groups=self._groups,
+            calibration=embedder.calibration,
+        )
+
+    def people(self) -> tuple[list[Appearance], int]:
+        """Everybody so far, and how many tracks were too brief to tell."""
+        told, brief = self.tracks()
+        return people_of(told, self.who, self.decision, self._likeness.join, self.gap), brief
 
 
 def _as_measured(quality: Quality | None) -> Quality | None:
