@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from facewise.geometry import TEMPLATE_112
 from facewise.models import ModelCard, ModelFile, write_model
+from facewise.models.attributes import ATTRIBUTES, MOST_YEARS, WORDS, AgeRule, AttributeRule, WordRule
 from facewise.models.export import export_onnx
 from facewise.preprocess import Preprocess
 
@@ -173,4 +174,36 @@ def write_embedder(path: Path, seed: int, *, size: int = 32) -> ModelFile:
     )
     preprocess = Preprocess(112, (127.5, 120.0, 110.0), (127.5, 100.0, 90.0), "RGB", "5-point")
     card = ModelCard("embedder", path.stem, "1", "MIT", "drawn in tests", preprocess, embedding_size=size)
+    return write_model(path, onnx, card)
+
+
+class ColourAttributes(nn.Module):
+    """(N, 3, 112, 112) → an output for each attribute: random projections of the mean colours of tiles."""
+
+    def __init__(self, seed: int, widths: Iterable[int]) -> None:
+        super().__init__()
+        rng = np.random.default_rng(seed)
+        self.heads = nn.ModuleList(nn.Linear(3 * 49, width) for width in widths)
+        with torch.no_grad():
+            for weight in self.parameters():
+                weight.copy_(torch.from_numpy(rng.standard_normal(weight.shape).astype(np.float32) * 0.2))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        tiles = functional.avg_pool2d(x, 16).flatten(1)
+        return tuple(head(tiles) for head in self.heads)
+
+
+def write_attributes(path: Path, seed: int = 0, *, rule: AttributeRule | None = None) -> ModelFile:
+    """A model of all attributes that says something of every crop, the same of the same one."""
+    words = {name: WordRule(words, 1.0, 0.8 if name == "gender" else 0.5) for name, words in WORDS.items()}
+    rule = AttributeRule(ATTRIBUTES, words, AgeRule()) if rule is None else rule
+    widths = [MOST_YEARS + 1 if name == "age" else len(rule.words[name].words) for name in rule.outputs]
+    onnx = export_onnx(
+        ColourAttributes(seed, widths),
+        torch.zeros(2, 3, 112, 112),
+        dynamic={0: "batch"},
+        outputs=rule.outputs,
+    )
+    preprocess = Preprocess(112, (127.5, 120.0, 110.0), (60.0, 50.0, 40.0), "RGB", "5-point")
+    card = ModelCard("attributes", path.stem, "1", "MIT", "drawn in tests", preprocess, attributes=rule)
     return write_model(path, onnx, card)

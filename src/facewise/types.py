@@ -9,6 +9,7 @@ unit length; similarity is cosine in [-1, 1]. Angles are radians.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -68,6 +69,49 @@ class Pose:
         return math.degrees(self.yaw), math.degrees(self.pitch), math.degrees(self.roll)
 
 
+@dataclass(frozen=True, slots=True)
+class Age:
+    """How old a face looks.
+
+    Attributes:
+        mean: Years.
+        low, high: Years; the age is between them for 90 of 100 faces such as the model was calibrated on.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """Which of a few words fits a face.
+
+    Attributes:
+        answer: The most probable one, or None for not sure: its probability is below the model's limit.
+        probabilities: Of each word, calibrated; they sum to 1.
+    """
+
+    answer: str | None
+    probabilities: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What a face looks like; it is the look of a photo, not who somebody is.
+
+    Attributes:
+        age, gender, emotion, race: None where that was not asked for, or nothing can be said, see `note`.
+        note: Why nothing can be said of this face, such as `"blurred"`; or empty.
+    """
+
+    age: Age | None = None
+    gender: Guess | None = None
+    emotion: Guess | None = None
+    race: Guess | None = None
+    note: str = ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
     """One face in one photo.
@@ -78,6 +122,7 @@ class Face:
         landmarks: `(5, 2)` float32, pixels of the photo.
         embedding: `(D,)` float32 of unit length, or None before embedding.
         quality: Measured when the face was aligned, or None before.
+        attributes: What it looks like, or None where nobody asked.
     """
 
     box: FloatArray
@@ -85,6 +130,7 @@ class Face:
     landmarks: FloatArray
     embedding: FloatArray | None = field(default=None, repr=False)
     quality: Quality | None = None
+    attributes: Attributes | None = None
 
     @property
     def width(self) -> float:

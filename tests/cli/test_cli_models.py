@@ -12,6 +12,7 @@ import pytest
 from facewise.models import bundled, read_model, write_model
 from facewise.models.score_map import ScoreMap
 from facewise.models.trained_on import TrainedOn
+from tiny_models import write_attributes
 
 NAMES = [
     "calibrated", "facewise-detect-s", "facewise-embed-s", "mobilefacenet-foamliu", "other",
@@ -285,3 +286,22 @@ def test_show_tells_where_a_bundled_model_comes_from(facewise, package, monkeypa
     other = package / path.name
     write_model(other, model.network, replace(model.card, version="2"))
     assert facewise("models", "show", str(other), "--json").json["provenance"] is None
+
+
+def test_show_and_verify_of_attributes(facewise, own_store):
+    model = write_attributes(own_store / "looks.onnx")
+    measured = {
+        "gender": {
+            "figure": "accuracy", "value": 0.95, "low": 0.94, "high": 0.96, "faces": 4000, "data": "held out",
+            "worst": {"group": "0 to 3 years", "value": 0.7, "low": 0.6, "high": 0.8, "faces": 300},
+        }
+    }  # fmt: skip
+    rule = replace(model.card.attributes, measured=measured)
+    write_model(model.path, model.network, replace(model.card, attributes=rule))
+    text = " ".join(facewise("models", "show", "looks").out.split())
+    assert "decisions" not in text
+    for told in ("0.80", "angry", "0.95", "0 to 3", "not measured"):
+        assert told in text
+    done = facewise("models", "show", "looks", "--json").json
+    assert (done["kind"], done["attributes"]["measured"]) == ("attributes", measured)
+    assert facewise("models", "verify", "looks", "--json").json["good"][0]["name"] == "looks"

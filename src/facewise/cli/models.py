@@ -135,6 +135,7 @@ def _probe(model: Any) -> None:
     """Load each network of a model and run it once on a grey picture."""
     import numpy as np
 
+    from facewise.analysis.attributes import AttributeModel
     from facewise.detection import load_detector
     from facewise.embedding import Embedder
     from facewise.variants import variants_of
@@ -142,6 +143,9 @@ def _probe(model: Any) -> None:
     for variant in variants_of(model):
         if model.card.kind == "detector":
             load_detector(model, variant=variant).detect(np.full((96, 128, 3), 127, dtype=np.uint8))
+        elif model.card.kind == "attributes":
+            teller = AttributeModel(model, variant=variant)
+            teller.predict(np.full((1, teller.crop_size, teller.crop_size, 3), 127, dtype=np.uint8))
         else:
             embedder = Embedder(model, variant=variant)
             embedder.embed(np.full((1, embedder.crop_size, embedder.crop_size, 3), 127, dtype=np.uint8))
@@ -187,6 +191,7 @@ def _describe(model: Any) -> dict[str, Any]:
             "listed": trained.listed,
         },
         "calibration": None if card.calibration is None else card.calibration.to_dict(),
+        "attributes": None if card.attributes is None else card.attributes.to_dict(),
     }
 
 

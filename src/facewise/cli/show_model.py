@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from facewise.cli.output import count, print_json, say, table
 
 if TYPE_CHECKING:
     from facewise.models import Calibration
+    from facewise.models.attributes import AttributeRule
     from facewise.models.calibration import Limits
     from facewise.models.score_map import ScoreMap
     from facewise.models.trained_on import TrainedOn
@@ -41,7 +43,9 @@ def show(
         )
         return
     card = model.card
-    rows = [(k, v) for k, v in facts.items() if k not in ("calibration", "training", "trained_on")]
+    rows = [
+        (k, v) for k, v in facts.items() if k not in ("calibration", "training", "trained_on", "attributes")
+    ]
     rows += [("networks", ", ".join(has)), ("runs here", str(runs))]
     rows += [(f"training: {key}", value) for key, value in card.training.items()]
     rows.append(("trained on", _trained_on(card.trained_on)))
@@ -49,7 +53,9 @@ def show(
         rows.append(("learned from", "; ".join(_data_set(entry) for entry in origin["learned_from"])))
         rows.append(("taught by", "; ".join(_teacher(entry) for entry in origin["taught_by"])))
     table("", ("", ""), rows)
-    if card.calibration is not None:
+    if card.attributes is not None:
+        _print_attributes(card.attributes)
+    elif card.calibration is not None:
         _print_calibration(card.calibration)
     elif card.kind == "embedder":
         say("No calibration: this model gives similarities, but no decisions.")
@@ -71,6 +77,37 @@ def probability_text(scale: ScoreMap) -> str:
     )
     share = "half" if scale.prior == 0.5 else f"{scale.prior:g}"
     return f"Probability of one person, where {share} of the pairs are: {told or 'none of 0.01, 0.5, 0.99'}."
+
+
+def _print_attributes(rule: AttributeRule) -> None:
+    """What a model of attributes tells, below which probability it is not sure, and how good it is."""
+    from facewise.models.attributes import ATTRIBUTES
+
+    rows = []
+    for name in (name for name in ATTRIBUTES if name in rule.outputs):
+        words = rule.words.get(name)
+        tells = "years, with an interval of 90%" if words is None else ", ".join(words.words)
+        unsure = "" if words is None else f"{words.least:.2f}"
+        measured = rule.measured.get(name)
+        if measured is None:
+            rows.append((name, tells, unsure, "not measured", ""))
+            continue
+        worst = measured.get("worst")
+        rows.append(
+            (
+                name,
+                tells,
+                unsure,
+                f"{measured['figure']} {_with_interval(measured)} ({measured['data']})",
+                "" if worst is None else f"{worst['group']}: {_with_interval(worst)}",
+            )
+        )
+    table("", ("attribute", "tells", "not sure below", "measured", "worst group"), rows)
+
+
+def _with_interval(figure: Mapping[str, Any]) -> str:
+    low, high = figure["low"], figure["high"]
+    return f"{figure['value']:.3g}, {low:.3g} to {high:.3g}, of {count(figure['faces'], 'face')}"
 
 
 def _trained_on(record: TrainedOn | None) -> str:

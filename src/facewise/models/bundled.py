@@ -9,7 +9,11 @@ from typing import Any
 FOLDER = Path(__file__).parent / "bundled"
 """Where they lie. It may be read-only, and an upgrade replaces it: nothing of a user's is written there."""
 
-BUNDLED_MODELS = {"detector": "facewise-detect-s", "embedder": "facewise-embed-s"}
+BUNDLED_MODELS = {
+    "detector": "facewise-detect-s",
+    "embedder": "facewise-embed-s",
+    "attributes": "facewise-attributes-s",
+}
 """Kind → the bundled model used when none is named."""
 
 

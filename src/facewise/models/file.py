@@ -12,6 +12,7 @@ from typing import Any
 
 from facewise.errors import ModelError
 from facewise.files import write_bytes
+from facewise.models.attributes import AttributeRule
 from facewise.models.calibration import Calibration
 from facewise.models.onnxmeta import metadata, network_hash, replace_metadata
 from facewise.models.trained_on import TrainedOn
@@ -21,7 +22,7 @@ METADATA_KEY = "facewise"
 TRAINED_ON_KEY = "facewise.trained_on"
 """Apart from the rest, which people read: a list of hashes may be megabytes."""
 FORMAT = 1
-KINDS = ("embedder", "detector")
+KINDS = ("embedder", "detector", "attributes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class ModelCard:
     """What the metadata of a model file says.
 
     Attributes:
-        kind: `"embedder"` or `"detector"`.
+        kind: One of `KINDS`.
         name: Its name in the model store: lower-case letters, digits, `.`, `_` and `-`.
         version: Of the weights.
         licence: SPDX name or words.
@@ -40,6 +41,7 @@ class ModelCard:
         training: What is known of the training (recipe, git hash, data hash), free-form.
         calibration: Measured thresholds, or None.
         trained_on: The photos and people it was trained on, as hashes; None where that is not recorded.
+        attributes: For a model of kind `"attributes"`, what its outputs say; else None.
     """
 
     kind: str
@@ -53,6 +55,7 @@ class ModelCard:
     training: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration | None = None
     trained_on: TrainedOn | None = None
+    attributes: AttributeRule | None = None
 
     def to_json(self) -> str:
         """The JSON written under the `facewise` key, keys sorted; `trained_on` has a key of its own."""
@@ -69,6 +72,7 @@ class ModelCard:
                 "decoder": None if self.decoder is None else dict(self.decoder),
                 "training": dict(self.training),
                 "calibration": None if self.calibration is None else self.calibration.to_dict(),
+                **({} if self.attributes is None else {"attributes": self.attributes.to_dict()}),
             },
             sort_keys=True,
         )
@@ -85,6 +89,7 @@ class ModelCard:
             if int(data["format"]) > FORMAT:
                 raise ModelError("This model file was written by a newer Facewise; please upgrade Facewise.")
             calibration, decoder = data.get("calibration"), data.get("decoder")
+            attributes = data.get("attributes")
             card = cls(
                 kind=str(data["kind"]),
                 name=str(data["name"]),
@@ -96,6 +101,7 @@ class ModelCard:
                 decoder=None if decoder is None else dict(decoder),
                 training=dict(data.get("training") or {}),
                 calibration=None if calibration is None else Calibration.from_dict(calibration),
+                attributes=None if attributes is None else AttributeRule.from_dict(attributes),
             )
         # Overflow: a number such as Infinity where an integer belongs. Recursion: brackets within brackets.
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -104,6 +110,8 @@ class ModelCard:
             raise ModelError(f"The model file is of an unknown kind, {card.kind!r}.")
         if card.kind == "detector" and (card.decoder is None or "name" not in card.decoder):
             raise ModelError("The model file is a detector, but does not say how to decode its outputs.")
+        if card.kind == "attributes" and card.attributes is None:
+            raise ModelError("The model file is one of attributes, but does not say what its outputs are.")
         return card
 
 

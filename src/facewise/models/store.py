@@ -29,10 +29,10 @@ def default_name(kind: str) -> str:
     """The name that stands for no name: the bundled model's, or a public one's in a package without any.
 
     Args:
-        kind: `"embedder"` or `"detector"`.
+        kind: A key of `BUNDLED_MODELS`.
     """
     bundled = BUNDLED_MODELS[kind]
-    return bundled if bundled_path(bundled) is not None else PUBLIC_MODELS[kind]
+    return bundled if bundled_path(bundled) is not None else PUBLIC_MODELS.get(kind, bundled)
 
 
 def find_model(name: str | os.PathLike[str] | None, *, kind: str) -> ModelFile:
@@ -41,13 +41,18 @@ def find_model(name: str | os.PathLike[str] | None, *, kind: str) -> ModelFile:
     Args:
         name: A name, looked for in the store and then among the bundled models (`"facewise-embed-s"`), a path
             (ends in `.onnx` or holds a separator), or None.
-        kind: `"embedder"` or `"detector"`.
+        kind: A key of `BUNDLED_MODELS`.
 
     Raises:
         ModelError: There is no such model, or it is of another kind.
     """
     if name is None:
         path = default_path(kind)
+        if path is None and kind == "attributes":
+            raise ModelError(
+                f"This package has no {default_name(kind)}: name a model of attributes, such as one that "
+                "`facewise train DATA.csv --recipe attributes` makes."
+            )
         if path is None:
             raise ModelError(
                 f"No {kind} is installed: bring the default one, {default_name(kind)}, in with "
@@ -71,7 +76,7 @@ def default_path(kind: str) -> Path | None:
     """The file that stands for no name now, or None where none is installed.
 
     Args:
-        kind: `"embedder"` or `"detector"`.
+        kind: A key of `BUNDLED_MODELS`.
     """
     return path_of(default_name(kind))
 
