@@ -109,7 +109,7 @@ numbers = st.floats(-400, 400) | st.sampled_from([np.nan, np.inf, -np.inf, 1e30,
 @settings(max_examples=100)
 @given(
     st.lists(numbers, min_size=4, max_size=4),
-    st.sampled_from(["box", "square"]),
+    st.sampled_from(["box", "square", "inside"]),
     st.floats(-0.9, 3),
     st.integers(1, 50),
 )
@@ -276,3 +276,24 @@ def test_a_box_model_is_refused_where_crops_came_aligned(box_model: ModelFile) -
     contents = (b"a", b"b")
     with pytest.raises(SettingError, match=r"box cuts faces by the detector's box.*mini holds 5-point"):
         evaluate_bin(BinPairs("mini", contents, np.array([True])), Embedder(box_model))
+
+
+@pytest.mark.parametrize(
+    ("box", "window"),
+    [
+        ((60, 40, 80, 70), (40, 10, 100, 100)),  # all of it is there
+        ((2, 40, 22, 70), (0, 10, 60, 100)),  # moved right
+        ((130, 90, 150, 120), (99, 29, 159, 119)),  # moved left and up
+        ((10, 5, 150, 110), (0, 0, 159, 119)),  # no more than the photo has: 119 / 105 of each side
+    ],
+)
+def test_a_cut_inside_is_enlarged_and_moved_until_all_of_it_is_in_the_photo(box, window) -> None:
+    """minivision-ai's crop, from its description: both ends of the window are within it."""
+    x1, y1, x2, y2 = window
+    crop = Cut(80, "inside", 2.0).of(SMOOTH, [box], None)[0]
+    expected = PIL.Image.fromarray(SMOOTH[y1 : y2 + 1, x1 : x2 + 1])
+    wanted = np.asarray(expected.resize((80, 80), PIL.Image.Resampling.BILINEAR)).astype(float)
+    assert np.abs(crop - wanted).mean() < 2.0
+    shifted = np.roll(SMOOTH, 4, axis=1)[y1 : y2 + 1, x1 : x2 + 1]
+    other = np.asarray(PIL.Image.fromarray(shifted).resize((80, 80), PIL.Image.Resampling.BILINEAR))
+    assert np.abs(crop - other.astype(float)).mean() > 4

@@ -207,3 +207,32 @@ def write_attributes(path: Path, seed: int = 0, *, rule: AttributeRule | None = 
     preprocess = Preprocess(112, (127.5, 120.0, 110.0), (60.0, 50.0, 40.0), "RGB", "5-point")
     card = ModelCard("attributes", path.stem, "1", "MIT", "drawn in tests", preprocess, attributes=rule)
     return write_model(path, onnx, card)
+
+
+class _Border(nn.Module):
+    """(N, 3, 80, 80) in grey levels → (N, 3) probabilities; live is the second, more so in the dark."""
+
+    def __init__(self, half: float) -> None:
+        super().__init__()
+        self.half = half
+
+    def forward(self, x: Tensor) -> Tensor:
+        live = torch.sigmoid((self.half - x[:, :, :8].mean(dim=(1, 2, 3))) / 10)
+        return torch.stack([(1 - live) / 2, live, (1 - live) / 2], dim=1)
+
+
+def write_liveness(path: Path, half: float = 110.0, others: tuple[str, ...] = ()) -> ModelFile:
+    """A liveness model to which a face is live by how dark it is around it: `half` is a score of a half."""
+    network = export_onnx(
+        _Border(half), torch.zeros(1, 3, 80, 80), dynamic={0: "batch"}, outputs=["probabilities"]
+    )
+    card = ModelCard(
+        kind="liveness",
+        name=path.stem,
+        version="1",
+        licence="MIT",
+        source="tests",
+        preprocess=Preprocess(80, (0.0,) * 3, (1.0,) * 3, "BGR", "inside", margin=1.7),
+        decoder={"name": "classes", "live": 1, **({"with": list(others)} if others else {})},
+    )
+    return write_model(path, network, card)

@@ -41,6 +41,10 @@ class PoorPhotoError(FacewiseError):
     """A photo's face is too poor for what was asked: blurred, dark, small, covered."""
 
 
+class NotLiveError(PoorPhotoError):
+    """A face does not look live where only live ones are taken."""
+
+
 class ModelError(FacewiseError):
     """A model file, checkpoint, provider or download is missing, broken or of the wrong kind."""
 

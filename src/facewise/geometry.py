@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from cmath import phase, rect
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -109,7 +109,7 @@ def align(image: Image, landmarks: ArrayLike, size: int = 112) -> Image:
     return crops[0] if points.ndim == 2 else crops
 
 
-Alignment: TypeAlias = Literal["5-point", "box", "square"]
+Alignment: TypeAlias = Literal["5-point", "box", "square", "inside"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +123,9 @@ class Cut:
     - `"square"`: a square about the middle of the box, its side 1 + `margin` of the box's shorter side, black
       outside the photo. That is the evaluation of VGGFace2 (Cao et al. 2018, 1710.08092, sec. 4: box extended
       by 0.3, shorter side resized to 256, 224×224 from the middle; so 1.3 · 224/256 of the shorter side).
+    - `"inside"`: the box enlarged about its middle to 1 + `margin` of each side, or to as much as the photo
+      has, moved to where all of it is within the photo and stretched to a square, bilinear: the crop of
+      minivision-ai's liveness networks, whose "scale" is 1 + `margin`.
 
     Attributes:
         size: Side of the crop in pixels.
@@ -139,7 +142,8 @@ class Cut:
     margin: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.size < 1 or self.alignment not in ("5-point", "box", "square") or not -1 < self.margin <= 10:
+        known = self.alignment in get_args(Alignment)
+        if self.size < 1 or not known or not -1 < self.margin <= 10:
             raise SettingError(
                 f"Faces cannot be cut to {self.size} pixels by {self.alignment!r}, margin {self.margin}."
             )
@@ -176,7 +180,7 @@ class Cut:
             window = self._window(box, image.shape[0], image.shape[1])
             if window is None:
                 raise SettingError(f"The box {box.round(1).tolist()} shows nothing of the photo.")
-            _fill(crop, image, window)
+            _fill(crop, image, window, bilinear=self.alignment == "inside")
         return crops
 
     def fits(self, height: int, width: int, box: FloatArray, landmarks: FloatArray) -> bool:
@@ -202,6 +206,8 @@ class Cut:
             # Towards zero, as published.
             start = np.maximum(low - grown, 0).astype(int)
             end = np.minimum(high + grown, (width, height)).astype(int)
+        elif self.alignment == "inside":
+            return _inside(low, high, 1 + self.margin, (width, height))
         else:
             side = round(float(sides.min()) * (1 + self.margin))
             start = np.rint((low + high) / 2 - side / 2).astype(int)
@@ -214,7 +220,27 @@ _FARTHEST = 1e7
 """Pixels; a box farther out is no box."""
 
 
-def _fill(crop: Image, image: Image, window: tuple[int, int, int, int]) -> None:
+def _inside(
+    low: NDArray[np.float64], high: NDArray[np.float64], scale: float, photo: tuple[int, int]
+) -> tuple[int, int, int, int] | None:
+    """The window of `"inside"`; None of a box that is empty or shows nothing of the photo.
+
+    Args:
+        low: (2,) x1, y1.
+        high: (2,) x2, y2.
+        scale: By how much to enlarge at most.
+        photo: (width, height).
+    """
+    last, sides = np.subtract(photo, 1.0), high - low
+    if (sides <= 0).any() or (high <= 0).any() or (low >= photo).any() or (last < 1).any():
+        return None
+    sides = sides * min(scale, float((last / sides).min()))
+    start = np.clip((low + high - sides) / 2, 0, last - sides)
+    first, end = start.astype(int), (start + sides).astype(int) + 1
+    return int(first[0]), int(first[1]), int(end[0]), int(end[1])
+
+
+def _fill(crop: Image, image: Image, window: tuple[int, int, int, int], *, bilinear: bool = False) -> None:
     """Write what a window shows of a photo into a crop, stretched; outside the photo it stays black."""
     import cv2  # noqa: PLC0415  see `align`
 
@@ -227,7 +253,7 @@ def _fill(crop: Image, image: Image, window: tuple[int, int, int, int]) -> None:
     right, bottom = min(right, size), min(bottom, size)
     if right > left and bottom > top:
         shrinks = right - left <= seen.shape[1] and bottom - top <= seen.shape[0]
-        way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        way = cv2.INTER_AREA if shrinks and not bilinear else cv2.INTER_LINEAR
         crop[top:bottom, left:right] = cv2.resize(seen, (right - left, bottom - top), interpolation=way)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ from facewise.network import AUTO
 from facewise.quality import embedded, measure
 from facewise.types import Face, FloatArray, Image
 from facewise.variants import Variant, variants_of
+
+if TYPE_CHECKING:
+    from facewise.analysis.liveness import LivenessModel
 
 _MANY, _MANY_OF_TWO = 1000, 2000
 """Photos from which starting processes pays, with more than two workers and with two: the fewer threads, the
@@ -92,6 +96,7 @@ class Pipeline:
         cut: How faces are cut where there is no embedder to say it; None cuts them by their landmarks.
         threads: Photos read side by side by `read_many`; None is all CPUs of this process.
         any_way_up: Where nothing sure is found, look at photos turned by 90°, 180° and 270° too.
+        liveness: Says of every face that is aligned whether it is live; None says nothing of it.
 
     Examples:
         >>> pipeline = Pipeline.load()  # doctest: +SKIP
@@ -108,6 +113,7 @@ class Pipeline:
         cut: Cut | None = None,
         threads: int | None = None,
         any_way_up: bool = True,
+        liveness: LivenessModel | None = None,
     ) -> None:
         if threads is not None and threads < 1:
             raise SettingError(f"The number of threads must be at least 1, not {threads}.")
@@ -117,6 +123,7 @@ class Pipeline:
         self.crop_size = self.cut.size
         self.threads = threads or available_threads()
         self.any_way_up = any_way_up
+        self.liveness = liveness
 
     @classmethod
     def load(
@@ -130,6 +137,7 @@ class Pipeline:
         threads: int | None = None,
         settings: DetectorSettings | None = None,
         variant: str = "auto",
+        liveness: bool | str | os.PathLike[str] = False,
     ) -> Pipeline:
         """A pipeline of two models from the store, or from files.
 
@@ -143,6 +151,8 @@ class Pipeline:
             settings: What counts as a face.
             variant: Which network of an int8 model runs, a key of `facewise.variants.VARIANTS`. Where an
                 embedder is loaded, it is the embedder's, and the detector's where that has it too.
+            liveness: True says of every face whether it is live, by the default networks; a name or path by
+                others. Who does not look live is then nobody.
 
         Raises:
             ModelError: A model is missing or unusable, or the provider or variant is not to be had.
@@ -155,11 +165,24 @@ class Pipeline:
         if embed:
             file = find_model(model, kind="embedder")
             embedder = Embedder(file, flip=flip, provider=provider, threads=threads, variant=variant)
-        return cls(found, embedder, threads=threads)
+        alive = None
+        if liveness is not False:
+            from facewise.analysis.liveness import LivenessModel  # noqa: PLC0415  most runs need none
+
+            named = None if liveness is True else liveness
+            alive = LivenessModel.load(named, provider=provider, threads=threads)
+        return cls(found, embedder, threads=threads, liveness=alive)
 
     def upright_only(self) -> Pipeline:
         """The same that looks at photos as they lie: for frames of a video, of which many show nobody."""
-        return Pipeline(self.detector, self._embedder, cut=self.cut, threads=self.threads, any_way_up=False)
+        return Pipeline(
+            self.detector,
+            self._embedder,
+            cut=self.cut,
+            threads=self.threads,
+            any_way_up=False,
+            liveness=self.liveness,
+        )
 
     @property
     def embedder(self) -> Embedder:
@@ -310,6 +333,9 @@ class Pipeline:
             replace(face, quality=measure(face, crop, (height, width)))
             for face, crop in zip(faces, crops, strict=True)
         )
+        if self.liveness is not None:
+            looks = self.liveness.look(image, faces, threads=threads)
+            faces = tuple(replace(face, liveness=look) for face, look in zip(faces, looks, strict=True))
         if steps.embed:
             vectors = self.embedder.embed(crops, threads=threads)
             faces = self.with_embeddings(faces, vectors)

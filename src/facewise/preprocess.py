@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facewise.errors import ModelError
-from facewise.geometry import Cut
+from facewise.geometry import Alignment, Cut
 from facewise.types import FloatArray
 
 
@@ -23,19 +23,19 @@ class Preprocess:
         mean: Three numbers in grey levels 0..255, in `color` order.
         std: Three positive numbers in grey levels, in `color` order.
         color: Channel order of the network's input. What callers hold is always RGB.
-        alignment: `"5-point"`, `"box"` or `"square"` crops, see `facewise.geometry.Cut`, or `"none"` for
-            whole photos.
+        alignment: `"5-point"`, `"box"`, `"square"` or `"inside"` crops, see `facewise.geometry.Cut`, or
+            `"none"` for whole photos.
         width: Width of the network's input where it is not square: the middle columns of the crop are taken.
             So 112×96 is the 112 crop without 8 columns at each side, SphereFace's template to the pixel:
             every x of that is the 112 template's minus 8.
-        margin: Of `box` and `square` crops.
+        margin: Of all but `5-point` crops.
     """
 
     size: int | None
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     color: Literal["RGB", "BGR"] = "RGB"
-    alignment: Literal["5-point", "box", "square", "none"] = "5-point"
+    alignment: Alignment | Literal["none"] = "5-point"
     width: int | None = None
     margin: float = 0.0
 
@@ -116,10 +116,10 @@ class Preprocess:
             and all(np.isfinite(mean))
             and all(np.isfinite(v) and v > 0 for v in std)
             and color in ("RGB", "BGR")
-            and alignment in ("5-point", "box", "square", "none")
+            and alignment in (*get_args(Alignment), "none")
             and (width is None or _fits_within(width, size))
             and -1 < margin <= 10
-            and (margin == 0 or alignment in ("box", "square"))
+            and (margin == 0 or alignment not in ("5-point", "none"))
         )
         if not good:
             raise ModelError(f"The model file's preprocess holds a value that makes no sense: {dict(data)}.")

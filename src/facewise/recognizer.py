@@ -16,8 +16,9 @@ from facewise.detection import DetectorSettings
 from facewise.detection.orientation import TRIED
 from facewise.errors import FaceNotFoundError, SettingError
 from facewise.image import ImageSource, is_one_photo, source_name
-from facewise.models import best_pair_rate, choose_decision, default_path, judge
+from facewise.models import Verdict, best_pair_rate, choose_decision, default_path, judge
 from facewise.models.calibration import Calibration
+from facewise.models.liveness import not_live
 from facewise.network import AUTO
 from facewise.photos import find_photos
 from facewise.pipeline import DEFAULT_STEPS, PhotoFaces, Pipeline, Steps
@@ -41,6 +42,7 @@ class Recognizer:
         threads: CPU threads to use; None is all CPUs of this process.
         settings: What counts as a face.
         variant: Which network of an int8 model runs; see `Pipeline.load`.
+        liveness: Whether every face is to look live, see `Pipeline.load`: no decision by one that does not.
         pipeline: A pipeline that is there already, instead of all the above.
 
     Raises:
@@ -62,6 +64,7 @@ class Recognizer:
         threads: int | None = None,
         settings: DetectorSettings | None = None,
         variant: str = "auto",
+        liveness: bool | str | os.PathLike[str] = False,
         pipeline: Pipeline | None = None,
     ) -> None:
         self.pipeline = pipeline or Pipeline.load(
@@ -72,6 +75,7 @@ class Recognizer:
             threads=threads,
             settings=settings,
             variant=variant,
+            liveness=liveness,
         )
 
     def detect(self, photo: ImageSource) -> list[Face]:
@@ -137,6 +141,7 @@ class Recognizer:
         Returns:
             The similarity; a decision where the model's calibration or `threshold` allows one; the
             probability of one person where the calibration has a map; and how many faces the photos have.
+            With `liveness`, nothing is decided by a face that does not look live.
 
         Raises:
             ImageError: A photo cannot be read.
@@ -339,6 +344,8 @@ def compare_faces(
     similarity = float(np.clip(np.vdot(_embedding(faces[0]), _embedding(faces[1])), -1.0, 1.0))
     qualities = (faces[0].quality, faces[1].quality)
     verdict = judge(similarity, qualities, decision, calibration, prior=prior)
+    if (reason := not_live(faces)) is not None:
+        verdict = Verdict(None, None, None, f"no decision: {reason}")
     told = None
     if verdict.probability is not None and calibration is not None and calibration.score_map is not None:
         told = calibration.score_map.prior if prior is None else prior

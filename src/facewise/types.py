@@ -112,6 +112,21 @@ class Attributes:
     note: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """Whether a face is before the camera, or a picture of one is.
+
+    Attributes:
+        score: In [0, 1], 1 looks live.
+        live: The decision by a measured threshold, or None where none was measured.
+        note: What was decided by, or why nothing was.
+    """
+
+    score: float
+    live: bool | None
+    note: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
     """One face in one photo.
@@ -123,6 +138,7 @@ class Face:
         embedding: `(D,)` float32 of unit length, or None before embedding.
         quality: Measured when the face was aligned, or None before.
         attributes: What it looks like, or None where nobody asked.
+        liveness: Whether it is live, where that was asked for, or None.
     """
 
     box: FloatArray
@@ -131,6 +147,7 @@ class Face:
     embedding: FloatArray | None = field(default=None, repr=False)
     quality: Quality | None = None
     attributes: Attributes | None = None
+    liveness: Liveness | None = None
 
     @property
     def width(self) -> float:

@@ -58,6 +58,10 @@ _COMMANDS = {
         "calibrate:calibrate",
         "Set thresholds at FMR 0.1 to 1e-6 and fit probabilities, on people the model has not seen.",
     ),
+    "calibrate-liveness": (
+        "calibrate_liveness:calibrate_liveness",
+        "Set the score from which a face is live, and measure how often that errs, by ISO/IEC 30107-3.",
+    ),
     "report": (
         "report:report",
         "One HTML file, readable without a network: how good, how sure, where it fails, on what data.",

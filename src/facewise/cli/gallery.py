@@ -22,6 +22,8 @@ from facewise.cli.options import (
     GalleryPath,
     Json,
     KeyFile,
+    Liveness,
+    LivenessModel,
     MaxSize,
     Model,
     Provider,
@@ -84,6 +86,8 @@ def enroll(
     provider: Provider = "auto",
     threads: Threads = None,
     variant: Variant = "auto",
+    liveness: Liveness = False,
+    liveness_model: LivenessModel = None,
     json: Json = False,
 ) -> None:
     """Put people into a gallery: one photo is enough, more are better."""
@@ -109,6 +113,8 @@ def enroll(
         provider=provider,
         threads=threads,
         variant=variant,
+        liveness=liveness,
+        liveness_model=liveness_model,
     ) as opened:
         if folder is not None:
             count = sum(1 for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else 0

@@ -25,6 +25,8 @@ from facewise.cli.options import (
     GalleryPath,
     Json,
     KeyFile,
+    Liveness,
+    LivenessModel,
     MaxSize,
     MinFace,
     Model,
@@ -101,6 +103,8 @@ def identify(
     provider: Provider = "auto",
     threads: Threads = None,
     variant: Variant = "auto",
+    liveness: Liveness = False,
+    liveness_model: LivenessModel = None,
     json: Json = False,
 ) -> None:
     """Who is in each photo, and in each video when; strangers are told as unknown."""
@@ -126,6 +130,8 @@ def identify(
         provider=provider,
         threads=threads,
         variant=variant,
+        liveness=liveness,
+        liveness_model=liveness_model,
         min_face=min_face,
     ) as opened:
         if not opened.page(limit=1)[1]:

@@ -136,6 +136,7 @@ def _probe(model: Any) -> None:
     import numpy as np
 
     from facewise.analysis.attributes import AttributeModel
+    from facewise.analysis.liveness import LivenessModel
     from facewise.detection import load_detector
     from facewise.embedding import Embedder
     from facewise.variants import variants_of
@@ -146,6 +147,9 @@ def _probe(model: Any) -> None:
         elif model.card.kind == "attributes":
             teller = AttributeModel(model, variant=variant)
             teller.predict(np.full((1, teller.crop_size, teller.crop_size, 3), 127, dtype=np.uint8))
+        elif model.card.kind == "liveness":
+            grey = np.full((96, 128, 3), 127, dtype=np.uint8)
+            LivenessModel([model]).scores(grey, [[40, 20, 80, 70]])
         else:
             embedder = Embedder(model, variant=variant)
             embedder.embed(np.full((1, embedder.crop_size, embedder.crop_size, 3), 127, dtype=np.uint8))
@@ -192,6 +196,7 @@ def _describe(model: Any) -> dict[str, Any]:
         },
         "calibration": None if card.calibration is None else card.calibration.to_dict(),
         "attributes": None if card.attributes is None else card.attributes.to_dict(),
+        **({} if card.liveness is None else {"liveness": card.liveness.to_dict()}),
     }
 
 

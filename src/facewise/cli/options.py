@@ -57,6 +57,21 @@ Variant = Annotated[
     str,
     typer.Option("--variant", help="Which network of an int8 model runs: auto (the faster), int8, float."),
 ]
+Liveness = Annotated[
+    bool,
+    typer.Option(
+        "--liveness",
+        help="Take only faces that look live, and not pictures of faces: nothing is decided by others.",
+    ),
+]
+LivenessModel = Annotated[
+    str | None,
+    typer.Option(
+        "--liveness-model",
+        help="Liveness model for that: a name in the model store or a model file. (default: minifasnet-v2, "
+        "with minifasnet-v1se)",
+    ),
+]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, max=1024, help="CPU threads to use. (default: all)")
 ]
@@ -224,8 +239,11 @@ def load_pipeline(
     max_size: int | None = None,
     min_face: float | None = None,
     variant: str = "auto",
+    liveness: bool = False,
+    liveness_model: str | None = None,
+    told: bool = True,
 ) -> Pipeline:
-    """The pipeline these options ask for."""
+    """The pipeline these options ask for; `told` says what of its liveness is not as it should be."""
     from facewise.pipeline import Pipeline
 
     pipeline = Pipeline.load(
@@ -237,8 +255,11 @@ def load_pipeline(
         threads=threads,
         settings=detector_settings(score_threshold=score, max_size=max_size, min_face=min_face),
         variant=variant,
+        liveness=liveness_model or liveness,
     )
     tell_providers(pipeline.providers.values(), pipeline.passed_over)
+    if told:
+        _tell_liveness(pipeline)
     return pipeline
 
 
@@ -261,6 +282,26 @@ def tell_other_detector(pipeline: Pipeline) -> None:
             f"The thresholds of {pipeline.embedder.name} were measured with the detector "
             f"{calibration.detector}, and faces found by {detector.name} are aligned a little differently: "
             "`facewise calibrate` sets them for these two."
+        )
+
+
+def _tell_liveness(pipeline: Pipeline) -> None:
+    """Says on stderr where liveness decides nothing, or by faces that another detector found."""
+    from facewise.cli.output import tell
+
+    if pipeline.liveness is None:
+        return
+    calibration, detector = pipeline.liveness.calibration, pipeline.detector
+    if calibration is None:
+        tell(
+            f"Liveness is scored, and nothing is decided by it: {pipeline.liveness.name} was not calibrated, "
+            "which `facewise calibrate-liveness --on DIR` does."
+        )
+    elif calibration.detector_fingerprint != detector.fingerprint:
+        tell(
+            f"The liveness threshold of {pipeline.liveness.name} was measured on faces that "
+            f"{calibration.detector} found, and {detector.name} gives them other boxes: "
+            "`facewise calibrate-liveness` sets it for these."
         )
 
 

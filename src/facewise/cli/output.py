@@ -19,7 +19,7 @@ from facewise.filenames import escaped
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from facewise.types import Face
+    from facewise.types import Face, Liveness
 
 _Item = TypeVar("_Item")
 
@@ -258,4 +258,11 @@ def face_dict(face: Face) -> dict[str, Any]:
             "value": None if quality.value is None else round(quality.value, 4),
             "reasons": list(quality.reasons),
         }
+    if face.liveness is not None:
+        data["liveness"] = liveness_dict(face.liveness)
     return data
+
+
+def liveness_dict(liveness: Liveness) -> dict[str, Any]:
+    """A liveness as plain Python for JSON."""
+    return {"score": round(liveness.score, 4), "live": liveness.live, "note": liveness.note}

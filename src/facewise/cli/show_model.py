@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from facewise.models import Calibration
     from facewise.models.attributes import AttributeRule
     from facewise.models.calibration import Limits
+    from facewise.models.liveness import ErrorRate, LivenessCalibration
     from facewise.models.score_map import ScoreMap
     from facewise.models.trained_on import TrainedOn
 
@@ -44,7 +45,9 @@ def show(
         return
     card = model.card
     rows = [
-        (k, v) for k, v in facts.items() if k not in ("calibration", "training", "trained_on", "attributes")
+        (k, v)
+        for k, v in facts.items()
+        if k not in ("calibration", "training", "trained_on", "attributes", "liveness")
     ]
     rows += [("networks", ", ".join(has)), ("runs here", str(runs))]
     rows += [(f"training: {key}", value) for key, value in card.training.items()]
@@ -59,6 +62,10 @@ def show(
         _print_calibration(card.calibration)
     elif card.kind == "embedder":
         say("No calibration: this model gives similarities, but no decisions.")
+    if card.liveness is not None:
+        print_liveness(card.liveness)
+    elif card.kind == "liveness":
+        say("No calibration: this model gives scores of liveness, but no decisions.")
 
 
 def interval(limits: Limits | None) -> str:
@@ -157,3 +164,28 @@ def _print_calibration(calibration: Calibration) -> None:
     say(probability_text(scale))
     least, most = scale.probability(-math.inf), scale.probability(math.inf)
     say(f"Its data can support none below {least:.2g} or above 1 - {1 - most:.2g}.")
+
+
+def print_liveness(calibration: LivenessCalibration) -> None:
+    """The threshold, its errors and where they come from."""
+    rows = [_row(f"APCER, {kind}", rate) for kind, rate in calibration.attacks.items()]
+    rows.append(_row("BPCER, live faces", calibration.bpcer))
+    table("", ("error", "rate", "95% interval", "wrong", "photos", "subjects"), rows, right=(1, 3, 4, 5))
+    subjects = min(rate.subjects for rate in (*calibration.attacks.values(), calibration.bpcer))
+    few = f" With {subjects} subjects the intervals are rough." if subjects < 30 else ""
+    say(
+        f"Live from a score of {calibration.threshold:.4f}, set for APCER {calibration.target:g} on all; the "
+        f"errors are those of thresholds set in {count(calibration.folds, 'fold')} on other subjects.{few}"
+    )
+    live, spoof = calibration.faceless
+    if live or spoof:
+        say(
+            f"Without a face, and left out: {count(live, 'live photo')} and {count(spoof, 'attack')} (BPNRR "
+            "and APNRR count them)."
+        )
+    say("Other cameras, light and kinds of attacks have other errors.")
+
+
+def _row(name: str, rate: ErrorRate) -> tuple[object, ...]:
+    low, high = rate.interval
+    return (name, f"{rate.rate:.3f}", f"{low:.3f} to {high:.3f}", rate.wrong, rate.photos, rate.subjects)

@@ -14,6 +14,8 @@ from facewise.cli.options import (
     Flip,
     Fmr,
     Json,
+    Liveness,
+    LivenessModel,
     MaxSize,
     Model,
     Provider,
@@ -64,20 +66,23 @@ def verify(
     provider: Provider = "auto",
     threads: Threads = None,
     variant: Variant = "auto",
+    liveness: Liveness = False,
+    liveness_model: LivenessModel = None,
     json: Json = False,
 ) -> None:
     """Are two photos of the same person? Compares the main face of each.
 
     Where a photo has several faces that is said, and `--face best` compares all of one with all of the other.
-    Exit code 4: the photos are too poor to tell.
+    Exit code 4: the photos are too poor to tell, or with --liveness, a face does not look live.
     """
+    from facewise.models.liveness import not_live
     from facewise.recognizer import Recognizer
 
     if draw is not None:
         _check_draw(draw)
     pipeline = load_pipeline(
         detector=detector, model=model, flip=flip, provider=provider, threads=threads, variant=variant,
-        max_size=max_size,
+        max_size=max_size, liveness=liveness, liveness_model=liveness_model,
     )  # fmt: skip
     result = Recognizer(pipeline=pipeline).verify(
         a, b, fmr=fmr, threshold=threshold, prior=prior, face=face.value
@@ -109,7 +114,8 @@ def verify(
         )
     else:
         _say(result, draw)
-    if result.same is None and result.fmr is not None:  # there is a rule, but the photos are too poor for it
+    # There is a rule, but the photos are too poor for it, or show no live face.
+    if result.same is None and (result.fmr is not None or not_live(result.faces) is not None):
         raise typer.Exit(NO_DECISION)
 
 
@@ -125,6 +131,11 @@ def _say(result: Verification, draw: Path | None) -> None:
         )
     if result.probability is not None:
         say(f"Probability {_chance(result.probability)}, if {result.prior:g} of such pairs are one person.")
+    looks = [face.liveness for face in result.faces]
+    if all(look is not None for look in looks):
+        scores = " and ".join(f"{look.score:.3f}" for look in looks if look is not None)
+        decided = next(look.live is not None for look in looks if look is not None)
+        say(f"Liveness {scores}{'' if decided else ', by which nothing is decided'}.")
     if draw is not None:
         say(f"Drawn in {draw}.")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from facewise.gallery.folder import all_photos, people_in
-from facewise.gallery.identification import embedding_of, named_twice
+from facewise.gallery.identification import embedding_of, if_live, named_twice
 from facewise.gallery.names import clean_groups, clean_name
 from facewise.gallery.photos import Keep, check_keep, pick, sift
 from facewise.gallery.reader import FaceReader, FoundFaces
@@ -325,6 +325,7 @@ class Gallery(VectorGallery):
             calibration=self.pipeline.embedder.calibration,
             qualities=[face.quality for face in found.faces],
         )
+        who = if_live(who, found.faces)
         twice = named_twice([one.name for one in who])
         return [
             Match(

@@ -13,6 +13,7 @@ from facewise.gallery.results import Identification
 from facewise.gallery.search import Scoring
 from facewise.models.calibration import Calibration
 from facewise.models.decisions import refused, rule_of, thresholds_for
+from facewise.models.liveness import not_live
 from facewise.models.quality import QualityRule
 from facewise.types import Candidate, Decision, Face, FloatArray, Quality
 
@@ -142,6 +143,15 @@ def undecided(candidates: tuple[Candidate, ...], reason: str) -> Identification:
     """No decision, for a reason in words."""
     similarity = candidates[0].similarity if candidates else -1.0
     return Identification(None, similarity, False, None, None, candidates, note=f"no decision: {reason}")
+
+
+def if_live(found: Sequence[Identification], faces: Sequence[Face]) -> list[Identification]:
+    """What was found, but nobody where the face was found not to be live."""
+    reasons = [not_live([face]) for face in faces]
+    return [
+        one if reason is None else undecided(one.candidates, reason)
+        for one, reason in zip(found, reasons, strict=True)
+    ]
 
 
 def named_twice(names: Sequence[str | None]) -> list[bool]:

@@ -11,12 +11,14 @@ from facewise.errors import (
     FacewiseError,
     GalleryError,
     ImageError,
+    NotLiveError,
     PoorPhotoError,
     SettingError,
 )
 from facewise.gallery.reader import FoundFaces
 from facewise.gallery.results import Rejection, Sample
 from facewise.models.calibration import Calibration
+from facewise.models.liveness import not_live
 from facewise.quality import Gate, unfit
 
 if TYPE_CHECKING:  # who brings embeddings needs no image library
@@ -71,6 +73,9 @@ def pick(found: Iterable[FoundFaces], keep: Keep = "none", photos: Iterable[Imag
         face = photo.faces[photo.main]
         if face.embedding is None:
             picked.refuse(photo.source, "its face has no embedding", FaceNotFoundError)
+            continue
+        if (reason := not_live([face])) is not None:
+            picked.refuse(photo.source, reason, NotLiveError)
             continue
         jpeg = None
         if original is not None:

@@ -14,6 +14,7 @@ from facewise.errors import ModelError
 from facewise.files import write_bytes
 from facewise.models.attributes import AttributeRule
 from facewise.models.calibration import Calibration
+from facewise.models.liveness import LivenessCalibration
 from facewise.models.onnxmeta import metadata, network_hash, replace_metadata
 from facewise.models.trained_on import TrainedOn
 from facewise.preprocess import Preprocess
@@ -22,7 +23,7 @@ METADATA_KEY = "facewise"
 TRAINED_ON_KEY = "facewise.trained_on"
 """Apart from the rest, which people read: a list of hashes may be megabytes."""
 FORMAT = 1
-KINDS = ("embedder", "detector", "attributes")
+KINDS = ("embedder", "detector", "attributes", "liveness")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,15 @@ class ModelCard:
         licence: SPDX name or words.
         source: Where the weights come from.
         preprocess: Pixels to network input.
-        embedding_size: D of an embedder, None for a detector.
-        decoder: For a detector, `{"name": …}` and the options its decoder needs; else None.
+        embedding_size: D of an embedder, None for others.
+        decoder: For a detector, `{"name": …}` and the options its decoder needs. For a liveness network
+            `{"name": "classes", "live": i}`, which of the probabilities it gives is that of a live face, and
+            `"with": [name, …]` where its answer is averaged with those of other models. None for an embedder.
         training: What is known of the training (recipe, git hash, data hash), free-form.
         calibration: Measured thresholds, or None.
         trained_on: The photos and people it was trained on, as hashes; None where that is not recorded.
         attributes: For a model of kind `"attributes"`, what its outputs say; else None.
+        liveness: The measured threshold of a liveness network, or None.
     """
 
     kind: str
@@ -56,6 +60,7 @@ class ModelCard:
     calibration: Calibration | None = None
     trained_on: TrainedOn | None = None
     attributes: AttributeRule | None = None
+    liveness: LivenessCalibration | None = None
 
     def to_json(self) -> str:
         """The JSON written under the `facewise` key, keys sorted; `trained_on` has a key of its own."""
@@ -73,6 +78,7 @@ class ModelCard:
                 "training": dict(self.training),
                 "calibration": None if self.calibration is None else self.calibration.to_dict(),
                 **({} if self.attributes is None else {"attributes": self.attributes.to_dict()}),
+                **({} if self.liveness is None else {"liveness": self.liveness.to_dict()}),
             },
             sort_keys=True,
         )
@@ -90,6 +96,7 @@ class ModelCard:
                 raise ModelError("This model file was written by a newer Facewise; please upgrade Facewise.")
             calibration, decoder = data.get("calibration"), data.get("decoder")
             attributes = data.get("attributes")
+            liveness = data.get("liveness")
             card = cls(
                 kind=str(data["kind"]),
                 name=str(data["name"]),
@@ -102,6 +109,7 @@ class ModelCard:
                 training=dict(data.get("training") or {}),
                 calibration=None if calibration is None else Calibration.from_dict(calibration),
                 attributes=None if attributes is None else AttributeRule.from_dict(attributes),
+                liveness=None if liveness is None else LivenessCalibration.from_dict(liveness),
             )
         # Overflow: a number such as Infinity where an integer belongs. Recursion: brackets within brackets.
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -112,6 +120,8 @@ class ModelCard:
             raise ModelError("The model file is a detector, but does not say how to decode its outputs.")
         if card.kind == "attributes" and card.attributes is None:
             raise ModelError("The model file is one of attributes, but does not say what its outputs are.")
+        if card.kind == "liveness" and not _tells_live(card):
+            raise ModelError("The model file is of liveness, but does not say which output means live.")
         return card
 
 
@@ -201,6 +211,13 @@ def save_trained_on(model: ModelFile, trained_on: TrainedOn | None) -> ModelFile
         FacewiseError: The file cannot be written.
     """
     return write_model(model.path, model.network, replace(model.card, trained_on=trained_on))
+
+
+def _tells_live(card: ModelCard) -> bool:
+    told = card.decoder or {}
+    live, others = told.get("live"), told.get("with", [])
+    named = isinstance(others, list) and all(isinstance(name, str) for name in others)
+    return told.get("name") == "classes" and type(live) is int and live >= 0 and named
 
 
 def _require(pairs: Mapping[str, str]) -> str:

@@ -21,18 +21,28 @@ from facewise.models.file import ModelFile, read_model, write_model
 from facewise.models.file import save_calibration as save_in_place
 from facewise.models.home import make, models_folder
 
-PUBLIC_MODELS = {"detector": "retinaface-mobilenet025", "embedder": "mobilefacenet-foamliu"}
+PUBLIC_MODELS = {
+    "detector": "retinaface-mobilenet025",
+    "embedder": "mobilefacenet-foamliu",
+    "liveness": "minifasnet-v2",
+}
 """Kind → the model used when none is named and none is bundled: public ones, to be imported by the user."""
+
+
+_OPTIONS = {"detector": "detector", "embedder": "model", "liveness": "liveness-model"}
+"""Kind → the option that names such a model."""
 
 
 def default_name(kind: str) -> str:
     """The name that stands for no name: the bundled model's, or a public one's in a package without any.
 
     Args:
-        kind: A key of `BUNDLED_MODELS`.
+        kind: One of `facewise.models.file.KINDS`.
     """
-    bundled = BUNDLED_MODELS[kind]
-    return bundled if bundled_path(bundled) is not None else PUBLIC_MODELS.get(kind, bundled)
+    bundled, public = BUNDLED_MODELS.get(kind), PUBLIC_MODELS.get(kind)
+    if bundled is not None and (public is None or bundled_path(bundled) is not None):
+        return bundled
+    return PUBLIC_MODELS[kind]
 
 
 def find_model(name: str | os.PathLike[str] | None, *, kind: str) -> ModelFile:
@@ -41,7 +51,7 @@ def find_model(name: str | os.PathLike[str] | None, *, kind: str) -> ModelFile:
     Args:
         name: A name, looked for in the store and then among the bundled models (`"facewise-embed-s"`), a path
             (ends in `.onnx` or holds a separator), or None.
-        kind: A key of `BUNDLED_MODELS`.
+        kind: One of `facewise.models.file.KINDS`.
 
     Raises:
         ModelError: There is no such model, or it is of another kind.
@@ -57,7 +67,7 @@ def find_model(name: str | os.PathLike[str] | None, *, kind: str) -> ModelFile:
             raise ModelError(
                 f"No {kind} is installed: bring the default one, {default_name(kind)}, in with "
                 f"`facewise models import CHECKPOINT`, or name another model file with "
-                f"`--{'model' if kind == 'embedder' else 'detector'} FILE.onnx`."
+                f"`--{_OPTIONS[kind]} FILE.onnx`."
             )
         return read_model(path, kind=kind)
     text = os.fspath(name)
@@ -76,7 +86,7 @@ def default_path(kind: str) -> Path | None:
     """The file that stands for no name now, or None where none is installed.
 
     Args:
-        kind: A key of `BUNDLED_MODELS`.
+        kind: One of `facewise.models.file.KINDS`.
     """
     return path_of(default_name(kind))
 

@@ -14,7 +14,7 @@ from facewise.gallery.results import Enrollment, Identification, Person, PersonD
 from facewise.models.calibration import Calibration
 from facewise.models.file import ModelFile
 from facewise.pipeline import PhotoFaces, Pipeline
-from facewise.types import Candidate, Decision, Face, Quality, Verification
+from facewise.types import Candidate, Decision, Face, Liveness, Quality, Verification
 
 
 def answer(data: Any, status: int = 200) -> Response:
@@ -39,6 +39,20 @@ def quality(found: Quality | None) -> dict[str, Any] | None:
     }
 
 
+def liveness(found: Liveness | None) -> dict[str, Any] | None:
+    """Whether a face is live."""
+    return (
+        None
+        if found is None
+        else {"score": _short(found.score), "live": found.live, "note": told_liveness(found)}
+    )
+
+
+def told_liveness(found: Liveness) -> str:
+    """Its note, without the words of the command line."""
+    return found.note if found.live is not None else "no decision: liveness is not calibrated here"
+
+
 def face(found: Face) -> dict[str, Any]:
     """A face; hundredths of a pixel are more than any detector knows."""
     return {
@@ -46,6 +60,7 @@ def face(found: Face) -> dict[str, Any]:
         "landmarks": np.round(found.landmarks.astype(np.float64), 2).tolist(),
         "score": _short(found.score),
         "quality": quality(found.quality),
+        "liveness": liveness(found.liveness),
     }
 
 

@@ -145,8 +145,8 @@ class Engine(ABC):
             return
         try:
             rows = np.concatenate([item.rows for item in items]) if len(items) > 1 else items[0].rows
-            qualities = [face.quality for item in items for face in item.found.faces]
-            shared, found = self._search_for(rows, items[0].asked, qualities)
+            faces = [face for item in items for face in item.found.faces]
+            shared, found = self._search_for(rows, items[0].asked, faces)
             answers = list(found)
         except Exception as error:  # noqa: BLE001  told to whoever asked
             for item in items:

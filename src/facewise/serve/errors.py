@@ -16,6 +16,7 @@ from facewise.errors import (
     GalleryError,
     ImageError,
     NameTakenError,
+    NotLiveError,
     PhotoTooLargeError,
     PoorPhotoError,
     ReadOnlyError,
@@ -86,6 +87,7 @@ _KINDS = (
     _Kind(PhotoTooLargeError, 413, "photo_too_large"),
     _Kind(ImageError, 422, "bad_photo"),
     _Kind(FaceNotFoundError, 422, "no_face"),
+    _Kind(NotLiveError, 422, "not_live"),
     _Kind(PoorPhotoError, 422, "poor_photo"),
     _Kind(SettingError, 422, "bad_setting"),
 )

@@ -18,7 +18,7 @@ import numpy as np
 from facewise import errors
 from facewise.errors import FacewiseError
 from facewise.pipeline import PhotoFaces
-from facewise.types import Face, FloatArray, Quality
+from facewise.types import Face, FloatArray, Liveness, Quality
 
 Seen: TypeAlias = PhotoFaces | Exception
 """What was found in a photo, or why nothing was."""
@@ -76,6 +76,7 @@ def packed(number: int, seen: Sequence[Seen], together: int) -> bytes:
             "source": one.source, "sha256": one.sha256, "size": one.size, "others": one.others,
             "scores": [face.score for face in one.faces],
             "qualities": [None if face.quality is None else asdict(face.quality) for face in one.faces],
+            "lives": [None if face.liveness is None else asdict(face.liveness) for face in one.faces],
             "values": rows[0].shape[0] if rows else 0,
         })  # fmt: skip
         for face in one.faces:
@@ -115,6 +116,7 @@ def error_of(told: dict[str, Any]) -> Exception:
 
 def _found(photo: dict[str, Any], rest: memoryview) -> tuple[PhotoFaces, memoryview]:
     scores, qualities, values = list(photo["scores"]), list(photo["qualities"]), int(photo["values"])
+    lives = list(photo["lives"])
     height, width = photo["size"]
     boxes, rest = _taken(rest, len(scores), 14)
     rows, rest = _taken(rest, len(scores) if values else 0, values)
@@ -122,8 +124,9 @@ def _found(photo: dict[str, Any], rest: memoryview) -> tuple[PhotoFaces, memoryv
         Face(
             box[:4], float(score), box[4:].reshape(5, 2), rows[i] if values else None,
             None if quality is None else _quality(quality),
+            liveness=None if live is None else _liveness(live),
         )
-        for i, (box, score, quality) in enumerate(zip(boxes, scores, qualities, strict=True))
+        for i, (box, score, quality, live) in enumerate(zip(boxes, scores, qualities, lives, strict=True))
     )  # fmt: skip
     digest, size = str(photo["sha256"]), (int(height), int(width))
     return PhotoFaces(str(photo["source"]), digest, size, faces, int(photo["others"])), rest
@@ -134,6 +137,11 @@ def _quality(told: dict[str, Any]) -> Quality:
     value = told["value"]
     reasons = tuple(str(reason)[:_LONGEST] for reason in told["reasons"])
     return Quality(**numbers, value=None if value is None else float(value), reasons=reasons)
+
+
+def _liveness(told: dict[str, Any]) -> Liveness:
+    live = told["live"]
+    return Liveness(float(told["score"]), None if live is None else bool(live), str(told["note"])[:_LONGEST])
 
 
 def _taken(rest: memoryview, count: int, values: int) -> tuple[FloatArray, memoryview]:

@@ -11,14 +11,14 @@ from typing import Any, TypeAlias
 from facewise.pipeline import PhotoFaces
 from facewise.serve.admission import Ticket
 from facewise.serve.uploads import Upload
-from facewise.types import FloatArray, Quality
+from facewise.types import Face, FloatArray
 
 MOST_PROBES = 64
 """Probes of one search."""
 
-Search: TypeAlias = Callable[[FloatArray, Any, Sequence[Quality | None]], tuple[Any, Sequence[Any]]]
-"""From (P, D) probes, what is asked of them and what was measured of each face, to what holds for all, and an
-answer each."""
+Search: TypeAlias = Callable[[FloatArray, Any, Sequence[Face]], tuple[Any, Sequence[Any]]]
+"""From (P, D) probes, what is asked of them and the face of each, to what holds for all, and an answer
+each."""
 
 Found: TypeAlias = tuple[PhotoFaces, Any, list[Any]]
 """A photo's faces, what holds for the whole search, and the answer for each face."""

@@ -11,6 +11,7 @@ from typing import cast
 
 from facewise.errors import NameTakenError, UnknownPersonError
 from facewise.gallery import Gallery
+from facewise.gallery.identification import if_live
 from facewise.gallery.names import clean_name
 from facewise.gallery.results import Enrollment, Person, PersonDetail
 from facewise.gallery.search import Scoring
@@ -19,7 +20,7 @@ from facewise.pipeline import PhotoFaces, Pipeline
 from facewise.quality import Gate
 from facewise.serve.settings import Keep
 from facewise.serve.uploads import Upload
-from facewise.types import Decision, FloatArray, Quality
+from facewise.types import Decision, Face, FloatArray
 
 _FRESH = 0.2
 """Seconds for which the gallery's size is believed; what this service changes counts at once."""
@@ -98,17 +99,19 @@ class People:
         self._known: dict[Asked, tuple[float, Searched]] = {}
 
     def search(
-        self, rows: FloatArray, asked: Asked, qualities: Sequence[Quality | None] | None = None
+        self, rows: FloatArray, asked: Asked, faces: Sequence[Face] | None = None
     ) -> tuple[Searched, Sequence[object]]:
         """Who these probes are: see `Engine`."""
         gallery, shared = self.gallery, self._facts(asked)
         if not len(rows):
             return shared, ()
-        return shared, gallery.identify_embeddings(
+        qualities = None if faces is None else [face.quality for face in faces]
+        who = gallery.identify_embeddings(
             rows, fingerprint=self._embedder.fingerprint, model=self._embedder.name,
             flip=self._embedder.flip, decision=shared.decision, scoring=asked.scoring, top=asked.top,
             groups=asked.groups, calibration=self._embedder.calibration, qualities=qualities,
         )  # fmt: skip
+        return shared, who if faces is None else if_live(who, faces)
 
     def _facts(self, asked: Asked) -> Searched:
         """The rule and the gallery's size, looked up once in a while: that takes as long as a search does."""

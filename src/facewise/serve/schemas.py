@@ -32,6 +32,14 @@ class QualityOut(Answer):
     reasons: list[str] = Field(description="Why nothing can be decided by it, in words; mostly empty.")
 
 
+class LivenessOut(Answer):
+    """Whether a face is before the camera, or a picture of one is."""
+
+    score: float = Field(description="From 0 to 1, 1 looks live.")
+    live: bool | None = Field(description="null where the service's liveness models were not calibrated.")
+    note: str
+
+
 class FaceOut(Answer):
     """One face of a photo."""
 
@@ -39,6 +47,7 @@ class FaceOut(Answer):
     landmarks: list[list[float]] = Field(min_length=5, max_length=5)
     score: float
     quality: QualityOut | None
+    liveness: LivenessOut | None = Field(description="null where the service does not look for it.")
 
 
 class DetectOut(Answer):

@@ -290,7 +290,7 @@ def _pipeline(settings: ServiceSettings, gallery: Gallery, *, given: bool) -> Pi
     flip = settings.flip if settings.flip is not None or bound is None else bound.flip
     return Pipeline.load(
         settings.detector, settings.model, flip=flip, provider=settings.provider, threads=settings.workers,
-        settings=_looking(settings), variant=settings.variant,
+        settings=_looking(settings), variant=settings.variant, liveness=settings.liveness,
     )  # fmt: skip
 
 

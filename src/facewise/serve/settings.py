@@ -91,6 +91,8 @@ class ServiceSettings:
         flip: Average with the mirrored crop; None does as the gallery was made, or the model calibrated.
         provider: Where the networks run; see `facewise.network.PROVIDERS`.
         variant: Which network of an int8 model runs; see `Pipeline.load`.
+        liveness: Whether only faces that look live are taken, by the default networks, or by those of a name
+            or path; see `Pipeline.load`.
         audit: The audit log; None is beside the keys (`people.db.audit`).
         audit_addresses: Whether clients' addresses are recorded there.
         report: An evaluation report (HTML) to show on the page, or None.
@@ -120,6 +122,7 @@ class ServiceSettings:
     flip: bool | None = None
     provider: str = "auto"
     variant: str = "auto"
+    liveness: bool | str = False
     audit: Path | None = None
     audit_addresses: bool = False
     report: Path | None = None

@@ -176,7 +176,7 @@ class _Live:
     def tell(self, seconds: float) -> None:
         """After a look: who is there, told where that is news."""
         tracks = [t for t in self._watcher.tracker.waiting if t.times[-1] == seconds and len(t) > 1]
-        for track, _, who in identified(tracks, self._watcher.who):
+        for track, _, who in identified(tracks, self._watcher.who, self._watcher.liveness):
             unsure = not who.decided and who.candidates
             label = who.note or (f"{who.candidates[0].name}?" if unsure else "unknown")
             if who.name is not None:

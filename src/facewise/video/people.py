@@ -12,6 +12,7 @@ from facewise.gallery.identification import undecided
 from facewise.gallery.names import told_name
 from facewise.gallery.results import Identification
 from facewise.models.decisions import refused
+from facewise.models.liveness import LivenessCalibration, pooled
 from facewise.types import Candidate, Decision, FloatArray
 from facewise.video.results import Appearance, Interval
 from facewise.video.track import Track
@@ -40,14 +41,15 @@ def people_of(
     decision: Decision | None,
     join: float | None,
     gap: float = GAP,
+    liveness: LivenessCalibration | None = None,
 ) -> list[Appearance]:
     """Everybody of the tracks.
 
     A track is who its pooled embedding says. Nobody is in two places at once: where two tracks seen together
     are both most like one person, the one that is more alike is them, and the other is the next person it is
-    like enough, or a stranger. A track whose looks are all too poor to decide by is nobody's, and told by
-    itself. Strangers' tracks are one stranger where their pools are alike, and they were
-    not seen together.
+    like enough, or a stranger. A track that does not look live, or whose looks are all too poor to decide by,
+    is nobody's, and told by itself. Strangers' tracks are one stranger where their pools are alike, and they
+    were not seen together.
 
     Args:
         tracks: In the order of their starts.
@@ -55,13 +57,14 @@ def people_of(
         decision: The rule, or None: then everybody is told by who they are most like, undecided.
         join: Similarity from which two tracks of strangers are one; None keeps each by itself.
         gap: Seconds without a look after which somebody counts as having been away.
+        liveness: What tells live faces by the looks' scores, or None: then nothing is decided by them.
 
     Returns:
         In the order in which they came.
     """
     told = [
         _Told(track, pooled, who, similarity=who.similarity)
-        for track, pooled, who in identified(tracks, identify)
+        for track, pooled, who in identified(tracks, identify, liveness)
     ]
     if not told:
         return []
@@ -70,21 +73,31 @@ def people_of(
     strangers = [one for one in told if one.name is None and not one.who.note]
     groups += _strangers(strangers, None if decision is None else join)
     groups.sort(key=lambda group: min((one.track.frames[0], one.track.number) for one in group))
-    return _appearances(groups, gap)
+    return _appearances(groups, gap, liveness)
 
 
 def identified(
-    tracks: Sequence[Track], identify: Callable[[FloatArray], list[Identification]]
+    tracks: Sequence[Track],
+    identify: Callable[[FloatArray], list[Identification]],
+    liveness: LivenessCalibration | None = None,
 ) -> list[tuple[Track, FloatArray, Identification]]:
-    """Tracks that have a pool, with it and who it is; nobody where all looks are too poor to decide by."""
-    pools = [(track, pooled) for track in tracks if (pooled := track.pooled) is not None]
+    """Tracks that have a pool, with it and who it is; nobody where nothing can be decided by it."""
+    pools = [(track, pool) for track in tracks if (pool := track.pooled) is not None]
     if not pools:
         return []
-    found = identify(np.stack([pooled for _, pooled in pools]))
+    found = identify(np.stack([pool for _, pool in pools]))
     return [
-        (track, pooled, undecided(who.candidates, refused(track.reasons)) if track.reasons else who)
-        for (track, pooled), who in zip(pools, found, strict=True)
+        (track, pool, who if (why := _refusal(track, liveness)) is None else undecided(who.candidates, why))
+        for (track, pool), who in zip(pools, found, strict=True)
     ]
+
+
+def _refusal(track: Track, liveness: LivenessCalibration | None) -> str | None:
+    """Why nothing can be decided by a track, or None where it can."""
+    if track.reasons:
+        return refused(track.reasons)
+    look = pooled(track.scores, liveness)
+    return f"the face {look.note}" if look is not None and look.live is False else None
 
 
 def _named(told: Sequence[_Told], decision: Decision | None) -> list[list[_Told]]:
@@ -134,7 +147,9 @@ def _together(a: Track, b: Track) -> bool:
     return len(set(a.frames) & set(b.frames)) >= TOGETHER
 
 
-def _appearances(groups: Sequence[Sequence[_Told]], gap: float) -> list[Appearance]:
+def _appearances(
+    groups: Sequence[Sequence[_Told]], gap: float, liveness: LivenessCalibration | None
+) -> list[Appearance]:
     people, strangers = [], 0
     for group in groups:
         best = max(group, key=lambda one: (one.similarity, -one.track.number))
@@ -160,6 +175,7 @@ def _appearances(groups: Sequence[Sequence[_Told]], gap: float) -> list[Appearan
                 _own_first(best),
                 unit,
                 best.who.note,
+                pooled([score for one in group for score in one.track.scores], liveness),
             )
         )
     return people

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from facewise.types import Candidate, Decision, FloatArray
+from facewise.types import Candidate, Decision, FloatArray, Liveness
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class Appearance:
         candidates: The most alike people, by the track that is most alike.
         embedding: `(D,)` pooled over all looks, of unit length.
         note: Why nothing is decided about the face, or empty.
+        liveness: Whether they are live, by the mean score of all looks; None where that was not asked.
     """
 
     name: str | None
@@ -57,6 +58,7 @@ class Appearance:
     candidates: tuple[Candidate, ...]
     embedding: FloatArray = field(repr=False)
     note: str = ""
+    liveness: Liveness | None = None
 
     @property
     def faces(self) -> int:
@@ -151,6 +153,7 @@ def result_dict(result: VideoResult) -> dict[str, Any]:
                 "label": person.label,
                 "decided": person.decided,
                 "note": person.note,
+                **({} if person.liveness is None else {"liveness": asdict(person.liveness)}),
                 "similarity": person.similarity,
                 "threshold": None if rule is None else rule.threshold,
                 "fmr": None if rule is None else rule.fmr,

@@ -83,6 +83,7 @@ class Track:
         newest: The embedding of the newest look that is not poor, or None.
         frames: Of each look.
         times: Of each look, seconds.
+        scores: How live the face looked, at each look where that was asked.
     """
 
     def __init__(self, number: int, stamp: Stamp, face: Face, weight: float) -> None:
@@ -93,6 +94,7 @@ class Track:
         self._spare: NDArray[np.float64] | None = None
         self._reasons: Counter[tuple[str, ...]] = Counter()
         self._weights = 0.0
+        self.scores = array("d")
         self.newest: FloatArray | None = None
         self._take(stamp, face, weight)
 
@@ -161,6 +163,8 @@ class Track:
         self.times.append(stamp.seconds)
         self._boxes.extend(float(v) for v in face.box)
         self._weights += weight
+        if face.liveness is not None:
+            self.scores.append(face.liveness.score)
         if face.embedding is None:
             return
         weighted = weight * face.embedding.astype(np.float64)

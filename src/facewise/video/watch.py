@@ -193,6 +193,8 @@ class Watcher(Follower):
         super().__init__(reader, settings, fps, Likeness.of(calibration, decision))
         self._gallery, self._scoring, self._top, self._groups = gallery, scoring, top, groups
         self.decision = decision
+        alive = reader.liveness if isinstance(reader, Pipeline) else None
+        self.liveness = None if alive is None else alive.calibration
         self._by_quality = rule_of(decision, calibration) is not None
         self._refuse_foreign()
 
@@ -224,7 +226,8 @@ class Watcher(Follower):
     def people(self) -> tuple[list[Appearance], int]:
         """Everybody so far, and how many tracks were too brief to tell."""
         told, brief = self.tracks()
-        return people_of(told, self.who, self.decision, self._likeness.join, self.gap), brief
+        join = self._likeness.join
+        return people_of(told, self.who, self.decision, join, self.gap, self.liveness), brief
 
 
 def _as_measured(quality: Quality | None) -> Quality | None:

@@ -14,6 +14,7 @@ from facewise.models.families import (
     facenet,
     imagenet,
     insightface,
+    minifasnet,
     mobilefacenets,
     retinaface,
     vggface,
@@ -35,6 +36,7 @@ FAMILIES: dict[str, Family] = {
         vggface2,
         vggface,
         imagenet,
+        minifasnet,
     )
     for family in module.FAMILIES
 }
