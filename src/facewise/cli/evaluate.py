@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from facewise.cli.evaluate_attributes import attributes
 from facewise.cli.evaluate_bin import bin_files
 from facewise.cli.evaluate_folder import folder
 from facewise.cli.evaluate_ijb import ijb
@@ -44,6 +45,7 @@ app.command("pairs")(pair_file)
 app.command("bin")(bin_files)
 app.command("folder")(folder)
 app.command("ijb")(ijb)
+app.command("attributes")(attributes)
 
 
 @app.callback()

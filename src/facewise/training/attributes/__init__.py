@@ -1,0 +1,1 @@
+"""Training models of attributes: age, gender, emotion, race."""
