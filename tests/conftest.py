@@ -96,6 +96,14 @@ def tiny_embedder_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def plain_attributes_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of attributes that reads drawn faces by the rules of `plain_attributes`."""
+    from plain_attributes import write_plain_attributes
+
+    return write_plain_attributes(tmp_path_factory.mktemp("tiny") / "plain-attributes.onnx").path
+
+
+@pytest.fixture(scope="session")
 def other_embedder_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another embedder of as many numbers, other ones."""
     from tiny_models import write_embedder

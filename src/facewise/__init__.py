@@ -6,6 +6,7 @@ fw.verify("a.jpg", "b.jpg")
 people = fw.Gallery.open("people.db")
 people.enroll("Ada", ["ada1.jpg", "ada2.jpg"])
 people.identify("party.jpg")
+fw.analyze("party.jpg")
 """
 
 from __future__ import annotations
@@ -30,14 +31,15 @@ if TYPE_CHECKING:
     from facewise.gallery import Gallery
     from facewise.image import read_image
     from facewise.pipeline import Pipeline
-    from facewise.recognizer import Recognizer, verify
+    from facewise.recognizer import Recognizer, analyze, verify
     from facewise.training import train
-    from facewise.types import Face, Match, Quality, Verification
+    from facewise.types import Attributes, Face, Match, Quality, Verification
 
 # ONNX Runtime would keep an identifier of this machine in the user's home, and send what it runs.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _LAZY = {
+    "Attributes": "facewise.types",
     "Face": "facewise.types",
     "Gallery": "facewise.gallery",
     "Match": "facewise.types",
@@ -45,6 +47,7 @@ _LAZY = {
     "Quality": "facewise.types",
     "Recognizer": "facewise.recognizer",
     "Verification": "facewise.types",
+    "analyze": "facewise.recognizer",
     "read_image": "facewise.image",
     "train": "facewise.training",
     "verify": "facewise.recognizer",
@@ -52,6 +55,7 @@ _LAZY = {
 """Loaded when first used, so that `import facewise` is instant."""
 
 __all__ = [
+    "Attributes",
     "DatasetError",
     "Face",
     "FaceNotFoundError",
@@ -68,6 +72,7 @@ __all__ = [
     "SettingError",
     "Verification",
     "__version__",
+    "analyze",
     "read_image",
     "train",
     "verify",

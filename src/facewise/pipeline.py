@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from facewise.types import Face, FloatArray, Image
 from facewise.variants import Variant, variants_of
 
 if TYPE_CHECKING:
+    from facewise.analysis.attributes import AttributeModel
     from facewise.analysis.liveness import LivenessModel
 
 _MANY, _MANY_OF_TWO = 1000, 2000
@@ -74,12 +75,15 @@ class Steps:
         embed: Embed the crops; needs `align`.
         main_only: Align and embed the main face alone, and leave the others out.
         keep_crops: Hand the crops out.
+        attributes: What to say of each face beside where it is, such as `("age", "emotion")`; needs `align`
+            and a pipeline with `attributes`.
     """
 
     align: bool = True
     embed: bool = True
     main_only: bool = False
     keep_crops: bool = False
+    attributes: tuple[str, ...] = ()
 
 
 DEFAULT_STEPS = Steps()
@@ -97,6 +101,7 @@ class Pipeline:
         threads: Photos read side by side by `read_many`; None is all CPUs of this process.
         any_way_up: Where nothing sure is found, look at photos turned by 90°, 180° and 270° too.
         liveness: Says of every face that is aligned whether it is live; None says nothing of it.
+        attributes: Says of faces what `Steps.attributes` asks, or None.
 
     Examples:
         >>> pipeline = Pipeline.load()  # doctest: +SKIP
@@ -114,6 +119,7 @@ class Pipeline:
         threads: int | None = None,
         any_way_up: bool = True,
         liveness: LivenessModel | None = None,
+        attributes: AttributeModel | None = None,
     ) -> None:
         if threads is not None and threads < 1:
             raise SettingError(f"The number of threads must be at least 1, not {threads}.")
@@ -124,6 +130,7 @@ class Pipeline:
         self.threads = threads or available_threads()
         self.any_way_up = any_way_up
         self.liveness = liveness
+        self._attributes = attributes
 
     @classmethod
     def load(
@@ -138,6 +145,7 @@ class Pipeline:
         settings: DetectorSettings | None = None,
         variant: str = "auto",
         liveness: bool | str | os.PathLike[str] = False,
+        attributes: bool | str | os.PathLike[str] = False,
     ) -> Pipeline:
         """A pipeline of two models from the store, or from files.
 
@@ -153,6 +161,7 @@ class Pipeline:
                 embedder is loaded, it is the embedder's, and the detector's where that has it too.
             liveness: True says of every face whether it is live, by the default networks; a name or path by
                 others. Who does not look live is then nobody.
+            attributes: True loads the default model of attributes, a name or path another one.
 
         Raises:
             ModelError: A model is missing or unusable, or the provider or variant is not to be had.
@@ -171,18 +180,38 @@ class Pipeline:
 
             named = None if liveness is True else liveness
             alive = LivenessModel.load(named, provider=provider, threads=threads)
-        return cls(found, embedder, threads=threads, liveness=alive)
+        loaded = cls(found, embedder, threads=threads, liveness=alive)
+        if attributes is False:
+            return loaded
+        return loaded.with_attributes(None if attributes is True else attributes, provider=provider)
+
+    def with_attributes(
+        self, name: str | os.PathLike[str] | None = None, *, provider: str = AUTO
+    ) -> Pipeline:
+        """The same that can say more of a face: age, gender, emotion and race, as far as the model does.
+
+        Args:
+            name: Name or path of a model of attributes; None is the default one.
+            provider: See `facewise.network.PROVIDERS`.
+
+        Raises:
+            ModelError: The model is missing or unusable, or the provider is not to be had.
+        """
+        from facewise.analysis.attributes import AttributeModel  # noqa: PLC0415  most runs need none of it
+
+        return self._but(attributes=AttributeModel.load(name, provider=provider, threads=self.threads))
 
     def upright_only(self) -> Pipeline:
         """The same that looks at photos as they lie: for frames of a video, of which many show nobody."""
-        return Pipeline(
-            self.detector,
-            self._embedder,
-            cut=self.cut,
-            threads=self.threads,
-            any_way_up=False,
-            liveness=self.liveness,
-        )
+        return self._but(any_way_up=False)
+
+    def _but(self, **other: Any) -> Pipeline:
+        """The same, with something else about it."""
+        own: dict[str, Any] = {
+            "cut": self.cut, "threads": self.threads, "any_way_up": self.any_way_up,
+            "liveness": self.liveness, "attributes": self._attributes,
+        }  # fmt: skip
+        return Pipeline(self.detector, self._embedder, **(own | other))
 
     @property
     def embedder(self) -> Embedder:
@@ -194,6 +223,22 @@ class Pipeline:
         if self._embedder is None:
             raise SettingError("This pipeline was loaded without an embedder.")
         return self._embedder
+
+    @property
+    def tells_attributes(self) -> bool:
+        """Whether it can say more of a face than where it is and whose."""
+        return self._attributes is not None
+
+    @property
+    def attributes(self) -> AttributeModel:
+        """What says more of a face.
+
+        Raises:
+            SettingError: This pipeline was made without it.
+        """
+        if self._attributes is None:
+            raise SettingError("This pipeline was loaded without a model of attributes.")
+        return self._attributes
 
     def read(
         self, photo: ImageSource, steps: Steps = DEFAULT_STEPS, *, threads: int | None = None
@@ -282,9 +327,15 @@ class Pipeline:
         """Which network of each model runs, and why, by the names of `providers`."""
         return {name: part.variant for name, part in self._networks().items()}
 
-    def _networks(self) -> dict[str, ModelDetector | Embedder]:
-        found = {"detector": self.detector, "embedder": self._embedder}
-        return {name: part for name, part in found.items() if isinstance(part, (ModelDetector, Embedder))}
+    def _networks(self) -> dict[str, ModelDetector | Embedder | AttributeModel]:
+        found: dict[str, ModelDetector | Embedder | AttributeModel] = {}
+        if isinstance(self.detector, ModelDetector):
+            found["detector"] = self.detector
+        if isinstance(self._embedder, Embedder):
+            found["embedder"] = self._embedder
+        if self._attributes is not None:
+            found["attributes"] = self._attributes
+        return found
 
     @property
     def portable(self) -> bool:
@@ -336,10 +387,27 @@ class Pipeline:
         if self.liveness is not None:
             looks = self.liveness.look(image, faces, threads=threads)
             faces = tuple(replace(face, liveness=look) for face, look in zip(faces, looks, strict=True))
+        if steps.attributes:
+            faces = self._with_attributes(image, faces, crops, steps.attributes, threads)
         if steps.embed:
             vectors = self.embedder.embed(crops, threads=threads)
             faces = self.with_embeddings(faces, vectors)
         return replace(found, faces=faces, crops=crops if steps.keep_crops else None)
+
+    def _with_attributes(
+        self,
+        image: Image,
+        faces: tuple[Face, ...],
+        crops: NDArray[np.uint8],
+        asked: tuple[str, ...],
+        threads: int | None,
+    ) -> tuple[Face, ...]:
+        """Measured faces with what is said of each; `crops` are theirs, cut as `self.cut` says."""
+        model = self.attributes
+        if model.cut != self.cut:
+            crops = model.cut.of(image, [face.box for face in faces], _landmarks(faces))
+        told = model.analyze(crops, [face.quality for face in faces], asked, threads=threads)
+        return tuple(replace(face, attributes=one) for face, one in zip(faces, told, strict=True))
 
     def with_embeddings(self, faces: Sequence[Face], vectors: FloatArray) -> tuple[Face, ...]:
         """Measured faces with their embeddings (F, D), and the quality that follows from them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 
@@ -32,7 +32,7 @@ WhichFace: TypeAlias = Literal["main", "best"]
 
 
 class Recognizer:
-    """Detects, aligns, embeds, verifies and identifies with one detector and one embedder.
+    """Detects, aligns, embeds, verifies, identifies and analyzes with one detector and one embedder.
 
     Args:
         detector: Name or path of the detector; None is the default one.
@@ -43,6 +43,7 @@ class Recognizer:
         settings: What counts as a face.
         variant: Which network of an int8 model runs; see `Pipeline.load`.
         liveness: Whether every face is to look live, see `Pipeline.load`: no decision by one that does not.
+        attributes: Name or path of the model of attributes that `analyze` uses; None is the default one.
         pipeline: A pipeline that is there already, instead of all the above.
 
     Raises:
@@ -65,6 +66,7 @@ class Recognizer:
         settings: DetectorSettings | None = None,
         variant: str = "auto",
         liveness: bool | str | os.PathLike[str] = False,
+        attributes: str | os.PathLike[str] | None = None,
         pipeline: Pipeline | None = None,
     ) -> None:
         self.pipeline = pipeline or Pipeline.load(
@@ -77,6 +79,8 @@ class Recognizer:
             variant=variant,
             liveness=liveness,
         )
+        self._named, self._provider = attributes, provider
+        self._lock = threading.Lock()
 
     def detect(self, photo: ImageSource) -> list[Face]:
         """Every face of a photo, the main one first; neither aligned nor embedded.
@@ -116,6 +120,34 @@ class Recognizer:
         if embedding is None:
             raise RuntimeError("an embedding was asked for")
         return embedding
+
+    def analyze(self, photo: ImageSource, attributes: Sequence[str] | None = None) -> list[Face]:
+        """What every face of a photo looks like, the main one first: age, gender, emotion, and race if asked.
+
+        Args:
+            photo: A photo.
+            attributes: What to tell, of `"age"`, `"gender"`, `"emotion"` and `"race"`; None is all that the
+                model tells but race, which must be asked for by name.
+
+        Returns:
+            Faces with `attributes` and quality, not embedded. Of a face that is too small, blurred or turned
+            nothing is told but that, see `Attributes.note`.
+
+        Raises:
+            ImageError: The photo cannot be read.
+            ModelError: There is no model of attributes.
+            SettingError: There is no such attribute, or the model does not tell it.
+        """
+        pipeline = self._analyst()
+        asked = pipeline.attributes.check(attributes)
+        return list(pipeline.read(photo, Steps(embed=False, attributes=asked)).faces)
+
+    def _analyst(self) -> Pipeline:
+        """The pipeline, with a model of attributes from when one is first needed."""
+        with self._lock:
+            if not self.pipeline.tells_attributes:
+                self.pipeline = self.pipeline.with_attributes(self._named, provider=self._provider)
+        return self.pipeline
 
     def verify(
         self,
@@ -394,7 +426,7 @@ class _Default:
     def _made_of() -> object:
         """Which files the default models are now, and which state of them."""
         files = []
-        for kind in ("detector", "embedder"):
+        for kind in ("detector", "embedder", "attributes"):
             path = default_path(kind)
             state = None if path is None else path.stat()
             files.append(state and (path, state.st_ino, state.st_size, state.st_mtime_ns))
@@ -425,3 +457,14 @@ def verify(
         0.61
     """
     return _default().verify(a, b, fmr=fmr, threshold=threshold, face=face)
+
+
+def analyze(photo: ImageSource, attributes: Sequence[str] | None = None) -> list[Face]:
+    """What every face of a photo looks like, by the default models; see `Recognizer.analyze`.
+
+    Examples:
+        >>> import facewise as fw
+        >>> fw.analyze("ada.jpg")[0].attributes.age  # doctest: +SKIP
+        Age(mean=34.2, low=27.0, high=42.1)
+    """
+    return _default().analyze(photo, attributes)

@@ -53,6 +53,7 @@ def store(
     tiny_detector_file: Path,
     tiny_embedder_file: Path,
     other_embedder_file: Path,
+    plain_attributes_file: Path,
 ) -> Path:
     """A home whose default models are the tiny ones, beside a `calibrated` and an `other` embedder."""
     home = tmp_path_factory.mktemp("cli-home")
@@ -62,6 +63,7 @@ def store(
     for names in (BUNDLED_MODELS, PUBLIC_MODELS):
         shutil.copy(tiny_detector_file, models / f"{names['detector']}.onnx")
         shutil.copy(tiny_embedder_file, models / f"{names['embedder']}.onnx")
+    shutil.copy(plain_attributes_file, models / f"{BUNDLED_MODELS['attributes']}.onnx")
     shutil.copy(other_embedder_file, models / "other.onnx")
     detector, embedder = read_model(tiny_detector_file), read_model(tiny_embedder_file)
     calibration = Calibration(

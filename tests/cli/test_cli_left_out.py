@@ -34,6 +34,7 @@ def phone(photo) -> Path:
         ["align", "--out", "crops"],
         ["embed", "--out", "all.npz"],
         ["embed", "--out", "parts"],
+        ["analyze"],
         ["cluster", "--model", "calibrated"],
         ["enroll", "Ada"],
         ["identify", "--gallery", "empty.db"],

@@ -15,8 +15,8 @@ from facewise.models.trained_on import TrainedOn
 from tiny_models import write_attributes
 
 NAMES = [
-    "calibrated", "facewise-detect-s", "facewise-embed-s", "mobilefacenet-foamliu", "other",
-    "retinaface-mobilenet025",
+    "calibrated", "facewise-attributes-s", "facewise-detect-s", "facewise-embed-s", "mobilefacenet-foamliu",
+    "other", "retinaface-mobilenet025",
 ]  # fmt: skip
 
 INT8 = bundled.FOLDER / f"{bundled.BUNDLED_MODELS['embedder']}.onnx"
@@ -46,7 +46,7 @@ def test_list(facewise, store):
     assert done["folder"] == str(store / "models")
     assert [Path(model["path"]).stem for model in done["models"]] == NAMES
     assert done["broken"] == []
-    assert "6 models" in facewise("models", "list").out
+    assert "7 models" in facewise("models", "list").out
 
 
 def test_list_says_what_is_bundled_and_what_is_used(facewise, package, other_embedder_file):
@@ -56,10 +56,10 @@ def test_list_says_what_is_bundled_and_what_is_used(facewise, package, other_emb
     places = {(Path(model["path"]).stem, model["place"]) for model in listed}
     assert {("other", "store"), ("other", "replaced"), ("inside", "bundled")} <= places
     text = facewise("models", "list").out
-    for told in ("6 models", "2 bundled with Facewise", "replaced by the store's", "embedder, the default"):
+    for told in ("7 models", "2 bundled with Facewise", "replaced by the store's", "embedder, the default"):
         assert told in text
     assert facewise("models", "show", "inside", "--json").json["kind"] == "embedder"
-    assert len(facewise("models", "verify", "--json").json["good"]) == 8
+    assert len(facewise("models", "verify", "--json").json["good"]) == 9
 
 
 def test_list_of_what_can_be_downloaded(facewise):
@@ -157,11 +157,11 @@ def test_show_says_what_a_file_has_not(facewise):
 
 
 def test_verify(facewise, own_store):
-    assert len(facewise("models", "verify", "--json").json["good"]) == 6
+    assert len(facewise("models", "verify", "--json").json["good"]) == 7
     whole = (own_store / "other.onnx").read_bytes()
     (own_store / "other.onnx").write_bytes(whole[: len(whole) // 2])
     done = facewise("models", "verify", "--json", code=3)
-    assert len(done.json["good"]) == 5
+    assert len(done.json["good"]) == 6
     assert ["other.onnx" in bad["item"] for bad in done.json["bad"]] == [True]
     listed = facewise("models", "list", "--json", code=3)
     assert ["other.onnx" in broken["path"] for broken in listed.json["broken"]] == [True]

@@ -87,6 +87,8 @@ def test_a_folder_without_photos_is_an_error(facewise, words):
         ["verify", "a.jpg", "b.jpg", "--draw", ""],
         ["enroll", "--folder", ""],
         ["cluster", ""],
+        ["analyze", ""],
+        ["analyze", "good.png", "--csv", ""],
         ["train", ""],
         ["train", "photos", "--out", ""],
         ["compare", ""],

@@ -14,6 +14,7 @@ from facewise.models.file import ModelFile
 from facewise.models.store import find_model
 from facewise.network import AUTO, Network
 from facewise.types import Age, Attributes, FloatArray, Guess, Quality
+from facewise.variants import Variant
 
 DEFAULT_ATTRIBUTES = ("age", "gender", "emotion")
 """What is told where nothing is named: race must be asked for."""
@@ -96,12 +97,52 @@ class AttributeModel:
         """Name of the model."""
         return self.model.card.name
 
-    def check(self, attributes: Sequence[str]) -> tuple[str, ...]:
+    @property
+    def provider(self) -> str:
+        """The provider in use."""
+        return self.network.provider
+
+    @property
+    def passed_over(self) -> Mapping[str, str]:
+        """See `Network`."""
+        return self.network.passed_over
+
+    @property
+    def variant(self) -> Variant:
+        """Which of the model's networks runs, and why."""
+        return self.network.variant
+
+    @property
+    def fingerprint(self) -> str:
+        """Which model told something: see `ModelFile.fingerprint`."""
+        return self.model.fingerprint
+
+    @property
+    def least(self) -> dict[str, float]:
+        """Attribute → the probability below which its answer is not sure."""
+        return {name: rule.least for name, rule in self.rule.words.items()}
+
+    def check(self, attributes: Sequence[str] | None = None) -> tuple[str, ...]:
         """What is asked for, each once.
+
+        Args:
+            attributes: What to tell; None is all that this model tells but what must be asked for by name.
 
         Raises:
             SettingError: There is no such attribute, or this model does not tell it.
         """
+        if attributes is None:
+            usual = tuple(name for name in DEFAULT_ATTRIBUTES if name in self.attributes)
+            if not usual:
+                raise SettingError(
+                    f"The model {self.name} tells {', '.join(self.attributes)} alone, which must be asked "
+                    "for by name."
+                )
+            return usual
+        if isinstance(attributes, str):
+            raise SettingError(f"Name attributes in a list, such as [{attributes!r}].")
+        if not attributes:
+            raise SettingError(f"Name at least one attribute of {', '.join(self.attributes)}.")
         for name in attributes:
             if name not in ATTRIBUTES:
                 raise SettingError(f"There is no attribute {name!r}{nearest_known(name, ATTRIBUTES)}")

@@ -36,6 +36,10 @@ _COMMANDS = {
         "identify:identify",
         "Who is in each photo, and in each video when; strangers are told as unknown.",
     ),
+    "analyze": (
+        "analyze:analyze",
+        "What faces look like: age with an interval, gender, emotion, and race only if asked.",
+    ),
     "cluster": ("cluster:cluster", "Group the faces of a pile of photos by person, with no names given."),
     "gallery": ("gallery:app", "Look after a gallery of people."),
     "serve": ("serve:serve", "Serve recognition over HTTP, with a page to use it, until Ctrl-C or SIGTERM."),

@@ -165,7 +165,7 @@ def identify(
         print_json(_document(results, watched, rule, bad, videos=bool(videos) or camera is not None))
     else:
         _show(results, watched, rule, draw)
-    end_if_stopped(watched, stopped)
+    end_if_stopped(stopped or any(result.stopped for result in watched))
     bad.finish(len(results) + len(watched))
 
 

@@ -126,7 +126,7 @@ def identify_videos(
             continue
         out = options.out or drawn(path)
         try:
-            with _frames_bar(f"Watching {path.name}", 2 if out else 1) as progress:
+            with frames_bar(f"Watching {path.name}", 2 if out else 1) as progress:
                 result = identify_video(
                     path,
                     opened,
@@ -172,7 +172,7 @@ def ctrl_c_asks() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def _frames_bar(label: str, passes: int) -> Iterator[Callable[[int, int | None], None]]:
+def frames_bar(label: str, passes: int) -> Iterator[Callable[[int, int | None], None]]:
     """A bar over the frames of all passes; its function is told how many frames of this pass are done."""
     done = 0
 
@@ -240,8 +240,8 @@ def clock(seconds: float) -> str:
     return f"{start}:{rest / 10:04.1f}"
 
 
-def end_if_stopped(results: Sequence[VideoResult], stopped: bool) -> None:
+def end_if_stopped(stopped: bool) -> None:
     """Ends the command as Ctrl-C does, once everything that was done is told."""
-    if stopped or any(result.stopped for result in results):
+    if stopped:
         tell("Stopped; what was seen until then is told.")
         raise typer.Exit(STOPPED)

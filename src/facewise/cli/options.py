@@ -82,6 +82,12 @@ AuditFile = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.", callback=_remember_json)]
+AttributesModel = Annotated[
+    str | None,
+    typer.Option(
+        "--attributes-model", help="Model of attributes: a name in the model store or a model file."
+    ),
+]
 Score = Annotated[
     float, typer.Option("--score", min=0.0, max=1.0, help="Least detector confidence of a face.")
 ]
@@ -242,6 +248,7 @@ def load_pipeline(
     liveness: bool = False,
     liveness_model: str | None = None,
     told: bool = True,
+    attributes: bool | str = False,
 ) -> Pipeline:
     """The pipeline these options ask for; `told` says what of its liveness is not as it should be."""
     from facewise.pipeline import Pipeline
@@ -256,6 +263,7 @@ def load_pipeline(
         settings=detector_settings(score_threshold=score, max_size=max_size, min_face=min_face),
         variant=variant,
         liveness=liveness_model or liveness,
+        attributes=attributes,
     )
     tell_providers(pipeline.providers.values(), pipeline.passed_over)
     if told:

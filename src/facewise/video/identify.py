@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facewise.errors import ImageError, SettingError
+from facewise.errors import ImageError
 from facewise.gallery import Gallery
 from facewise.gallery.names import told_name
 from facewise.gallery.search import Scoring
@@ -20,11 +20,8 @@ from facewise.video.annotate import BoxesByFrame, Label, annotate, drawn, label_
 from facewise.video.people import identified
 from facewise.video.reader import Camera, VideoFile
 from facewise.video.results import VideoResult
-from facewise.video.watch import VideoSettings, Watcher
-from facewise.video.writer import codec_for, video_out
-
-Progress = Callable[[int, int | None], None]
-"""Told how many frames are done, and of how many if that is known."""
+from facewise.video.watch import Asked, Progress, VideoSettings, Watcher
+from facewise.video.writer import check_out, codec_for, video_out
 
 DEFAULT_SETTINGS = VideoSettings()
 
@@ -76,15 +73,14 @@ def identify_video(
         SettingError: A setting out of range, or an ending or codec that cannot be written.
         FacewiseError: `out` cannot be written.
     """
-    stop, progress = stop or _never, progress or _nobody
     if out is not None:
-        _check_out(out, path)
+        check_out(out, path)
     rule = {"fmr": fmr, "fpir": fpir, "threshold": threshold}
     decision = gallery.search_decision(**rule, scoring=scoring, groups=groups)
     limits = {"max_pixels": settings.max_pixels, "max_seconds": settings.max_seconds}
     with VideoFile(path, **limits) as video:  # type: ignore[arg-type]
         watcher = Watcher(gallery, settings, video.fps, decision, scoring, top, groups)
-        asked = _Asked(stop)
+        asked = Asked(stop)
         problem = watcher.watch(video, asked, progress, video.frames)
         result = _result(watcher, video, problem or video.problem, stopped=asked.stopped)
     result = replace(result, source=os.fsdecode(path))
@@ -140,7 +136,7 @@ def identify_camera(
     """
     if out is not None:
         codec_for(Path(out).suffix)
-    asked = _Asked(stop or _never)
+    asked = Asked(stop)
     rule = {"fmr": fmr, "fpir": fpir, "threshold": threshold}
     decision = gallery.search_decision(**rule, scoring=scoring, groups=groups)
     with ExitStack() as stack:
@@ -209,29 +205,3 @@ def _result(
         source.name, source.width, source.height, fps, frames, watcher.looked_at, seconds, tuple(people),
         brief, watcher.decision, problem, stopped,
     )  # fmt: skip
-
-
-class _Asked:
-    """Asks whether to stop, and remembers that it did."""
-
-    def __init__(self, stop: Callable[[], bool]) -> None:
-        self._stop = stop
-        self.stopped = False
-
-    def __call__(self) -> bool:
-        self.stopped = self.stopped or self._stop()
-        return self.stopped
-
-
-def _check_out(out: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
-    codec_for(Path(out).suffix)
-    if Path(out).exists() and Path(path).exists() and Path(out).samefile(path):
-        raise SettingError(f"{out} is the video itself: write the annotated one to another file.")
-
-
-def _never() -> bool:
-    return False
-
-
-def _nobody(_: int, __: int | None) -> None:
-    return None

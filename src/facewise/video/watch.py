@@ -23,6 +23,9 @@ from facewise.video.results import Appearance
 from facewise.video.track import Track
 from facewise.video.tracker import Likeness, Tracker
 
+Progress = Callable[[int, int | None], None]
+"""Told how many frames are done, and of how many if that is known."""
+
 LOOKS_A_SECOND = 8.0
 """How often faces are searched for unless asked otherwise (docs/video.md has what more and fewer cost)."""
 
@@ -65,6 +68,19 @@ class VideoSettings:
             raise SettingError(f"The seconds to look at must be more than 0, not {self.seconds}.")
         if not (self.patience >= 0 and self.min_faces >= 1 and self.max_pixels >= 1 and self.max_seconds > 0):
             raise SettingError("Patience is at least 0, and the other limits of a video are above 0.")
+
+
+class Asked:
+    """Asks whether to stop, if there is anybody to ask, and remembers that it did."""
+
+    def __init__(self, stop: Callable[[], bool] | None) -> None:
+        self._stop = stop
+        self.stopped = False
+
+    def __call__(self) -> bool:
+        """Whether to stop."""
+        self.stopped = self.stopped or (self._stop is not None and self._stop())
+        return self.stopped
 
 
 class Follower:
@@ -115,7 +131,7 @@ class Follower:
         self,
         source: FrameSource,
         stop: Callable[[], bool],
-        progress: Callable[[int, int | None], None],
+        progress: Progress | None,
         total: int | None,
     ) -> str | None:
         """Looks at a source to its end, or until told to stop; frames are looked at side by side.
@@ -146,7 +162,8 @@ class Follower:
                     looks.append((stamp, (image.shape[0], image.shape[1])))
                     yield image
                 self.newest = stamp
-                progress(stamp.frame + 1, total)
+                if progress is not None:
+                    progress(stamp.frame + 1, total)
 
         for faces in self._read(images(), source):
             stamp, size = looks.popleft()

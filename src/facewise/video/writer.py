@@ -58,6 +58,21 @@ def codec_for(suffix: str) -> str:
     )
 
 
+def check_out(out: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+    """Refuses, before any work, an annotated video that cannot be written or is the video itself.
+
+    Args:
+        out: Where to write.
+        path: The video.
+
+    Raises:
+        SettingError: An ending or codec that cannot be written, or the same file.
+    """
+    codec_for(Path(out).suffix)
+    if Path(out).exists() and Path(path).exists() and Path(out).samefile(path):
+        raise SettingError(f"{out} is the video itself: write the annotated one to another file.")
+
+
 class VideoOut:
     """Takes frames with their times, writes them at an even rate; `video_out` makes one.
 
