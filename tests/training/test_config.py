@@ -9,8 +9,9 @@ import pytest
 from facewise.errors import SettingError
 from facewise.nn.backbones import BACKBONES
 from facewise.nn.losses import LOSSES
-from facewise.recipes import recipe_names, recipe_text
+from facewise.recipes import recipe_names, recipe_settings, recipe_text
 from facewise.training import load_recipe
+from facewise.training.attributes.config import attributes_config
 from facewise.training.config import make_config, parse_overrides, read_config
 from facewise.training.run import build
 
@@ -75,7 +76,7 @@ def test_files_that_are_no_configuration(tmp_path, text):
         read_config(tmp_path / "missing.yaml")
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", sorted({*recipe_names()} - {"attributes"}))
 def test_every_recipe_is_whole(name):
     config = load_recipe(name)
     assert config.name == name
@@ -87,6 +88,15 @@ def test_every_recipe_is_whole(name):
     small = {"arcface-mobilefacenet", "softmax-mobilefacenet", "siamese-resnet18"}
     if name in small:
         build(config, 7)
+
+
+def test_the_recipe_of_attributes_is_whole_and_of_no_recogniser():
+    config = attributes_config(recipe_settings("attributes"))
+    assert config.name == "attributes"
+    assert config.about
+    assert "Not measured" in recipe_text("attributes").split("name:")[0]
+    with pytest.raises(SettingError, match="no recipe of a recogniser"):
+        load_recipe("attributes")
 
 
 def test_an_unknown_recipe():

@@ -68,6 +68,7 @@ def train(
 ) -> None:
     """Train a recogniser: `facewise train photos --recipe arcface-mobilefacenet epochs=20`.
 
+    `--recipe attributes` trains age, gender, emotion and race from a CSV of labelled photos.
     Fine-tune a model on your people: `facewise train photos --from MODEL --recipe finetune-mobilefacenet`.
     Under torchrun, several processes train together. `facewise recipes` lists the recipes.
     """
@@ -75,6 +76,7 @@ def train(
     import torch
 
     from facewise.training import train as run_training
+    from facewise.training.attributes.listed import is_for_attributes
     from facewise.training.config import parse_overrides
     from facewise.training.display import Quiet
     from facewise.training.engine import StoppedError
@@ -85,6 +87,11 @@ def train(
     if data is not None and "=" in data.name and not data.exists():
         words.insert(0, str(data))  # `facewise train --resume runs/x epochs=3` has no data, only settings
         data = None
+    if is_for_attributes(recipe, resume):
+        _train_attributes(
+            data, recipe, start, out, resume, words, device, detector, max_size, threads, json=json
+        )
+        return
     try:
         run = run_training(
             data,
@@ -112,6 +119,57 @@ def train(
     _print(run)
     if report is not None:
         say(f"The report is {report}; faces of held-out people are in it.")
+
+
+def _train_attributes(
+    data: Path | None,
+    recipe: str | None,
+    start: str | None,
+    out: Path | None,
+    resume: Path | None,
+    words: list[str],
+    device: str,
+    detector: str | None,
+    max_size: int | None,
+    threads: int | None,
+    *,
+    json: bool,
+) -> None:
+    """A model of attributes, from a CSV of labels."""
+    from facewise.training.attributes.listed import train_listed
+    from facewise.training.config import parse_overrides
+    from facewise.training.display import Quiet
+    from facewise.training.engine import StoppedError
+
+    try:
+        run = train_listed(
+            data,
+            recipe,
+            start=start,
+            out=out,
+            resume=resume,
+            settings=parse_overrides(words),
+            pipeline=lambda: load_pipeline(
+                detector=detector, max_size=max_size, embed=False, threads=threads
+            ),
+            device=device,
+            display=Quiet() if json else None,
+        )
+    except StoppedError as stopped:
+        tell(str(stopped))
+        raise typer.Exit(STOPPED) from None
+    if json:
+        print_json(
+            {
+                "run": str(run.folder),
+                "model": str(run.model.path),
+                "fingerprint": run.model.fingerprint,
+                "held_out": dict(run.result),
+            }
+        )
+        return
+    say(f"{run.model.card.name}: {run.model.path}")
+    table("", ("validated on", "value"), [(k, f"{v:.4f}") for k, v in run.result.items()], right=(1,))
 
 
 def _report(run: Run) -> Path | None:

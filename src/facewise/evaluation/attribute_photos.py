@@ -13,6 +13,7 @@ from facewise.analysis.attributes import AttributeModel, unfit
 from facewise.data.attributes import LabelledPhotos
 from facewise.detection import Detector
 from facewise.errors import FacewiseError
+from facewise.geometry import Cut
 from facewise.image import read_image
 from facewise.pipeline import Pipeline, Steps
 from facewise.types import FloatArray, Image
@@ -41,14 +42,17 @@ class ToldFaces:
     unreadable: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(slots=True)
-class _Found:
-    places: list[int] = field(default_factory=list)
-    crops: list[Image] = field(default_factory=list)
-    told: list[dict[str, FloatArray]] = field(default_factory=list)
-    notes: dict[int, str] = field(default_factory=dict)
-    without: list[str] = field(default_factory=list)
-    unreadable: list[tuple[str, str]] = field(default_factory=list)
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceCrop:
+    """The main face of a photo.
+
+    Attributes:
+        crop: (S, S, 3) RGB uint8.
+        note: Why `analyze` says nothing of it, or empty.
+    """
+
+    crop: Image
+    note: str = ""
 
 
 def tell_photos(
@@ -68,59 +72,58 @@ def tell_photos(
         threads: Photos side by side; None is all CPUs of this process.
         progress: Told of photos done.
     """
-    found = _Found()
-    for place, crop in _crops(photos, model, detector, threads, found):
+    places: list[int] = []
+    crops: list[Image] = []
+    # An empty call first, so that there is something where no face is.
+    told = [model.predict(np.empty((0, model.crop_size, model.crop_size, 3), np.uint8))]
+    notes, without, unreadable = {}, [], []
+    for place, found in enumerate(face_crops(photos, model.cut, detector, threads)):
         progress(1)
-        if crop is not None:
-            found.places.append(place)
-            found.crops.append(crop)
-        if len(found.crops) == _AT_ONCE:
-            _tell(found, model)
-    _tell(found, model)
-    empty = model.predict(np.empty((0, model.crop_size, model.crop_size, 3), np.uint8))
-    told = {name: np.concatenate([rows, *(one[name] for one in found.told)]) for name, rows in empty.items()}
-    return ToldFaces(
-        np.array(found.places, np.int64), told, found.notes, tuple(found.without), tuple(found.unreadable)
-    )
+        if isinstance(found, FaceCrop):
+            places.append(place)
+            crops.append(found.crop)
+            if found.note:
+                notes[place] = found.note
+        elif found:
+            unreadable.append((photos.keys[place], found))
+        else:
+            without.append(photos.keys[place])
+        if len(crops) == _AT_ONCE:
+            told.append(model.predict(np.stack(crops)))
+            crops.clear()
+    if crops:
+        told.append(model.predict(np.stack(crops)))
+    probabilities = {name: np.concatenate([one[name] for one in told]) for name in told[0]}
+    return ToldFaces(np.array(places, np.int64), probabilities, notes, tuple(without), tuple(unreadable))
 
 
-def _tell(found: _Found, model: AttributeModel) -> None:
-    if found.crops:
-        found.told.append(model.predict(np.stack(found.crops)))
-        found.crops.clear()
+def face_crops(
+    photos: LabelledPhotos, cut: Cut, detector: Detector | None, threads: int | None = None
+) -> Iterator[FaceCrop | str]:
+    """The main face of each photo in its order; where there is none an empty text, or why it cannot be read.
 
-
-def _crops(
-    photos: LabelledPhotos,
-    model: AttributeModel,
-    detector: Detector | None,
-    threads: int | None,
-    found: _Found,
-) -> Iterator[tuple[int, Image | None]]:
-    """The crop of each photo in its order, None of one without."""
+    Args:
+        photos: Where they are.
+        cut: How faces become crops.
+        detector: Finds the faces; None takes the photos for crops as they are.
+        threads: Photos side by side; None is all CPUs of this process.
+    """
     paths = [photos.root / key for key in photos.keys]
     if detector is None:
-        for place, path in enumerate(paths):
+        for path in paths:
             try:
-                yield place, _sized(read_image(path), model.crop_size)
+                yield FaceCrop(_sized(read_image(path), cut.size))
             except FacewiseError as error:
-                found.unreadable.append((photos.keys[place], str(error)))
-                yield place, None
+                yield str(error)
         return
-    pipeline = Pipeline(detector, None, cut=model.cut, threads=threads)
     steps = Steps(embed=False, main_only=True, keep_crops=True)
-    for place, one in enumerate(pipeline.read_many(paths, steps)):
+    for one in Pipeline(detector, None, cut=cut, threads=threads).read_many(paths, steps):
         if one.error is not None:
-            found.unreadable.append((photos.keys[place], str(one.error)))
+            yield str(one.error)
         elif one.crops is None or not len(one.crops):
-            found.without.append(photos.keys[place])
+            yield ""
         else:
-            note = unfit(one.faces[0].quality)
-            if note:
-                found.notes[place] = note
-            yield place, one.crops[0]
-            continue
-        yield place, None
+            yield FaceCrop(one.crops[0], unfit(one.faces[0].quality))
 
 
 def _sized(image: Image, size: int) -> Image:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from facewise.errors import SettingError
 from facewise.nn.backbones import BACKBONES
 from facewise.nn.losses import LOSSES
 from facewise.recipes import recipe_settings
@@ -22,7 +23,10 @@ def load_recipe(recipe: str | Path, overrides: Mapping[str, Any] | None = None) 
     if text.endswith((".yaml", ".yml")):
         config = read_config(text, overrides)
     else:
-        config = make_config(recipe_settings(text), overrides)
+        settings = recipe_settings(text)
+        if settings.get("recipe") is not None:
+            raise SettingError(f"{text} is no recipe of a recogniser: `facewise train` alone takes it.")
+        config = make_config(settings, overrides)
     BACKBONES.get(config.backbone.name)  # before anything long is begun
     LOSSES.get(config.loss.name)
     return config
