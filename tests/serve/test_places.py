@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from facewise.serve.places import Place, Places
-from facewise.serve.turns import Turns
+from facewise.serve.turns import GoneError, Turn, Turns
 
 
 class House:
@@ -157,19 +157,49 @@ def test_so_many_have_their_turns_in_one_round_of_the_loop():
 
 
 def test_a_turn_given_back_early_or_never_taken_is_not_lost():
+    async def ask(turns: Turns) -> None:
+        async with turns.of("a"):
+            pass
+
     async def all_() -> int:
         turns = Turns(1)
         async with turns.of("a") as turn:
-            gone = asyncio.create_task(turns.take("a"))
-            waiting = asyncio.create_task(turns.take("a"))
+            gone = asyncio.create_task(ask(turns))
+            waiting = asyncio.create_task(ask(turns))
             await asyncio.sleep(0)
             gone.cancel()
             await asyncio.sleep(0)
             turn.give()
             turn.give()
             await waiting
-        turns.give("a")
-        async with turns.of("b"):
+        async with turns.of("a"), turns.of("b"):
             return 1
 
     assert asyncio.run(asyncio.wait_for(all_(), 10)) == 1
+
+
+def test_whoever_has_gone_waits_for_no_turn():
+    """Else those who ask and go fill the memory with requests that wait."""
+
+    async def ask(turn: Turn) -> None:
+        async with turn:
+            pass
+
+    async def all_() -> list[object]:
+        turns = Turns(1)
+        async with turns.of("a") as first:
+            first.leave()  # has it, and keeps it
+            left, kept = turns.of("a"), turns.of("a")
+            tasks = [asyncio.create_task(ask(left)), asyncio.create_task(ask(kept))]
+            await asyncio.sleep(0)
+            left.leave()
+            left.leave()
+            with pytest.raises(GoneError):
+                await tasks[0]
+            assert not tasks[1].done()
+        await tasks[1]
+        kept.leave()  # had it, and gave it back
+        async with turns.of("a"):
+            return [len(turns._waiting), len(turns._taken)]
+
+    assert asyncio.run(asyncio.wait_for(all_(), 10)) == [0, 1]

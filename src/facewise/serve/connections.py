@@ -12,12 +12,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections import deque
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from facewise.serve.errors import PROBLEM
 from facewise.serve.places import Place
+from facewise.serve.rounds import Rounds
 
 HEAD_BYTES = 32 * 2**10
 """Of a request's line and fields; and of whatever the parser takes without telling of anything."""
@@ -41,6 +43,7 @@ class BoundedProtocol(HttpToolsProtocol):
     Args:
         args: As of uvicorn's protocol.
         place: Its place, which waits while the connection does.
+        rounds: When what came is parsed.
 
     Attributes:
         read_seconds: How long a client with a key may not read what it is sent, plus a second for each 64
@@ -51,9 +54,10 @@ class BoundedProtocol(HttpToolsProtocol):
     read_seconds = 30.0
     rest_seconds = 1.0
 
-    def __init__(self, *args: Any, place: Place) -> None:
+    def __init__(self, *args: Any, place: Place, rounds: Rounds) -> None:
         super().__init__(*args)
-        self._place = place
+        self._place, self._rounds = place, rounds
+        self._unparsed: deque[memoryview] = deque()
         self._reading: asyncio.TimerHandle | None = None
         self._told = 0  # times the parser told of something
         self._untold = 0  # bytes since then
@@ -71,19 +75,38 @@ class BoundedProtocol(HttpToolsProtocol):
         self._place.wait(self.loop.time())
 
     def data_received(self, data: bytes) -> None:
-        """Parses what came, unless this client was refused."""
+        """Has what came parsed, unless this client was refused; no more is read before that is done."""
         if self._deaf:
             self.flow.pause_reading()
             return
-        rest = memoryview(data)
-        while rest and not self._deaf:
-            told, piece, rest = self._told, rest[:_BITE], rest[_BITE:]
-            super().data_received(piece)  # type: ignore[arg-type]  # httptools takes any buffer
-            self._untold = self._untold + len(piece) if self._told == told else 0
-            if self._untold > HEAD_BYTES:
-                self.send_400_response("")
-        if not self._answered() and self.cycle.more_body and not self._admitted:
-            self._place.wait(self.loop.time())  # for the rest of the body
+        self._unparsed.append(memoryview(data))
+        if len(self._unparsed) == 1:
+            self._rounds.do(self._place.address, self._parse)
+        if self._unparsed:
+            self.transport.pause_reading()
+
+    def _parse(self) -> bool:
+        """Parses one bite; whether more is there."""
+        if self._deaf or self.transport.is_closing():
+            self._unparsed.clear()
+        if not self._unparsed:
+            return False
+        told, data = self._told, self._unparsed.popleft()
+        piece, rest = data[:_BITE], data[_BITE:]
+        if rest:
+            self._unparsed.appendleft(rest)
+        super().data_received(piece)  # type: ignore[arg-type]  # httptools takes any buffer
+        self._untold = self._untold + len(piece) if self._told == told else 0
+        if self._untold > HEAD_BYTES:
+            self.send_400_response("")
+        if self._deaf:
+            self._unparsed.clear()
+        elif not self._unparsed:
+            if not self.flow.read_paused:
+                self.transport.resume_reading()
+            if not self._answered() and self.cycle.more_body and not self._admitted:
+                self._place.wait(self.loop.time())  # for the rest of the body
+        return bool(self._unparsed)
 
     def on_message_begin(self) -> None:
         """Counts anew."""
@@ -94,6 +117,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head = self._fields = self._body = self._pieces = 0
         super().on_message_begin()
         self.scope["facewise.admitted"] = self._admit  # type: ignore[typeddict-unknown-key]
+        self.scope["facewise.place"] = self._place  # type: ignore[typeddict-unknown-key]
 
     def on_url(self, url: bytes) -> None:
         """Counts the bytes of a head."""
@@ -148,6 +172,7 @@ class BoundedProtocol(HttpToolsProtocol):
         for timer in (self._reading, self._ending):
             if timer is not None:
                 timer.cancel()
+        self._unparsed.clear()
         self._forget_body()
         self.pipeline.clear()
         super().connection_lost(exc)

@@ -15,7 +15,7 @@ from facewise.serve.places import Place, Places
 from facewise.serve.ratelimit import neighbourhood
 from facewise.serve.turns import Turns
 
-_TURN = 32
+_TURN = 16
 """Connections that are taken in before others have their turn on the event loop."""
 
 _ROUNDS = 3

@@ -18,7 +18,7 @@ from facewise.serve.origins import is_foreign
 from facewise.serve.ratelimit import Rate, RateLimiter, neighbourhood
 from facewise.serve.routing import client_of
 from facewise.serve.service import Service
-from facewise.serve.turns import Turn
+from facewise.serve.turns import GoneError, Turn
 
 ACCESS = logging.getLogger("facewise.access")
 _LOG = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Doorway:
             await self._app(scope, receive, send)
             return
         scope = self._within(scope)
-        began, status, unread = time.perf_counter(), 0, _has_body(scope)
+        began, status, unread, gone = time.perf_counter(), 0, _has_body(scope), False
 
         async def incoming() -> Message:
             nonlocal unread
@@ -88,11 +88,16 @@ class Doorway:
                     headers["Connection"] = "close"
             await send(message)
 
+        turn = self._service.turns.of(neighbourhood(client_of(scope)))
+        if (place := scope.get("facewise.place")) is not None:
+            place.left = turn.leave
         try:
-            async with self._service.turns.of(neighbourhood(client_of(scope))) as turn:
+            async with turn:
                 scope["facewise.admitted"] = partial(self._admitted, turn, scope.get("facewise.admitted"))
                 refused = self._refused(scope)
                 await (self._app if refused is None else refused)(scope, incoming, outgoing)
+        except GoneError:
+            gone = True
         except Exception:
             _LOG.exception("A request failed.")
             if status:
@@ -100,7 +105,8 @@ class Doorway:
             answer = problem(500, "bug", "Something went wrong in the service; its log says what.")
             await answer(scope, receive, outgoing)
         finally:
-            self._tell(scope, status, time.perf_counter() - began)
+            if not gone:
+                self._tell(scope, status, time.perf_counter() - began)
 
     def _refused(self, scope: Scope) -> Response | None:
         """What is said of a request that a browser was tricked into, or None."""

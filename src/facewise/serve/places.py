@@ -43,17 +43,24 @@ class Place:
 
     Attributes:
         end: Ends the connection; whoever makes it says how.
+        left: Called when it is given back, for what still waits on behalf of its client.
         since: When it began to wait.
         spoken: Whether its client ever said anything.
     """
 
-    __slots__ = ("_house", "_places", "end", "since", "spoken")
+    __slots__ = ("_house", "_places", "end", "left", "since", "spoken")
 
     def __init__(self, places: Places, house: _House) -> None:
         self._places, self._house = places, house
-        self.end: Callable[[], object] = lambda: None
+        self.end: Callable[[], object] = _nothing
+        self.left: Callable[[], object] = _nothing
         self.since = math.inf
         self.spoken = False
+
+    @property
+    def address(self) -> str:
+        """Whose it is; of IPv6, a /64."""
+        return self._house.name
 
     def wait(self, now: float) -> None:
         """The client is waited for: it has so long from `now` on."""
@@ -74,6 +81,11 @@ class Place:
         """The connection is gone."""
         self.serve()
         self._places.left(self, self._house)
+        self.left()
+
+
+def _nothing() -> None:
+    """Done where nobody said what to do."""
 
 
 class _Waiting:

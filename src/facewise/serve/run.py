@@ -25,6 +25,7 @@ from facewise.serve.driving import ProcessEngine
 from facewise.serve.engine import Engine
 from facewise.serve.middleware import ACCESS
 from facewise.serve.places import Place
+from facewise.serve.rounds import Rounds
 from facewise.serve.service import Service
 from facewise.serve.settings import ServiceSettings
 
@@ -57,8 +58,12 @@ class _Server(uvicorn.Server):
         [listening] = sockets or []
         loop = asyncio.get_running_loop()
 
+        rounds = Rounds()
+
         def make(place: Place) -> BoundedProtocol:
-            return BoundedProtocol(self.config, self.server_state, self.lifespan.state, loop, place=place)
+            return BoundedProtocol(
+                self.config, self.server_state, self.lifespan.state, loop, place=place, rounds=rounds
+            )
 
         seconds = self._service.settings.limits.body_seconds
         self._door = Door(
