@@ -1,8 +1,8 @@
 """Rounds of the event loop: in each, every address has so many seconds, and what is left comes in the next.
 
 All connections share one loop. What bytes cost is known only when they are parsed: 16 KiB can be a piece
-of a photo, or a thousand chunks of one byte. Parsed as they come on hundreds of connections, they would be one
-round, in which nobody else is heard.
+of a photo, or a thousand chunks of one byte. Parsed as they come on hundreds of connections, they would
+be one round, in which nobody else is heard.
 """
 
 from __future__ import annotations

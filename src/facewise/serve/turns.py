@@ -43,8 +43,8 @@ class Turns:
 
     def leave(self, name: str, turn: asyncio.Future[None]) -> None:
         """No longer waits."""
-        queue = self._waiting.get(name, {})
-        if turn in queue:
+        queue = self._waiting.get(name)
+        if queue is not None and turn in queue:
             del queue[turn]
             if not queue:
                 del self._waiting[name]
