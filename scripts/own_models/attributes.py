@@ -28,10 +28,16 @@ def settings(checkpoint: Path) -> AttributesConfig:
             "branches": [
                 {
                     "attributes": ["age", "gender", "race"],
-                    "epochs": 12,
+                    "epochs": 8,
+                    "frozen": 5,
                     "augmentation": {"preset": "medium", "grey": 0.15},
                 },
-                {"attributes": ["emotion"], "epochs": 10, "augmentation": "medium"},
+                {
+                    "attributes": ["emotion"],
+                    "epochs": 8,
+                    "side": 64,
+                    "augmentation": {"preset": "medium", "downscale": [0.3, 0.15, 0.8]},
+                },
             ],
         }
     )

@@ -125,13 +125,25 @@ def test_settings_that_are_none():
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64])
 def test_words_that_are_missing_count_nothing(kind):
     logits = torch.randn(6, 7, generator=torch.Generator().manual_seed(0), dtype=kind)
-    labels = torch.tensor([0, -1, 3, 3, -1, 6])
+    labels = np.array([0, -1, 3, 3, -1, 6], float)
     weights = torch.linspace(0.5, 2, 7, dtype=kind)
-    expected = functional.cross_entropy(
-        logits[[0, 2, 3, 5]], torch.tensor([0, 3, 3, 6]), weight=weights, reduction="mean"
-    )
-    torch.testing.assert_close(word_loss(logits, labels, weights, 0.0), expected)
-    assert float(word_loss(logits, torch.full((6,), -1), weights, 0.0)) == 0
+    faces = LabelledFaces((), {"emotion": labels}, np.zeros(6, np.int64), "x")
+    shares = torch.from_numpy(faces.shares("emotion", np.arange(6), 0.0)).to(kind)
+    expected = functional.cross_entropy(logits[[0, 2, 3, 5]], torch.tensor([0, 3, 3, 6]), weight=weights)
+    torch.testing.assert_close(word_loss(logits, shares, weights), expected)
+    assert float(word_loss(logits, torch.zeros(6, 7, dtype=kind), weights)) == 0
+
+
+def test_labels_are_smoothed_and_teachers_are_half_of_what_is_labelled():
+    taught = np.array([[np.nan] * 7, [0.4, 0.6, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0]], np.float16)
+    labels = {"emotion": np.array([2.0, -1, 2])}
+    faces = LabelledFaces((), labels, np.zeros(3, np.int64), "x", {"emotion": taught})
+    label = np.full(7, 0.01) + 0.93 * np.eye(7)[2]
+    shares = faces.shares("emotion", np.arange(3), 0.07)
+    np.testing.assert_allclose(shares, [label, taught[1], (label + taught[2]) / 2], atol=1e-3)
+    assert faces.chosen(("emotion",), 0).tolist() == [0, 1, 2]
+    both = joined(faces, replace(faces, taught={}))
+    assert both.chosen(("emotion",), 0).tolist() == [0, 1, 2, 3, 5]
 
 
 def test_an_age_is_learned_as_a_distribution():

@@ -78,6 +78,11 @@ def quantize(
     original: ModelFile = _find(model)
     path = out or make(models_folder()) / f"{original.card.name}-{to if to in FORMATS else ''}.onnx"
     refuse(original, path, to)
+    if original.card.kind == "attributes":
+        raise ModelError(
+            f"{original.card.name} tells attributes: once it is quantised, what it may claim must be fitted "
+            "anew, which takes labels; do it in Python (scripts/own_models/attributes.py)."
+        )
     check_output_file(path)
     sample = _sample(original, photos, used + _CHECKED, seed, without, detector, max_size)
     held = min(_CHECKED, max(len(sample.images) - used, len(sample.images) // 4))

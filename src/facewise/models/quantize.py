@@ -90,9 +90,10 @@ def refuse(original: ModelFile, path: Path, to: str) -> None:
     if to not in FORMATS:
         raise SettingError(f"There is no format {to!r}{nearest_known(to, FORMATS)}")
     card = original.card
-    if card.kind not in ("detector", "embedder"):
+    if card.kind not in ("detector", "embedder", "attributes"):
         raise ModelError(
-            f"{card.name} is a model of kind {card.kind!r}; detectors and embedders can be quantised."
+            f"{card.name} is a model of kind {card.kind!r}; detectors, embedders and models of attributes "
+            "can be quantised."
         )
     if "quantized_from" in card.training:
         raise ModelError(

@@ -1,6 +1,6 @@
 """The training of one branch, readable from top to bottom.
 
-The stem stays as it is. A run that was stopped anywhere goes on to the same numbers, as what is drawn depends
+A run that was stopped anywhere goes on to the same numbers, as what is drawn depends
 on seed and step alone.
 """
 
@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -36,6 +37,9 @@ from facewise.training.log import MetricsLog
 from facewise.training.optimizer import load_optimizer, make_optimizer, optimizer_tensors, set_rate
 from facewise.training.pace import Pace
 from facewise.training.schedule import rate_at
+from facewise.types import Image
+
+_BLACK = 0.5
 
 _MEASURED = 256
 """Faces a call when validating."""
@@ -43,7 +47,7 @@ _MEASURED = 256
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Faces and labels of one step: (B, 3, S, S) and attribute → (B,)."""
+    """Faces and labels of one step: (B, 3, S, S), and attribute → (B,) ages or (B, K) shares of words."""
 
     images: Tensor
     labels: Mapping[str, Tensor]
@@ -59,7 +63,6 @@ class BranchTrainer:
 
     def __init__(
         self,
-        stem: nn.Module,
         branch: Branch,
         faces: LabelledFaces,
         preprocess: Preprocess,
@@ -75,10 +78,9 @@ class BranchTrainer:
         """Prepare a run; `fit` runs it.
 
         Args:
-            stem: Of the network; it does not learn.
             branch: Which learns.
             faces: What from.
-            preprocess: Crops to the stem's input.
+            preprocess: Crops to the branch's input.
             config: All settings.
             settings: Those of this branch.
             folder: Where checkpoints and the log go.
@@ -89,11 +91,9 @@ class BranchTrainer:
         """
         self.device = torch.device("cpu") if device is None else device
         self.pace = Pace() if pace is None else pace
-        self.stem = stem.to(self.device).eval().requires_grad_(requires_grad=False)
         self.branch = branch.to(self.device)
-        for module in (self.stem, self.branch):
-            self.pace.apply(module)
-            module.to(memory_format=self.pace.memory_format)  # type: ignore[call-overload]
+        self.pace.apply(self.branch)
+        self.branch.to(memory_format=self.pace.memory_format)  # type: ignore[call-overload]
         self.scaler = self.pace.scaler(self.device)
         self.faces, self.preprocess, self.config = faces, preprocess, config
         self.names = tuple(branch.widths)
@@ -182,14 +182,11 @@ class BranchTrainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.branch.train()
         with self.pace.autocast(self.device):
-            with torch.no_grad():
-                features = self.stem(batch.images)
-            outputs = self.branch(features)
+            outputs = self.branch(batch.images)
         loss, parts = total(
             {name: output.float() for name, output in outputs.items()},
             batch.labels,
             self.weights,
-            smoothing=config.smoothing,
             years=config.years,
             mean_weight=config.mean_weight,
         )
@@ -212,7 +209,8 @@ class BranchTrainer:
         order = np.random.default_rng([self.config.seed, epoch]).permutation(self.learn)
         chosen = order[place * self.size : (place + 1) * self.size]
         rng = np.random.default_rng([self.config.seed, 1, number])
-        crops = np.stack([self.augment(self.faces.crop(index), rng) for index in chosen.tolist()])
+        changed = (self.augment(self.faces.crop(index), rng) for index in chosen.tolist())
+        crops = np.stack([background(crop, rng) for crop in changed])
         return Batch(self._prepared(crops), self._labels(chosen))
 
     def predict(self, indices: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
@@ -222,7 +220,7 @@ class BranchTrainer:
         for start in range(0, len(indices), _MEASURED):
             images = self._prepared(self.faces.some(indices[start : start + _MEASURED]))
             with torch.inference_mode(), self.pace.autocast(self.device):
-                outputs = branch(self.stem(images))
+                outputs = branch(images)
             for name, output in outputs.items():
                 found[name].append(output.float().cpu().double().numpy())
         return {
@@ -235,10 +233,13 @@ class BranchTrainer:
         return images.contiguous(memory_format=self.pace.memory_format)
 
     def _labels(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
-        return {
-            name: torch.from_numpy(self.faces.labels[name][indices].astype(np.float32)).to(self.device)
+        found = {
+            name: self.faces.labels[name][indices]
+            if name == "age"
+            else self.faces.shares(name, indices, self.config.smoothing)
             for name in self.names
         }
+        return {name: torch.from_numpy(x.astype(np.float32)).to(self.device) for name, x in found.items()}
 
     def save(self) -> None:
         """Write a checkpoint."""
@@ -267,6 +268,23 @@ class BranchTrainer:
             self.ema.module.load_state_dict(found.part("ema"))
         load_optimizer(self.optimizer, self._tensors, found.part("optimizer"))
         self.progress = found.progress
+
+
+def background(crop: Image, rng: np.random.Generator) -> Image:
+    """Half of the time something in place of what is black, as it is outside of photos that were cut close.
+
+    Args:
+        crop: (S, S, 3) RGB uint8; it may be changed.
+        rng: Drawn from.
+    """
+    if rng.random() < _BLACK:
+        return crop
+    size, cells = crop.shape[0], int(rng.integers(1, 9))
+    colours = rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8)
+    smooth = cv2.resize(colours, (size, size), interpolation=cv2.INTER_LINEAR)
+    outside = ~crop.any(axis=2)
+    crop[outside] = smooth[outside]
+    return crop
 
 
 def measured(

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from facewise.errors import SettingError, nearest_known
 from facewise.models.attributes import ATTRIBUTES
+from facewise.nn.attributes import SIDE
 from facewise.training.settings import Optimizer, PaceSettings, Schedule, Settings
 
 
@@ -18,11 +19,15 @@ class BranchSettings(Settings):
     Attributes:
         attributes: What it tells; those that no photo is labelled with are left out.
         epochs: How often each of its photos is shown.
+        side: Pixels that the face is brought to: see `facewise.nn.attributes.Branch`.
+        frozen: Blocks of the backbone that stay as they are.
         augmentation: A preset, or its settings with `preset` among them.
     """
 
     attributes: tuple[str, ...]
     epochs: float = Field(8.0, gt=0)
+    side: int = SIDE
+    frozen: int = Field(0, ge=0)
     augmentation: str | dict[str, Any] = "medium"
 
     @field_validator("attributes")
@@ -42,7 +47,6 @@ class AttributesConfig(PaceSettings):
         name: Of the model.
         about: In a sentence.
         start: The embedder whose backbone is learned on from: see `facewise.models.pretrained`.
-        shared: Blocks of it that stay as they are and that all branches share.
         branches: See `BranchSettings`.
         batch_size: Photos a batch.
         optimizer, schedule: See there; the schedule's epoch is a branch's.
@@ -62,10 +66,9 @@ class AttributesConfig(PaceSettings):
     name: str = "attributes"
     about: str = ""
     start: str = "facewise-embed-s"
-    shared: int = Field(5, ge=0)
     branches: tuple[BranchSettings, ...] = (
-        BranchSettings(attributes=("age", "gender", "race")),
-        BranchSettings(attributes=("emotion",)),
+        BranchSettings(attributes=("age", "gender", "race"), frozen=5),
+        BranchSettings(attributes=("emotion",), side=64),
     )
     batch_size: int = Field(64, ge=2)
     optimizer: Optimizer = Optimizer(name="adamw", rate=1.5e-3, weight_decay=0.02)

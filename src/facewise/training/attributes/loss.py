@@ -16,25 +16,21 @@ from torch.nn import functional
 from facewise.models.attributes import MOST_YEARS
 
 
-def word_loss(logits: Tensor, labels: Tensor, weights: Tensor, smoothing: float) -> Tensor:
+def word_loss(logits: Tensor, shares: Tensor, weights: Tensor) -> Tensor:
     """Weighted mean of the cross entropy of the faces that are labelled.
 
     Args:
         logits: (N, K).
-        labels: (N,) places of the words, -1 where not labelled.
+        shares: (N, K) what each word has of a face: 1 for the one it is labelled with, or what a teacher
+            gives it; all 0 where it is not labelled.
         weights: (K,) what a word counts.
-        smoothing: Of the labels.
 
     Returns:
         A number; 0 where nothing is labelled.
     """
-    known = labels >= 0
-    if not bool(known.any()):
-        return logits.sum() * 0.0
-    wanted = labels[known].long()
-    each = functional.cross_entropy(logits[known], wanted, reduction="none", label_smoothing=smoothing)
-    share = weights[wanted]
-    return (each * share).sum() / share.sum()
+    each = -(shares * torch.log_softmax(logits, dim=1)).sum(dim=1)
+    counts = shares @ weights
+    return (each * counts).sum() / counts.sum().clamp(min=1e-9)
 
 
 def age_loss(logits: Tensor, ages: Tensor, years: float, mean_weight: float) -> Tensor:
@@ -72,7 +68,6 @@ def total(
     labels: Mapping[str, Tensor],
     weights: Mapping[str, Tensor],
     *,
-    smoothing: float,
     years: float,
     mean_weight: float,
 ) -> tuple[Tensor, dict[str, float]]:
@@ -80,7 +75,7 @@ def total(
     parts = {
         name: age_loss(logits, labels[name], years, mean_weight)
         if name == "age"
-        else word_loss(logits, labels[name], weights[name], smoothing)
+        else word_loss(logits, labels[name], weights[name])
         for name, logits in outputs.items()
     }
     return torch.stack(list(parts.values())).sum(), {name: float(x.detach()) for name, x in parts.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,11 +21,11 @@ from facewise.models.attributes import MOST_YEARS, WORDS
 from facewise.models.export import check_parity, export_onnx
 from facewise.models.file import ModelCard, ModelFile, write_model
 from facewise.models.pretrained import Pretrained, read_pretrained
-from facewise.nn.attributes import AttributeNetwork, Branch
+from facewise.nn.attributes import AttributeNetwork, Branch, BranchOptions
 from facewise.nn.backbones.mobilefacenet_relu6 import MobileFaceNetReLU6
 from facewise.training.attributes.branch import BranchTrainer, measured
 from facewise.training.attributes.calibrate import calibrate, uncalibrated
-from facewise.training.attributes.config import AttributesConfig
+from facewise.training.attributes.config import AttributesConfig, BranchSettings
 from facewise.training.attributes.faces import LEARN, VALIDATE, LabelledFaces
 from facewise.training.display import Bar, Display
 from facewise.training.environment import git_hash
@@ -93,11 +94,11 @@ def train_attributes(
     torch.manual_seed(config.seed)
     network = build(start, branches, config)
     trained, seconds = [], 0.0
-    identity = {"faces": faces.data_hash, "configuration": _fingerprint(config)}
+    hashes = [faces.data_hash(names) for names in branches]
     for number, names in enumerate(branches):
         if only not in (None, number):
             continue
-        settings = next(one for one in config.branches if set(names) <= set(one.attributes))
+        settings = _settings(config, names)
         place = folder / f"branch-{number}"
         place.mkdir(parents=True, exist_ok=True)
         busy = SettingError(f"Another process trains in {place}; wait for it to end.")
@@ -106,8 +107,9 @@ def train_attributes(
             assert isinstance(branch, Branch)  # noqa: S101  for the type checker
             display.say(f"Branch {number + 1} of {len(branches)}: {', '.join(names)}.")
             trainer = BranchTrainer(
-                copy.deepcopy(network.stem), branch, faces, start.preprocess, config, settings, place,
-                pace=pace, device=torch.device(device), identity=identity, display=display,
+                branch, faces, start.preprocess, config, settings, place,
+                pace=pace, device=torch.device(device), display=display,
+                identity=_identity(config, settings, hashes[number]),
             )  # fmt: skip
             trainer.load()
             if not trainer.progress.finished:
@@ -121,7 +123,7 @@ def train_attributes(
     training = {
         "git": git_hash(),
         "data": faces.name,
-        "data_hash": identity["faces"],
+        "data_hash": hashlib.sha256(" ".join(hashes).encode()).hexdigest(),
         "photos": int((faces.part == LEARN).sum()),
         "validated_on": int((faces.part == VALIDATE).sum()),
         "seed": config.seed,
@@ -151,7 +153,11 @@ def build(start: Pretrained, branches: list[tuple[str, ...]], config: Attributes
     widths = [
         {name: MOST_YEARS + 1 if name == "age" else len(WORDS[name]) for name in names} for names in branches
     ]
-    return AttributeNetwork(backbone, widths, shared=config.shared, dropout=config.dropout)
+    options: list[BranchOptions] = []
+    for names, width in zip(branches, widths, strict=True):
+        settings = _settings(config, names)
+        options.append({"widths": width, "side": settings.side, "frozen": settings.frozen})
+    return AttributeNetwork(backbone, options, dropout=config.dropout)
 
 
 def export(
@@ -189,6 +195,10 @@ def export(
     return write_model(path, onnx, card)
 
 
+def _settings(config: AttributesConfig, names: tuple[str, ...]) -> BranchSettings:
+    return next(one for one in config.branches if set(names) <= set(one.attributes))
+
+
 def _branches(faces: LabelledFaces, config: AttributesConfig) -> list[tuple[str, ...]]:
     known = faces.known
     found = [tuple(name for name in one.attributes if name in known) for one in config.branches]
@@ -206,9 +216,12 @@ def _branches(faces: LabelledFaces, config: AttributesConfig) -> list[tuple[str,
     return branches
 
 
-def _fingerprint(config: AttributesConfig) -> str:
-    kept = config.model_dump(mode="json", exclude_defaults=True, exclude={"save_minutes", "about", "name"})
-    return config.told_apart(kept)
+def _identity(config: AttributesConfig, settings: BranchSettings, data_hash: str) -> dict[str, str]:
+    """What a checkpoint of a branch must share to be gone on from; other branches are not its business."""
+    free = {"save_minutes", "about", "name", "branches"}
+    kept = config.model_dump(mode="json", exclude_defaults=True, exclude=free)
+    own = settings.model_dump_json()
+    return {"faces": data_hash, "configuration": config.told_apart(kept), "branch": own}
 
 
 def _result(model: ModelFile, faces: LabelledFaces) -> dict[str, float]:
