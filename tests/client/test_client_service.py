@@ -36,6 +36,7 @@ from facewise.models.calibration import Threshold
 from facewise.pipeline import Pipeline
 from facewise.serve.keys import KeyStore
 from own_certificate import own_certificate
+from plain_attributes import age, race, somebody
 
 
 class Running:
@@ -100,9 +101,12 @@ def calibrated(
 
 @pytest.fixture(scope="module")
 def service(
-    tmp_path_factory: pytest.TempPathFactory, tiny_detector_file: Path, calibrated: Path
-) -> Iterator[Running]:
-    running = Running(tmp_path_factory.mktemp("service"), tiny_detector_file, calibrated, "--keep", "face")
+    tmp_path_factory: pytest.TempPathFactory, tiny_detector_file: Path, calibrated: Path,
+    plain_attributes_file: Path,
+) -> Iterator[Running]:  # fmt: skip
+    looks = ("--allow-attributes", "--attributes-model", str(plain_attributes_file))
+    folder = tmp_path_factory.mktemp("service")
+    running = Running(folder, tiny_detector_file, calibrated, "--keep", "face", *looks)
     yield running
     assert running.stop() == 0, "".join(running.said)
 
@@ -287,6 +291,38 @@ def test_cluster(admin: Client, drawn_photo: Callable[..., np.ndarray], two: np.
     assert sorted(len(group) for group in found.groups) == [2, 2]
     together = {frozenset(ref.photo for ref in group) for group in found.groups}
     assert together == {frozenset({0, 1}), frozenset({0, 3})}
+
+
+def test_what_faces_look_like(
+    admin: Client, service: Running, drawn_photo: Callable[..., np.ndarray], plain_attributes_file: Path
+) -> None:
+    who = somebody(emotion="happy", gender="female")
+    photo = drawn_photo([(160, 120, 90, who)])
+    found = admin.analyze(photo)
+    (face,) = found.faces
+    assert face.attributes is not None
+    assert face.attributes.emotion is not None
+    assert face.attributes.age is not None
+    assert (face.attributes.emotion.answer, face.attributes.race) == ("happy", None)
+    assert face.attributes.age.mean == pytest.approx(age(who), abs=0.6)
+    assert (found.width, found.model, found.attributes) == (
+        320,
+        "plain-attributes",
+        ("age", "gender", "emotion"),
+    )
+    assert found.fingerprint == read_model(plain_attributes_file).fingerprint
+    (face,) = admin.analyze(photo, attributes=["race"]).faces
+    assert face.attributes is not None
+    assert face.attributes.race is not None
+    assert face.attributes.race.answer == race(who)
+    with service.client("identify") as other, pytest.raises(AccessError, match="scope analyze"):
+        other.analyze(photo)
+    with service.client("analyze") as analyst:
+        assert len(analyst.analyze(photo).faces) == 1
+        with pytest.raises(AccessError, match="scope identify"):
+            analyst.detect(photo)
+    with pytest.raises(SettingError, match="at least one attribute"):
+        admin.analyze(photo, attributes=[])
 
 
 def test_about_the_service(admin: Client, service: Running, pipeline: Pipeline) -> None:

@@ -21,6 +21,7 @@ from starlette.testclient import TestClient
 from facewise.serve.app import create_app
 from facewise.serve.keys import KeyStore
 from facewise.serve.settings import ServiceSettings
+from plain_attributes import write_plain_attributes
 from tiny_models import draw
 
 
@@ -63,6 +64,7 @@ ROUTES = (
     Route("POST", "/v1/embed", "identify", {"photo": False}),
     Route("POST", "/v1/verify", "identify", {"a": False, "b": False}, {"threshold": 0.5}),
     Route("POST", "/v1/identify", "identify", {"photo": False}, {"threshold": 0.5}),
+    Route("POST", "/v1/analyze", "analyze", {"photo": False}),
     Route("POST", "/v1/cluster", "identify", {"photos": True}, {"threshold": 0.5}),
     Route("GET", "/v1/models", "identify"),
     Route("GET", "/v1/report", "identify"),
@@ -81,7 +83,7 @@ ROUTES = (
 )
 OPEN = {("GET", "/v1/health"), ("GET", "/v1/ready"), ("GET", "/v1/openapi.json")}
 PHOTO_FIELDS = [(route, name) for route in ROUTES for name in route.photos]
-SCOPES = ("identify", "enrol", "admin")
+SCOPES = ("identify", "enrol", "analyze", "admin")
 
 
 @dataclass
@@ -137,9 +139,11 @@ def as_json(photo: bytes, *, several: bool) -> Any:
 
 def start(folder: Path, detector: Path, embedder: Path, **settings: Any) -> TestClient:
     """A service that is not entered yet."""
+    looks = write_plain_attributes(folder / "attributes.onnx").path
     chosen = ServiceSettings(
-        gallery=str(folder / "people.db"), detector=str(detector), model=str(embedder), workers=1, **settings
-    )
+        gallery=str(folder / "people.db"), detector=str(detector), model=str(embedder), workers=1,
+        attributes=str(looks), **settings,
+    )  # fmt: skip
     return TestClient(create_app(chosen), base_url="http://127.0.0.1", raise_server_exceptions=False)
 
 

@@ -102,7 +102,7 @@ def test_without_a_good_key_no_route_answers(
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.scope], ids=str)
-@pytest.mark.parametrize("scope", ["identify", "enrol"])
+@pytest.mark.parametrize("scope", ["identify", "enrol", "analyze"])
 def test_a_key_of_another_scope_is_refused(guarded: Guarded, route: Route, scope: str) -> None:
     if scope == route.scope:
         return

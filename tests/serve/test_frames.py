@@ -15,20 +15,31 @@ import pytest
 from facewise.errors import DamagedPhotoError, PhotoTooLargeError
 from facewise.pipeline import PhotoFaces
 from facewise.serve.frames import answer_of, error_of, packed
-from facewise.types import Face, Quality
+from facewise.types import Age, Attributes, Face, Guess, Quality
 
 QUALITY = Quality(0.9, 41.5, 1e3, -0.25, 0.5, float("nan"), 0.75, ("blurred", "too dark"))
+
+
+LOOKS = (
+    None,
+    Attributes(note="too small"),
+    Attributes(
+        Age(31.25, 20.1, 1 / 3), Guess(None, {"female": 0.1 + 0.2, "male": 0.7}), race=Guess("x", {"x": 1})
+    ),
+)
 
 
 def face(number: int, *, embedded: bool = True) -> Face:
     chance = np.random.default_rng(number)
     box, marks, row = (chance.normal(size=n).astype(np.float32) for n in (4, 10, 512))
-    return Face(box, 0.5 + number / 100, marks.reshape(5, 2), row if embedded else None, QUALITY)
+    looks = LOOKS[number % len(LOOKS)]
+    return Face(box, 0.5 + number / 100, marks.reshape(5, 2), row if embedded else None, QUALITY, looks)
 
 
 def same(a: Face, b: Face) -> bool:
     arrays = [(a.box, b.box), (a.landmarks, b.landmarks), (a.embedding, b.embedding)]
-    return repr(a.quality) == repr(b.quality) and a.score == b.score and all(
+    told = (repr(a.quality), a.score, a.attributes) == (repr(b.quality), b.score, b.attributes)
+    return told and all(
         (x is None and y is None) or np.array_equal(x, y) for x, y in arrays
     )  # fmt: skip
 

@@ -109,12 +109,13 @@ def test_a_new_key_is_good_and_says_what_it_may(store: KeyStore) -> None:
 
 def test_admin_is_everything_and_the_others_are_only_themselves(store: KeyStore) -> None:
     for scope, may in {
-        "admin": {"identify", "enrol", "admin"},
+        "analyze": {"analyze"},
+        "admin": {"identify", "enrol", "analyze", "admin"},
         "enrol": {"enrol"},
         "identify": {"identify"},
     }.items():
         _, info = store.create(scope, [scope])
-        assert {wanted for wanted in ("identify", "enrol", "admin") if info.allows(wanted)} == may
+        assert {wanted for wanted in ("identify", "enrol", "analyze", "admin") if info.allows(wanted)} == may
     with pytest.raises(ScopeError, match="needs a key with the scope admin"):
         info.require("admin")
 

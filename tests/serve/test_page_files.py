@@ -68,6 +68,7 @@ def test_what_the_service_told_is_in_the_page(page):
         "max-bytes": "123",
         "max-body": "67108864",
         "report": "no",
+        "attributes": "no",
     }
     assert "{{" not in text
 

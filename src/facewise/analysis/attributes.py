@@ -210,6 +210,11 @@ class AttributeModel:
             for row in rows.tolist()
         ]
 
+    def warm(self) -> None:
+        """Runs the network once on one thread, so that what it opens and imports is there."""
+        size = self.crop_size
+        self.analyze(np.full((1, size, size, 3), 128, np.uint8), attributes=self.attributes, threads=1)
+
     def predict(self, crops: NDArray[np.uint8], *, threads: int | None = None) -> dict[str, FloatArray]:
         """Calibrated probabilities of all that the model knows, whatever the faces' quality.
 

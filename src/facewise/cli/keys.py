@@ -32,7 +32,9 @@ def new(
     name: Annotated[str, typer.Argument(help="Who or what the key is for, such as front-door.")],
     scope: Annotated[
         list[str],
-        typer.Option("--scope", help="What it may do: identify, enrol or admin (all). Several times."),
+        typer.Option(
+            "--scope", help="What it may do: identify, enrol, analyze or admin (all). Several times."
+        ),
     ],
     expires: Annotated[
         str | None,

@@ -9,6 +9,7 @@ import typer
 
 from facewise.cli.options import (
     DEFAULT_GALLERY,
+    AttributesModel,
     AuditFile,
     CounterFile,
     Detector,
@@ -24,7 +25,7 @@ from facewise.cli.options import (
     given_path,
     reads_photos,
 )
-from facewise.cli.output import tell
+from facewise.cli.output import tell, usage_error
 
 
 @reads_photos
@@ -54,6 +55,15 @@ def serve(
     provider: Provider = "auto",
     threads: Threads = None,
     variant: Variant = "auto",
+    allow_attributes: Annotated[
+        bool,
+        typer.Option(
+            "--allow-attributes",
+            help="Say what faces look like (age, gender, emotion, race) to keys that may analyze: see "
+            "docs/attributes.md for where that is forbidden.",
+        ),
+    ] = False,
+    attributes_model: AttributesModel = None,
     liveness: Liveness = False,
     liveness_model: LivenessModel = None,
     in_process: Annotated[
@@ -117,6 +127,8 @@ def serve(
     ] = None,
 ) -> None:
     """Serve recognition over HTTP, with a page to use it, until Ctrl-C or SIGTERM."""
+    if attributes_model is not None and not allow_attributes:
+        usage_error("--attributes-model needs --allow-attributes.")
     need_serving()
     from facewise.serve.ratelimit import Rate
     from facewise.serve.run import serve as run
@@ -152,6 +164,7 @@ def serve(
         flip=flip,
         provider=provider,
         variant=variant,
+        attributes=(attributes_model or True) if allow_attributes else False,
         liveness=liveness_model or liveness,
         audit=audit,
         audit_addresses=audit_addresses,

@@ -13,6 +13,7 @@ from facewise.client.errors import (
     UnreachableError,
 )
 from facewise.client.results import (
+    Analysis,
     AuditEntry,
     CalibrationFacts,
     Candidate,
@@ -40,7 +41,7 @@ from facewise.client.results import (
 )
 
 __all__ = [
-    "AccessError", "AnswerError", "AuditEntry", "BusyError", "CalibrationFacts", "Candidate",
+    "AccessError", "Analysis", "AnswerError", "AuditEntry", "BusyError", "CalibrationFacts", "Candidate",
     "Client", "Clustering", "ConflictError", "Decision", "Detection", "DetectorModel",
     "EmbedderModel", "Embedding", "Enrolment", "FaceRef", "FullError", "GallerySize",
     "GroupedPhoto", "Identification", "IdentifiedFace", "KeyHolder", "Merged", "MissingError",

@@ -138,6 +138,21 @@ class Client:
             scoring=scoring, groups=_several(groups),
         )  # fmt: skip
 
+    def analyze(
+        self, photo: Photo, *, attributes: Sequence[Literal["age", "gender", "emotion", "race"]] | None = None
+    ) -> results.Analysis:
+        """What the faces of a photo look like: age with an interval, gender, emotion.
+
+        Args:
+            photo: It may show several people.
+            attributes: What to tell; None is all that the service's model tells but race.
+
+        Raises:
+            AccessError: The service was not started to say so, or the key may not ask.
+        """
+        asked = _several(attributes, "attribute")
+        return self._look("/v1/analyze", results.Analysis, photo, attributes=asked)
+
     def cluster(
         self, photos: Iterable[Photo], *, fmr: float | None = None, threshold: float | None = None
     ) -> results.Clustering:
@@ -302,13 +317,13 @@ class Client:
         return decoded(kind, json_of(answer))
 
 
-def _several(groups: Sequence[str] | None) -> list[str] | None:
-    """Groups as fields of a form, in which no group and no answer to the question look the same."""
-    if groups is None:
+def _several(names: Sequence[str] | None, what: str = "group") -> list[str] | None:
+    """Names as fields of a form, in which none and no answer to the question look the same."""
+    if names is None:
         return None
-    if isinstance(groups, str) or not groups:
-        raise SettingError("Name at least one group, in a list, or leave groups out.")
-    return list(groups)
+    if isinstance(names, str) or not names:
+        raise SettingError(f"Name at least one {what}, in a list, or leave {what}s out.")
+    return list(names)
 
 
 def _flag(value: bool) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 from facewise.client.errors import AnswerError
-from facewise.types import Face, Liveness, Quality
+from facewise.types import Attributes, Face, Liveness, Quality
 
 _T = TypeVar("_T")
 
@@ -106,6 +106,7 @@ def _face(data: Any, where: str) -> Face:
         landmarks=_array(values.get("landmarks"), (5, 2), f"landmarks of {where}"),
         embedding=None if embedding is None else _array(embedding, None, f"embedding of {where}"),
         quality=_field(values, "quality", Quality | None, where),
+        attributes=_field(values, "attributes", Attributes | None, where),
         liveness=_field(values, "liveness", Liveness | None, where),
     )
 

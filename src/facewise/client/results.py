@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from facewise.types import Face, Quality, Verification
+from facewise.types import Age, Attributes, Face, Guess, Quality, Verification
 
 __all__ = [
-    "AuditEntry", "CalibrationFacts", "Candidate", "Clustering", "Decision", "Detection",
-    "DetectorModel", "EmbedderModel", "Embedding", "Enrolment", "Face", "FaceRef", "GallerySize",
-    "GroupedPhoto", "Identification", "IdentifiedFace", "KeyHolder", "Merged", "Models",
+    "Age", "Analysis", "Attributes", "AuditEntry", "CalibrationFacts", "Candidate", "Clustering", "Decision",
+    "Detection", "DetectorModel", "EmbedderModel", "Embedding", "Enrolment", "Face", "FaceRef", "GallerySize",
+    "GroupedPhoto", "Guess", "Identification", "IdentifiedFace", "KeyHolder", "Merged", "Models",
     "OperatingPoint", "People", "Person", "PersonDetail", "PoorFace", "Quality", "Rejection", "Sample",
     "Verification",
 ]  # fmt: skip
@@ -34,6 +34,27 @@ class Detection:
 
     width: int
     height: int
+    faces: tuple[Face, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What the faces of a photo look like.
+
+    Attributes:
+        width: Of the photo, pixels, upright.
+        height: Likewise.
+        model: Name of the model that says so.
+        fingerprint: Of its file.
+        attributes: Those asked for.
+        faces: With `attributes`, without embeddings.
+    """
+
+    width: int
+    height: int
+    model: str
+    fingerprint: str
+    attributes: tuple[str, ...]
     faces: tuple[Face, ...]
 
 

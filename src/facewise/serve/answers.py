@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from fastapi import Response
 
+from facewise.analysis.attributes import AttributeModel
+from facewise.analysis.told import attributes_dict
 from facewise.gallery.results import Enrollment, Identification, Person, PersonDetail
+from facewise.models.attributes import ATTRIBUTES
 from facewise.models.calibration import Calibration
 from facewise.models.file import ModelFile
 from facewise.pipeline import PhotoFaces, Pipeline
@@ -67,6 +70,18 @@ def face(found: Face) -> dict[str, Any]:
 def detected(found: PhotoFaces) -> dict[str, Any]:
     """The faces of a photo."""
     return {"width": found.size[1], "height": found.size[0], "faces": [face(one) for one in found.faces]}
+
+
+def analyzed(found: PhotoFaces, asked: Sequence[str], model: AttributeModel) -> dict[str, Any]:
+    """The faces of a photo, and what they look like."""
+    faces = [
+        {**face(one), "attributes": one.attributes and attributes_dict(one.attributes, ATTRIBUTES)}
+        for one in found.faces
+    ]
+    return {
+        "width": found.size[1], "height": found.size[0], "model": model.name,
+        "fingerprint": model.fingerprint, "attributes": list(asked), "faces": faces,
+    }  # fmt: skip
 
 
 def embedded(found: PhotoFaces, pipeline: Pipeline) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def create_app(
     app.include_router(
         page_router(
             auth=settings.auth, max_photos=limits.max_photos, max_bytes=limits.max_bytes,
-            root_path=settings.root_path,
+            attributes=settings.attributes is not False, root_path=settings.root_path,
         )
     )  # fmt: skip
     describe(app, settings.root_path)

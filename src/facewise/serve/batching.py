@@ -117,7 +117,9 @@ class ThreadEngine(Engine):
                 self._wake.notify_all()
 
     def _look_at(self, photo: Photo) -> None:
-        steps = Steps(embed=False, keep_crops=photo.embed, main_only=photo.main_only)
+        steps = Steps(
+            embed=False, keep_crops=photo.embed, main_only=photo.main_only, attributes=photo.attributes
+        )
         try:
             found = self.pipeline.read_bytes(
                 photo.upload, steps, name=photo.upload.name, max_pixels=self._limits.max_pixels,

@@ -74,16 +74,22 @@ class Engine(ABC):
         return ()
 
     async def faces(
-        self, upload: Upload, ticket: Ticket, *, embed: bool = True, main_only: bool = False
+        self,
+        upload: Upload,
+        ticket: Ticket,
+        *,
+        embed: bool = True,
+        main_only: bool = False,
+        attributes: tuple[str, ...] = (),
     ) -> PhotoFaces:
-        """The faces of one photo.
+        """The faces of one photo; what is asked of them as in `facewise.pipeline.Steps`.
 
         Raises:
             ImageError: The photo cannot be read.
             ModelError: A network failed on it.
         """
         future: Future[PhotoFaces] = Future()
-        self._put(Photo(upload, embed, main_only, None, ticket, future))
+        self._put(Photo(upload, embed, main_only, None, ticket, future, attributes=attributes))
         return await asyncio.wrap_future(future)
 
     async def search(

@@ -18,7 +18,7 @@ import numpy as np
 from facewise import errors
 from facewise.errors import FacewiseError
 from facewise.pipeline import PhotoFaces
-from facewise.types import Face, FloatArray, Liveness, Quality
+from facewise.types import Age, Attributes, Face, FloatArray, Guess, Liveness, Quality
 
 Seen: TypeAlias = PhotoFaces | Exception
 """What was found in a photo, or why nothing was."""
@@ -37,6 +37,8 @@ _ERRORS = {
 }
 _LONGEST = 2000
 """Characters of a sentence."""
+_MOST_WORDS = 100
+"""Answers that one guess chooses from."""
 
 
 def pack(head: dict[str, Any], *parts: bytes) -> bytes:
@@ -76,6 +78,7 @@ def packed(number: int, seen: Sequence[Seen], together: int) -> bytes:
             "source": one.source, "sha256": one.sha256, "size": one.size, "others": one.others,
             "scores": [face.score for face in one.faces],
             "qualities": [None if face.quality is None else asdict(face.quality) for face in one.faces],
+            "attributes": [None if f.attributes is None else asdict(f.attributes) for f in one.faces],
             "lives": [None if face.liveness is None else asdict(face.liveness) for face in one.faces],
             "values": rows[0].shape[0] if rows else 0,
         })  # fmt: skip
@@ -116,14 +119,17 @@ def error_of(told: dict[str, Any]) -> Exception:
 
 def _found(photo: dict[str, Any], rest: memoryview) -> tuple[PhotoFaces, memoryview]:
     scores, qualities, values = list(photo["scores"]), list(photo["qualities"]), int(photo["values"])
-    lives = list(photo["lives"])
+    lives, told = list(photo["lives"]), list(photo["attributes"])
     height, width = photo["size"]
+    if len(told) != len(scores):
+        raise ValueError("an answer that is none")
     boxes, rest = _taken(rest, len(scores), 14)
     rows, rest = _taken(rest, len(scores) if values else 0, values)
     faces = tuple(
         Face(
             box[:4], float(score), box[4:].reshape(5, 2), rows[i] if values else None,
             None if quality is None else _quality(quality),
+            attributes=None if told[i] is None else _attributes(told[i]),
             liveness=None if live is None else _liveness(live),
         )
         for i, (box, score, quality, live) in enumerate(zip(boxes, scores, qualities, lives, strict=True))
@@ -137,6 +143,22 @@ def _quality(told: dict[str, Any]) -> Quality:
     value = told["value"]
     reasons = tuple(str(reason)[:_LONGEST] for reason in told["reasons"])
     return Quality(**numbers, value=None if value is None else float(value), reasons=reasons)
+
+
+def _attributes(told: dict[str, Any]) -> Attributes:
+    age = told["age"]
+    years = None if age is None else Age(*(float(age[name]) for name in ("mean", "low", "high")))
+    gender, emotion, race = (_guess(told[name]) for name in ("gender", "emotion", "race"))
+    return Attributes(years, gender, emotion, race, str(told["note"])[:_LONGEST])
+
+
+def _guess(told: dict[str, Any] | None) -> Guess | None:
+    if told is None:
+        return None
+    answer, words = told["answer"], dict(told["probabilities"])
+    if len(words) > _MOST_WORDS or not (answer is None or answer in words):
+        raise ValueError("an answer that is none")
+    return Guess(answer, {str(word)[:_LONGEST]: float(p) for word, p in words.items()})
 
 
 def _liveness(told: dict[str, Any]) -> Liveness:

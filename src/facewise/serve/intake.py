@@ -27,12 +27,14 @@ class Look:
         name: What to call it in an error.
         embed: Whether embeddings are wanted.
         main_only: Whether the main face alone is.
+        attributes: What to say of each face, see `facewise.pipeline.Steps`.
     """
 
     data: bytes
     name: str
     embed: bool
     main_only: bool
+    attributes: tuple[str, ...] = ()
 
 
 class Intake:
@@ -59,7 +61,7 @@ class Intake:
         fd = os.memfd_create("facewise-photos")
         try:
             with os.fdopen(fd, "wb", closefd=False) as file:
-                told = [[p.name, len(p.data), p.embed, p.main_only] for p in photos]
+                told = [[p.name, len(p.data), p.embed, p.main_only, p.attributes] for p in photos]
                 file.write(pack({"photos": told}))
                 for photo in photos:
                     file.write(photo.data)
@@ -88,8 +90,9 @@ class Taken:
         with os.fdopen(self._fd, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
             head, rest = unpack(whole)
             looks, at = [], 0
-            for name, length, embed, main_only in head["photos"]:
-                looks.append(Look(bytes(rest[at : at + length]), name, embed, main_only))
+            for name, length, embed, main_only, attributes in head["photos"]:
+                data = bytes(rest[at : at + length])
+                looks.append(Look(data, name, embed, main_only, tuple(attributes)))
                 at += length
             rest.release()
         return looks

@@ -39,6 +39,7 @@ class Photo:
         ticket: Of the request.
         future: Of its faces, or of what was found.
         note: Told first, on the thread that searched.
+        attributes: What to say of each face, see `facewise.pipeline.Steps`.
         charged: Seconds of a worker that its client was charged for it.
         handed: When it was handed to the workers.
     """
@@ -50,6 +51,7 @@ class Photo:
     ticket: Ticket
     future: Future[Any]
     note: Note | None = None
+    attributes: tuple[str, ...] = ()
     charged: float = 0.0
     handed: float = 0.0
 

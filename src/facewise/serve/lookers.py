@@ -238,13 +238,17 @@ def _warm(pipeline: Pipeline) -> None:
     size = pipeline.crop_size
     pipeline.detector.detect(np.zeros((480, 640, 3), dtype=np.uint8), threads=1)
     pipeline.embedder.embed(np.full((1, size, size, 3), 128, dtype=np.uint8), threads=1)
+    if pipeline.tells_attributes:
+        pipeline.attributes.warm()
 
 
 def _look(pipeline: Pipeline, limits: Limits, photos: Sequence[Look]) -> tuple[list[Seen], int]:
     """Each photo on its own up to its crops; all crops are embedded together."""
     seen: list[Seen] = []
     for photo in photos:
-        steps = Steps(embed=False, keep_crops=photo.embed, main_only=photo.main_only)
+        steps = Steps(
+            embed=False, keep_crops=photo.embed, main_only=photo.main_only, attributes=photo.attributes
+        )
         limit_seconds(limits.photo_seconds)
         try:
             found = pipeline.read_bytes(

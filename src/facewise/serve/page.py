@@ -107,6 +107,7 @@ def page_router(
     max_bytes: int = 10 * 2**20,
     max_body: int = 64 * 2**20,
     report: bool = True,
+    attributes: bool = False,
     root_path: str = "",
 ) -> APIRouter:
     """The routes `/` and `/assets/…`, to be included in the service.
@@ -117,6 +118,7 @@ def page_router(
         max_bytes: Most bytes of one photo, likewise.
         max_body: Most bytes of one request, likewise.
         report: Whether there is an evaluation report to ask for.
+        attributes: Whether the service says what faces look like.
         root_path: What stands before these routes for browsers, such as `/faces`.
     """
     bundle = assets()
@@ -129,6 +131,7 @@ def page_router(
             "bytes": max_bytes,
             "body": max_body,
             "report": "yes" if report else "no",
+            "attributes": "yes" if attributes else "no",
         },
     )
     tag = f'"{hashlib.sha256(index).hexdigest()[:16]}"'

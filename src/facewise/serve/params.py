@@ -72,6 +72,15 @@ class IdentifyParams(Params):
     groups: Groups | None = Field(default=None, description="Look among the people of these groups only.")
 
 
+class AnalyzeParams(Params):
+    """Of `POST /v1/analyze`."""
+
+    attributes: list[Literal["age", "gender", "emotion", "race"]] | None = Field(
+        default=None, min_length=1, max_length=4,
+        description="What to tell; without it all that the model tells but race, which must be named.",
+    )  # fmt: skip
+
+
 class ClusterParams(Params):
     """Of `POST /v1/cluster`."""
 
@@ -133,7 +142,7 @@ def checked(kind: type[Params], sent: Sent) -> Any:
     """
     fields = sent.fields
     if sent.is_form:
-        several = {name for name in ("groups",) if isinstance(fields.get(name), str)}
+        several = {name for name in ("groups", "attributes") if isinstance(fields.get(name), str)}
         fields = {k: [v] if k in several else v for k, v in fields.items()}
     return _validated(kind, fields, strict=not sent.is_form)
 

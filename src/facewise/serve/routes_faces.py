@@ -1,9 +1,10 @@
-"""Routes that look at photos: detect, embed, verify, identify, cluster."""
+"""Routes that look at photos: detect, embed, verify, identify, analyze, cluster."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Response
@@ -20,13 +21,18 @@ from facewise.serve.admission import Ticket
 from facewise.serve.jobs import Found
 from facewise.serve.people import Asked
 from facewise.serve.routing import Call, Route, add
-from facewise.serve.scopes import IDENTIFY
+from facewise.serve.scopes import ANALYZE, IDENTIFY
 from facewise.serve.scribe import Done
 from facewise.serve.service import Service
 from facewise.serve.uploads import Upload
 from facewise.types import Face, FloatArray
 
 _ONE = {"photo": False}
+
+_NO_ATTRIBUTES = (
+    "This service does not say what faces look like: whoever runs it starts it with --allow-attributes where "
+    "that is lawful."
+)
 
 
 def face_routes(service: Service) -> APIRouter:
@@ -51,13 +57,19 @@ def face_routes(service: Service) -> APIRouter:
         example={"top": 3, "scoring": "best"},
     ), _identify)  # fmt: skip
     add(router, service, Route(
+        "POST", "/analyze", "analyze", ANALYZE, "What do the faces of a photo look like?",
+        schemas.AnalyzeOut, photos=_ONE, params=params.AnalyzeParams,
+        example={"attributes": ["age", "gender", "emotion"]},
+        off="" if service.settings.attributes else _NO_ATTRIBUTES,
+    ), _analyze)  # fmt: skip
+    add(router, service, Route(
         "POST", "/cluster", "cluster", IDENTIFY, "Group the faces of many photos by person",
         schemas.ClusterOut, photos={"photos": True}, params=params.ClusterParams, example={"fmr": 0.001},
     ), _cluster)  # fmt: skip
     return router
 
 
-async def _faces(call: Call, ticket: Ticket, upload: Upload, **how: bool) -> PhotoFaces:
+async def _faces(call: Call, ticket: Ticket, upload: Upload, **how: Any) -> PhotoFaces:
     found = await call.service.loaded.engine.faces(upload, ticket, **how)
     call.service.metrics.faces(len(found.faces))
     return found
@@ -134,6 +146,17 @@ async def _identify(call: Call) -> Response:
         "gallery": {"people": searched.people, "samples": searched.samples},
         "faces": faces,
     })  # fmt: skip
+
+
+async def _analyze(call: Call) -> Response:
+    """Age, gender, emotion, and race only where it is named: the look of a photo, not who somebody is."""
+    model = call.service.loaded.pipeline.attributes
+    asked = model.check(call.params.attributes)
+    async with call.enter() as ticket:
+        work = _faces(call, ticket, call.photo("photo"), embed=False, attributes=asked)
+        found = await call.within(ticket, work)
+    await call.record(photos=1, faces=len(found.faces))
+    return answers.answer(answers.analyzed(found, asked, model))
 
 
 def _told(calibration: Calibration | None) -> str:

@@ -52,6 +52,7 @@ class Route:
         example: Of the other fields of the body.
         errors: Statuses it may answer beside those that every route may.
         open: Whether it needs no key at all.
+        off: Why this service refuses it, in a sentence for whoever has a key; empty where it does not.
         body: Whether it has a body.
     """
 
@@ -68,6 +69,7 @@ class Route:
     example: Mapping[str, Any] | None = None
     errors: tuple[int, ...] = ()
     open: bool = False
+    off: str = ""
 
     @property
     def body(self) -> bool:
@@ -273,6 +275,8 @@ async def _serve(service: Service, route: Route, handler: Handler, request: Requ
             params = checked(route.params, sent)
         call = Call(service, request, key, sent, params, query, route)
         try:
+            if route.off:
+                raise ProblemError(403, "switched_off", route.off)
             return await handler(call)
         except FacewiseError as error:
             await _record_failure(call, error)

@@ -213,8 +213,9 @@ def _models(service: Service) -> str:
     if rule is not None and rule.fmr is not None:
         how = f"deciding at FMR {rule.fmr:g} (similarity {rule.threshold:.3f}, {rule.source})"
     pipeline = loaded.pipeline
+    looks = f", attributes by {pipeline.attributes.name}" if pipeline.tells_attributes else ""
     return (
-        f"Ready: {pipeline.detector.name} + {pipeline.embedder.name}, {how}; "
+        f"Ready: {pipeline.detector.name} + {pipeline.embedder.name}{looks}, {how}; "
         f"{people} people, {samples} samples; {loaded.engine.workers} workers{_apart(loaded.engine)}."
     )
 

@@ -58,6 +58,48 @@ class DetectOut(Answer):
     faces: list[FaceOut]
 
 
+class AgeOut(Answer):
+    """How old a face looks."""
+
+    mean: float = Field(description="Years.")
+    low: float = Field(description="The age is between low and high for 90 of 100 faces.")
+    high: float
+
+
+class GuessOut(Answer):
+    """Which of a few words fits a face."""
+
+    answer: str | None = Field(description="null where no word is probable enough: not sure.")
+    probabilities: dict[str, float] = Field(description="Calibrated, of each word.")
+
+
+class AttributesOut(Answer):
+    """What a face looks like; null what was not asked for, or nothing can be said of."""
+
+    age: AgeOut | None
+    gender: GuessOut | None
+    emotion: GuessOut | None
+    race: GuessOut | None
+    note: str = Field(description="Why nothing can be said of this face, or empty.")
+
+
+class AnalyzedFaceOut(FaceOut):
+    """A face, and what it looks like."""
+
+    attributes: AttributesOut | None
+
+
+class AnalyzeOut(Answer):
+    """What the faces of a photo look like, by which model."""
+
+    width: int
+    height: int
+    model: str
+    fingerprint: str
+    attributes: list[str] = Field(description="Those asked for.")
+    faces: list[AnalyzedFaceOut]
+
+
 class EmbeddedFaceOut(FaceOut):
     """A face with its embedding."""
 

@@ -1,4 +1,4 @@
-"""What a key may do: three scopes, of which `admin` holds the other two."""
+"""What a key may do: four scopes, of which `admin` holds the other three."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ IDENTIFY = "identify"
 ENROL = "enrol"
 """See who is in the gallery, add people and photos, rename. It cannot search with a photo."""
 
-ADMIN = "admin"
-"""Everything of the other two; delete, merge, read the audit log and the metrics."""
+ANALYZE = "analyze"
+"""Say what faces look like (age, gender, emotion, race), where the service was started to: nothing else."""
 
-SCOPES = (IDENTIFY, ENROL, ADMIN)
+ADMIN = "admin"
+"""Everything of the others; delete, merge, read the audit log and the metrics."""
+
+SCOPES = (IDENTIFY, ENROL, ANALYZE, ADMIN)
 
 
 def allows(scopes: Collection[str], wanted: str) -> bool:

@@ -285,12 +285,15 @@ def _pipeline(settings: ServiceSettings, gallery: Gallery, *, given: bool) -> Pi
         pipeline = gallery.pipeline
         if not isinstance(pipeline, Pipeline):
             raise SettingError("A service needs a gallery with a pipeline of models.")
-        return pipeline
+        if settings.attributes is False:
+            return pipeline
+        return pipeline.with_attributes(None if settings.attributes is True else settings.attributes)
     bound = gallery.space
     flip = settings.flip if settings.flip is not None or bound is None else bound.flip
     return Pipeline.load(
         settings.detector, settings.model, flip=flip, provider=settings.provider, threads=settings.workers,
         settings=_looking(settings), variant=settings.variant, liveness=settings.liveness,
+        attributes=settings.attributes,
     )  # fmt: skip
 
 

@@ -93,6 +93,8 @@ class ServiceSettings:
         variant: Which network of an int8 model runs; see `Pipeline.load`.
         liveness: Whether only faces that look live are taken, by the default networks, or by those of a name
             or path; see `Pipeline.load`.
+        attributes: Whether the service says what faces look like, by the default model, or by that of a name
+            or path; what may be said is a question of law, see docs/attributes.md.
         audit: The audit log; None is beside the keys (`people.db.audit`).
         audit_addresses: Whether clients' addresses are recorded there.
         report: An evaluation report (HTML) to show on the page, or None.
@@ -123,6 +125,7 @@ class ServiceSettings:
     provider: str = "auto"
     variant: str = "auto"
     liveness: bool | str = False
+    attributes: bool | str = False
     audit: Path | None = None
     audit_addresses: bool = False
     report: Path | None = None

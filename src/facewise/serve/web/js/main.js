@@ -3,7 +3,8 @@
 import { call, whenever } from "./api.js";
 import { button, h, icon } from "./dom.js";
 import { alarm, busy, say, sentenceOf, showWaiting, stopped } from "./notices.js";
-import { currentKey, may, signIn, signOut, wantsKey, who } from "./session.js";
+import { currentKey, may, signIn, signOut, tellsAttributes, wantsKey, who } from "./session.js";
+import { analyzeView } from "./views/analyze.js";
 import { clusterView } from "./views/cluster.js";
 import { identifyView } from "./views/identify.js";
 import { modelView } from "./views/model.js";
@@ -38,6 +39,14 @@ const SECTIONS = [
     scope: "identify",
     view: clusterView,
   },
+  tellsAttributes && {
+    path: "analyze",
+    label: "Analyze",
+    picture: "analyze",
+    title: "What faces look like",
+    scope: "analyze",
+    view: analyzeView,
+  },
   {
     path: "model",
     label: "Model",
@@ -46,9 +55,9 @@ const SECTIONS = [
     scope: "identify",
     view: modelView,
   },
-];
+].filter(Boolean);
 const PERSON = { path: "people", title: "Person", scope: "enrol", view: personView };
-const NEEDS = { identify: "identify people", enrol: "see or enrol people" };
+const NEEDS = { identify: "identify people", enrol: "see or enrol people", analyze: "ask what faces look like" };
 
 const main = document.querySelector("#main");
 const nav = document.querySelector("#nav");

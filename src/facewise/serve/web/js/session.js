@@ -19,6 +19,9 @@ export const limits = {
 /** Whether the service has an evaluation report to show. */
 export const hasReport = fact("report") === "yes";
 
+/** Whether the service says what faces look like. */
+export const tellsAttributes = fact("attributes") === "yes";
+
 /** Whether the service wants a key at all. */
 export const wantsKey = fact("auth") === "key";
 
