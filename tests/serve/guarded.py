@@ -19,6 +19,7 @@ import PIL.Image
 from starlette.testclient import TestClient
 
 from facewise.serve.app import create_app
+from facewise.serve.challenges import Challenges
 from facewise.serve.keys import KeyStore
 from facewise.serve.settings import ServiceSettings
 from plain_attributes import write_plain_attributes
@@ -59,6 +60,9 @@ class Route:
         return f"{self.method} {self.path}"
 
 
+ISSUED = "issued when it is asked"
+"""Stands for a challenge, as each is answered once."""
+
 ROUTES = (
     Route("POST", "/v1/detect", "identify", {"photo": False}),
     Route("POST", "/v1/embed", "identify", {"photo": False}),
@@ -66,6 +70,8 @@ ROUTES = (
     Route("POST", "/v1/identify", "identify", {"photo": False}, {"threshold": 0.5}),
     Route("POST", "/v1/analyze", "analyze", {"photo": False}),
     Route("POST", "/v1/cluster", "identify", {"photos": True}, {"threshold": 0.5}),
+    Route("POST", "/v1/challenge", "identify"),
+    Route("POST", "/v1/challenge/answer", "identify", {"frames": True}, {"challenge": ISSUED}),
     Route("GET", "/v1/models", "identify"),
     Route("GET", "/v1/report", "identify"),
     Route("GET", "/v1/people", "enrol"),
@@ -112,6 +118,13 @@ class Guarded:
         if not request:
             request = good_request(route)
         headers |= request.pop("headers", {})
+        for body in ("json", "data"):
+            sent = request.get(body)
+            if isinstance(sent, dict) and sent.get("challenge") == ISSUED:
+                self.http.app.state.service.challenges = Challenges()  # which knows no photo of before
+                issued = self.http.post("/v1/challenge", headers=headers)
+                if issued.status_code == 201:
+                    request[body] = sent | {"challenge": issued.json()["challenge"]}
         return self.http.request(route.method, path, headers=headers, **request)
 
     def state(self) -> Any:

@@ -17,6 +17,7 @@ from facewise.models.attributes import ATTRIBUTES
 from facewise.models.calibration import Calibration
 from facewise.models.file import ModelFile
 from facewise.pipeline import PhotoFaces, Pipeline
+from facewise.presence import Presence
 from facewise.types import Candidate, Decision, Face, Liveness, Quality, Verification
 
 
@@ -131,6 +132,21 @@ def identified(found: Face, who: Identification, twice: bool) -> dict[str, Any]:
         "note": who.note,
         "candidates": [_candidate(one) for one in who.candidates],
         "twice": twice,
+    }
+
+
+def present(
+    found: Presence, actions: Sequence[str], who: Identification | None
+) -> dict[str, Any]:
+    """Whether a challenge was passed, and who did."""
+    return {
+        "passed": found.passed,
+        "note": found.note,
+        "actions": list(actions),
+        "done": found.done,
+        "frame": found.frame,
+        "liveness": liveness(found.liveness),
+        "face": None if who is None or found.face is None else identified(found.face, who, twice=False),
     }
 
 

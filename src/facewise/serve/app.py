@@ -19,6 +19,7 @@ from facewise.serve.middleware import Doorway
 from facewise.serve.openapi import describe
 from facewise.serve.page import page_router
 from facewise.serve.routes_about import about_routes
+from facewise.serve.routes_challenge import challenge_routes
 from facewise.serve.routes_faces import face_routes
 from facewise.serve.routes_people import people_routes
 from facewise.serve.service import Service
@@ -67,8 +68,8 @@ def create_app(
         docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
     )  # fmt: skip
     app.state.service = service
-    for router in (face_routes(service), people_routes(service), about_routes(service)):
-        app.include_router(router)
+    for routes in (face_routes, challenge_routes, people_routes, about_routes):
+        app.include_router(routes(service))
     limits = settings.limits
     app.include_router(
         page_router(

@@ -112,7 +112,7 @@ class Engine(ABC):
         return await asyncio.wrap_future(future)
 
     async def many(
-        self, uploads: Sequence[Upload], ticket: Ticket, *, embed: bool = True
+        self, uploads: Sequence[Upload], ticket: Ticket, *, embed: bool = True, main_only: bool = False
     ) -> list[PhotoFaces]:
         """The faces of many photos, in order; an unreadable one has its `error`.
 
@@ -123,7 +123,7 @@ class Engine(ABC):
         async def one(upload: Upload) -> PhotoFaces:
             async with turns:
                 try:
-                    return await self.faces(upload, ticket, embed=embed)
+                    return await self.faces(upload, ticket, embed=embed, main_only=main_only)
                 except FacewiseError as error:
                     return PhotoFaces(upload.name, error=error)
 

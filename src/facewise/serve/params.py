@@ -88,6 +88,12 @@ class ClusterParams(Params):
     threshold: Threshold
 
 
+class AnswerParams(Params):
+    """Of `POST /v1/challenge/answer`."""
+
+    challenge: str = Field(min_length=1, max_length=100, description="As issued.")
+
+
 class EnrolParams(Params):
     """Of `POST /v1/people`."""
 

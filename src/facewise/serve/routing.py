@@ -317,7 +317,7 @@ async def _record_failure(call: Call, error: FacewiseError) -> None:
         await call.service.scribe.record(line)
 
 
-_UNRECORDED = {"models", "report", "me", "metrics"}
+_UNRECORDED = {"models", "report", "me", "metrics", "challenge.issue"}
 """What tells nothing of anybody."""
 
 _NOBODY = replace(ANYBODY, name="nobody", scopes=())

@@ -234,6 +234,30 @@ class EnrolOut(Answer):
     warnings: list[str]
 
 
+class ChallengeOut(Answer):
+    """What somebody is asked to do."""
+
+    challenge: str = Field(description="Names it in the answer.")
+    actions: list[str] = Field(
+        description="In order: turn left, turn right (the person's own), blink, open mouth; before each and "
+        "after the last one looks straight into the camera."
+    )
+    seconds: float = Field(description="For which it can be answered, once, with the same key.")
+    most_frames: int
+
+
+class PresenceOut(Answer):
+    """What the frames of a challenge came to."""
+
+    passed: bool = Field(description="Whether one person did all that was asked, in order.")
+    note: str = Field(description="Why not; empty where it passed.")
+    actions: list[str]
+    done: int = Field(description="How many actions were.")
+    frame: int | None = Field(description="The number of the best frame, from 0, by which it is told who it is.")
+    liveness: LivenessOut | None = Field(description="Of all frames; null where it is not looked for.")
+    face: IdentifiedFaceOut | None = Field(description="Who it is; null where the challenge was not passed.")
+
+
 class MergeOut(Answer):
     """Who stays, and how many samples moved."""
 

@@ -26,6 +26,7 @@ from facewise.serve.admission import Admission
 from facewise.serve.audit import AuditLog, Line
 from facewise.serve.batching import ThreadEngine
 from facewise.serve.bodies import Buffered
+from facewise.serve.challenges import Challenges
 from facewise.serve.driving import ProcessEngine
 from facewise.serve.engine import Engine
 from facewise.serve.errors import ProblemError, told
@@ -125,6 +126,7 @@ class Service:
         self.gate = Gate(self.keys, self.audit, rates=rates)
         self.known = None if self.keys is None else KnownKeys(self.keys, rates)
         self.report = None if settings.report is None else _report(settings.report)
+        self.challenges = Challenges()
         self._failing = RateLimiter(FAILED)
         self._unrecorded: Counter[int] = Counter()
         self._settling = threading.Lock()
