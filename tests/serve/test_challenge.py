@@ -144,8 +144,10 @@ def test_frames_that_were_sent_before_are_refused(service, frame) -> None:
     assert (replayed.status_code, replayed.json()["code"]) == (422, "replayed")
     # And the challenge is gone with it.
     assert answer(service, second["challenge"], doing(frame, second["actions"])).status_code == 422
-    asked, one = issued(service), frame()
-    assert answer(service, asked["challenge"], [one, one]).json()["code"] == "replayed"
+    # A slow camera may give a frame twice.
+    asked = issued(service)
+    twice = [data for data in doing(frame, asked["actions"]) for _ in range(2)]
+    assert answer(service, asked["challenge"], twice).json()["passed"] is True
 
 
 def test_a_photo_held_still_and_another_order_do_not_pass(service, frame) -> None:

@@ -161,6 +161,26 @@ class Client:
         answer = self._transport.ask("POST", "/v1/cluster", again=True, data=form, files=files)
         return decoded(results.Clustering, json_of(answer))
 
+    def challenge(self) -> results.Challenge:
+        """What somebody before a camera is asked to do, to show that they are there."""
+        return decoded(results.Challenge, json_of(self._transport.ask("POST", "/v1/challenge", again=True)))
+
+    def answer_challenge(self, challenge: str, frames: Iterable[Photo]) -> results.Presence:
+        """Whether they did, and who it is; a challenge is answered once.
+
+        Args:
+            challenge: Of `challenge`.
+            frames: Taken one after the other while they did so, never sent before.
+        """
+        answer = self._transport.ask(
+            "POST",
+            "/v1/challenge/answer",
+            again=False,
+            data={"challenge": challenge},
+            files=uploads("frames", frames),
+        )
+        return decoded(results.Presence, json_of(answer))
+
     def people(
         self,
         *,

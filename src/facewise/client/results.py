@@ -254,6 +254,47 @@ class GroupedPhoto:
 
 
 @dataclass(frozen=True, slots=True)
+class Challenge:
+    """What somebody before a camera is asked to do.
+
+    Attributes:
+        challenge: Names it in the answer.
+        actions: In order: `turn left`, `turn right` (the person's own), `blink`, `open mouth`; before each and
+            after the last they look straight into the camera.
+        seconds: For which it can be answered, once, with the same key.
+        most_frames: Of an answer.
+    """
+
+    challenge: str
+    actions: tuple[str, ...]
+    seconds: float
+    most_frames: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Presence:
+    """What the frames of a challenge came to.
+
+    Attributes:
+        passed: Whether one person did all that was asked, in order.
+        note: Why not, or empty.
+        actions: What was asked.
+        done: How many of them were.
+        frame: The number of the best frame, from 0, or None.
+        liveness: Of all frames, where the service looks for it.
+        face: Who it is, where it was passed.
+    """
+
+    passed: bool
+    note: str
+    actions: tuple[str, ...]
+    done: int
+    frame: int | None
+    liveness: Liveness | None
+    face: IdentifiedFace | None
+
+
+@dataclass(frozen=True, slots=True)
 class Clustering:
     """Photos grouped into people.
 

@@ -15,6 +15,20 @@ const REASONS = {
 
 /** Lets the user take a photo; resolves to a JPEG File, or null. */
 export async function takePhoto() {
+  const camera = openCamera();
+  return ask({
+    title: "Take a photo",
+    body: camera.parts,
+    action: "Take photo",
+    wide: true,
+    first: null,
+    onaction: () => still(camera.video),
+    onclose: camera.close,
+  });
+}
+
+/** The camera in a dialog: its video, all parts to show, and how to switch it off. */
+export function openCamera() {
   const video = h("video", { autoplay: true, playsinline: true, "aria-label": "What the camera sees" });
   video.muted = true;
   const trouble = h("div", { class: "trouble" });
@@ -50,18 +64,11 @@ export async function takePhoto() {
   };
   choice.addEventListener("change", () => start(choice.value));
   start();
-  return ask({
-    title: "Take a photo",
-    body: [h("div", { class: "camera" }, video), which, trouble],
-    action: "Take photo",
-    wide: true,
-    first: null,
-    onaction: () => still(video),
-    onclose: () => {
-      closed = true;
-      stop();
-    },
-  });
+  const close = () => {
+    closed = true;
+    stop();
+  };
+  return { video, parts: [h("div", { class: "camera" }, video), which, trouble], close };
 }
 
 function reasonOf(error) {
@@ -87,16 +94,21 @@ async function listCameras(choice, which, stream) {
   which.hidden = cameras.length < 2;
 }
 
-function still(video) {
+/** What the video shows now, as a JPEG File; no wider than `widest`. */
+export function still(video, widest = Infinity, name = "camera.jpg") {
   if (!video.videoWidth)
     throw new Trouble("The camera shows nothing yet: wait a moment, then try again.", 0, "camera");
-  const canvas = h("canvas", { width: video.videoWidth, height: video.videoHeight });
-  canvas.getContext("2d").drawImage(video, 0, 0);
+  const scale = Math.min(1, widest / video.videoWidth);
+  const canvas = h("canvas", {
+    width: Math.round(video.videoWidth * scale),
+    height: Math.round(video.videoHeight * scale),
+  });
+  canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
   return new Promise((resolve, reject) => {
     canvas.toBlob(
       (blob) =>
         blob
-          ? resolve(new File([blob], "camera.jpg", { type: "image/jpeg" }))
+          ? resolve(new File([blob], name, { type: "image/jpeg" }))
           : reject(new Trouble("The picture could not be taken: try again.", 0, "camera")),
       "image/jpeg",
       0.95,

@@ -3,6 +3,7 @@
 import { call, formOf } from "../api.js";
 import { button, h, nameText } from "../dom.js";
 import { count, percent, plural, rate, similarity, toldName } from "../format.js";
+import { liveCheck } from "../live.js";
 import { alarm, busy, say, stopped } from "../notices.js";
 import { Photo, markedPhoto, meter } from "../photo.js";
 import { photoInput } from "../photo-input.js";
@@ -48,6 +49,18 @@ export function identifyView({ signal }) {
     },
   });
   signal.addEventListener("abort", () => photo?.close(), { once: true });
+  const live = async () => {
+    const done = await liveCheck();
+    if (!done || signal.aborted) return;
+    running?.abort();
+    photo?.close();
+    photo = null;
+    const { answer, frames } = done;
+    if (answer.frame !== null) photo = await Photo.open(frames[answer.frame]);
+    input.classList.add("slim");
+    result.replaceChildren(presenceOf(photo, answer));
+    say(presenceSummary(answer));
+  };
   return h(
     "div",
     { class: "stack" },
@@ -57,8 +70,33 @@ export function identifyView({ signal }) {
       "Every face is compared with the people enrolled. Whoever is not alike enough to any of them is told as unknown.",
     ),
     input,
+    h(
+      "div",
+      { class: "row" },
+      button("Live check", live, { icon: "camera", "aria-describedby": "live-hint" }),
+      h("p", { class: "hint", id: "live-hint" }, "Asks somebody before the camera to turn their head, and says who it is."),
+    ),
     rule.element,
     result,
+  );
+}
+
+const presenceSummary = (answer) =>
+  answer.passed ? `Live check passed: ${verdict(answer.face)}.` : `Live check not passed: ${answer.note}.`;
+
+function presenceOf(photo, answer) {
+  return h(
+    "section",
+    { class: `panel verdict ${answer.passed ? "known" : "unknown"}`, "aria-label": "Result" },
+    h("h2", {}, answer.passed ? "Live check passed" : "Live check not passed"),
+    answer.note && h("p", {}, sentence(answer.note)),
+    h("p", { class: "hint" }, `Asked for: ${answer.actions.join(", ")}; done: ${answer.done}.`),
+    answer.face &&
+      h(
+        "ol",
+        { class: "cards plain" },
+        faceCard(photo, { faces: [answer.face], decision: null }, answer.face, 0, () => {}),
+      ),
   );
 }
 
