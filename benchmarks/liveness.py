@@ -1,11 +1,12 @@
-"""Liveness by MiniFASNet: errors on NUAA by subject, false alarms on LFW, and whether weighing the two nets pays.
+"""Liveness by MiniFASNet: errors on NUAA by subject, false alarms on LFW, whether weighing both nets pays.
 
     benchmarks/liveness.py [--lfw 1000] [--detector NAME]
 
-NUAA's sample has 5 subjects, live before a webcam and as printed photos. Each is judged by a threshold that was
-set on the other four, for APCER 0.05. LFW's photos (one of each of so many people) are live faces, so what is
-called a picture there is a false alarm. `argmax` is how the nets are published: live where their averaged
-probabilities are largest for live. `logistic` weighs both nets' log odds by a regression on the other subjects.
+NUAA's sample has 5 subjects, live before a webcam and as printed photos. Each is judged by a threshold that
+was set on the other four, for APCER 0.05. LFW's photos (one of each of so many people) are live faces, so
+what is called a picture there is a false alarm. `argmax` is how the nets are published: live where their
+averaged probabilities are largest for live. `logistic` weighs both nets' log odds by a regression on the
+other subjects.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from facewise.analysis.liveness import LivenessModel
 from facewise.evaluation.liveness import APCER, Presentation, calibrate_liveness, cross_fitted, error_rate
 from facewise.image import read_image
 from facewise.metrics import binomial_interval
+from facewise.metrics.bootstrap import bootstrap_interval
 from facewise.models.home import make, models_folder
 from facewise.models.liveness import ErrorRate
 from facewise.pipeline import Pipeline, Steps
@@ -31,6 +33,7 @@ from facewise.types import Face, Image
 from real import SHARED, have_models, photos
 
 NUAA = SHARED / "data" / "liveness"
+AVERAGED, LOGISTIC = "both nets averaged, threshold by subject", "logistic, threshold by subject"
 CHECKPOINTS = ("minifasnet_v2_2.7_80x80.pth", "minifasnet_v1se_4.0_80x80.pth")
 
 
@@ -101,6 +104,10 @@ def _say_nuaa(scored: tuple, rows: list[tuple[Presentation, np.ndarray]], thresh
         attacks = error_rate([one for one in judged if one.presentation.attack])
         live = error_rate([one for one in judged if not one.presentation.attack])
         print(f"| {name} | {_told(attacks)} | {_told(live)} |")
+    averaged, logistic = (_ways(scored, rows)[name] for name in (AVERAGED, LOGISTIC))
+    for name, attack in (("APCER", True), ("BPCER", False)):
+        low, high = _difference(averaged, logistic, attack=attack)
+        print(f"\n{name}, logistic minus averaged, 95% over subjects: {low:+.3f} to {high:+.3f}.")
     print(f"\nThe threshold set on all five is {threshold:.4f}. By subject, at thresholds of the others:\n")
     print("| subject | live called pictures | least live score | prints called live | largest print score |")
     print("|---|---|---:|---|---:|")
@@ -119,10 +126,12 @@ def _ways(scored: tuple, rows: list[tuple[Presentation, np.ndarray]]) -> dict[st
     """Photos judged in each way; a fixed rule needs no folds."""
     from dataclasses import replace
 
-    told = {"both nets averaged, threshold by subject": list(scored)}
+    told = {AVERAGED: list(scored)}
     for place, name in enumerate(("MiniFASNetV2 alone", "MiniFASNetV1SE alone")):
-        told[f"{name}, threshold by subject"] = cross_fitted([(p, float(r[place, 1])) for p, r in rows], APCER)[0]
-    told["logistic, threshold by subject"] = _logistic(rows)
+        told[f"{name}, threshold by subject"] = cross_fitted(
+            [(p, float(r[place, 1])) for p, r in rows], APCER
+        )[0]
+    told[LOGISTIC] = _logistic(rows)
     argmax = [bool(r.mean(axis=0).argmax() == 1) for _, r in rows]
     told["averaged, argmax as published"] = [
         replace(one, live=live) for one, live in zip(scored, argmax, strict=True)
@@ -144,6 +153,22 @@ def _logistic(rows: list[tuple[Presentation, np.ndarray]]) -> list:
         every = cross_fitted([(p, float(s)) for (p, _), s in zip(rows, scores, strict=True)], APCER)[0]
         judged += [one for one in every if one.presentation.subject == subject]
     return judged
+
+
+def _difference(first: list, second: list, *, attack: bool) -> tuple[float, float]:
+    """Of how often photos are wrong, resampled by subject."""
+    subjects = sorted({one.presentation.subject for one in first})
+    wrong = np.zeros((2, len(subjects)))
+    photos = np.zeros(len(subjects))
+    for way, judged in enumerate((first, second)):
+        for one in judged:
+            if bool(one.presentation.attack) == attack:
+                place = subjects.index(one.presentation.subject)
+                wrong[way, place] += one.live == attack
+                photos[place] += way
+    change = wrong[1] - wrong[0]
+    found = bootstrap_interval(lambda counts: (counts @ change) / (counts @ photos), len(subjects))
+    return found.low, found.high
 
 
 def _told(rate: ErrorRate) -> str:

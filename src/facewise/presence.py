@@ -43,8 +43,9 @@ def judge_presence(
     """Whether frames show one live person who does what was asked.
 
     The main face of each frame counts. Whoever looks straight into the camera before, between and after the
-    actions has to be one person: no such face may be another's than the best one by the embedder's calibration
-    (without one that is not looked at). Where the faces have scores of liveness, their mean must be live.
+    actions has to be one person: none of these faces may be somebody else's than the best of them by the
+    embedder's calibration (without one that is not looked at). Where the faces have scores of liveness, their
+    mean must be live.
 
     Args:
         actions: In the order asked for.

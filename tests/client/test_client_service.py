@@ -325,6 +325,17 @@ def test_what_faces_look_like(
         admin.analyze(photo, attributes=[])
 
 
+def test_a_challenge(admin: Client, drawn_photo: Callable[..., np.ndarray]) -> None:
+    asked = admin.challenge()
+    assert len(asked.actions) == 3
+    frames = [drawn_photo([(100 + i, 100, 64, 0)]) for i in range(3)]
+    found = admin.answer_challenge(asked.challenge, frames)
+    assert (found.passed, found.done, found.face, found.actions) == (False, 0, None, asked.actions)
+    assert found.note
+    with pytest.raises(RequestError, match="no such challenge"):
+        admin.answer_challenge(asked.challenge, frames)
+
+
 def test_about_the_service(admin: Client, service: Running, pipeline: Pipeline) -> None:
     models = admin.models()
     assert models.embedder.fingerprint == pipeline.embedder.fingerprint

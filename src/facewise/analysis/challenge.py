@@ -1,4 +1,4 @@
-"""Active liveness: somebody is asked to do a few things in an order that nobody can know before, and does them.
+"""Active liveness: somebody is asked to do a few things, in an order nobody can know before, and does them.
 
 A printed photo turns no head, and a recording does not follow an order chosen when it is played. It does not
 stop who can have a face drawn as it is asked for.
@@ -131,5 +131,7 @@ def follow(actions: Sequence[Action], looks: Sequence[Look | None]) -> Followed:
         why = f"{actions[done]!r} was not seen" if rests else "the face never looked straight into the camera"
         return Followed(False, done, why, tuple(rests))
     if not rested:
-        return Followed(False, done, "the face did not look straight into the camera at the end", tuple(rests))
+        return Followed(
+            False, done, "the face did not look straight into the camera at the end", tuple(rests)
+        )
     return Followed(True, done, "", tuple(rests))

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from facewise.types import Age, Attributes, Face, Guess, Quality, Verification
+from facewise.types import Age, Attributes, Face, Guess, Liveness, Quality, Verification
 
 __all__ = [
-    "Age", "Analysis", "Attributes", "AuditEntry", "CalibrationFacts", "Candidate", "Clustering", "Decision",
-    "Detection", "DetectorModel", "EmbedderModel", "Embedding", "Enrolment", "Face", "FaceRef", "GallerySize",
-    "GroupedPhoto", "Guess", "Identification", "IdentifiedFace", "KeyHolder", "Merged", "Models",
-    "OperatingPoint", "People", "Person", "PersonDetail", "PoorFace", "Quality", "Rejection", "Sample",
+    "Age", "Analysis", "Attributes", "AuditEntry", "CalibrationFacts", "Candidate", "Challenge",
+    "Clustering", "Decision", "Detection", "DetectorModel", "EmbedderModel", "Embedding", "Enrolment",
+    "Face", "FaceRef", "GallerySize", "GroupedPhoto", "Guess", "Identification", "IdentifiedFace",
+    "KeyHolder", "Liveness", "LivenessCalibration", "LivenessModels", "Merged", "Models", "OperatingPoint",
+    "People", "Person", "PersonDetail", "PoorFace", "Presence", "Quality", "Rejection", "Sample",
     "Verification",
 ]  # fmt: skip
 
@@ -259,8 +260,8 @@ class Challenge:
 
     Attributes:
         challenge: Names it in the answer.
-        actions: In order: `turn left`, `turn right` (the person's own), `blink`, `open mouth`; before each and
-            after the last they look straight into the camera.
+        actions: In order: `turn left`, `turn right` (the person's own), `blink`, `open mouth`; before each
+            and after the last they look straight into the camera.
         seconds: For which it can be answered, once, with the same key.
         most_frames: Of an answer.
     """
@@ -394,11 +395,34 @@ class EmbedderModel:
 
 
 @dataclass(frozen=True, slots=True)
+class LivenessCalibration:
+    """From which score a face is live, and how often that errs (ISO/IEC 30107-3), with 95% intervals."""
+
+    dataset: str
+    threshold: float
+    apcer: float
+    apcer_interval: tuple[float, float]
+    bpcer: float
+    bpcer_interval: tuple[float, float]
+    same_detector: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LivenessModels:
+    """The networks that tell live faces from pictures; their answers are averaged."""
+
+    names: tuple[str, ...]
+    fingerprints: tuple[str, ...]
+    calibration: LivenessCalibration | None
+
+
+@dataclass(frozen=True, slots=True)
 class Models:
-    """The models that a service uses."""
+    """The models that a service uses; `liveness` where it looks for that."""
 
     detector: DetectorModel
     embedder: EmbedderModel
+    liveness: LivenessModels | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,9 +135,7 @@ def identified(found: Face, who: Identification, twice: bool) -> dict[str, Any]:
     }
 
 
-def present(
-    found: Presence, actions: Sequence[str], who: Identification | None
-) -> dict[str, Any]:
+def present(found: Presence, actions: Sequence[str], who: Identification | None) -> dict[str, Any]:
     """Whether a challenge was passed, and who did."""
     return {
         "passed": found.passed,
@@ -220,6 +218,24 @@ def models(pipeline: Pipeline, detector: ModelFile | None) -> dict[str, Any]:
             "variant": embedder.variant.name, "embedding_size": embedder.embedding_size,
             "flip": embedder.flip,
             "calibration": _calibration(embedder.calibration, pipeline.detector.fingerprint),
+        },
+        "liveness": _liveness_models(pipeline),
+    }  # fmt: skip
+
+
+def _liveness_models(pipeline: Pipeline) -> dict[str, Any] | None:
+    alive = pipeline.liveness
+    if alive is None:
+        return None
+    known = alive.calibration
+    return {
+        "names": [model.card.name for model in alive.models],
+        "fingerprints": list(alive.fingerprints),
+        "calibration": None if known is None else {
+            "dataset": known.dataset, "threshold": known.threshold,
+            "apcer": known.apcer.rate, "apcer_interval": list(known.apcer.interval),
+            "bpcer": known.bpcer.rate, "bpcer_interval": list(known.bpcer.interval),
+            "same_detector": known.detector_fingerprint == pipeline.detector.fingerprint,
         },
     }  # fmt: skip
 

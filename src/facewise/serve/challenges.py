@@ -17,7 +17,7 @@ SECONDS = 60.0
 """For which a challenge can be answered."""
 
 OPEN = 20
-"""Challenges a key may have that wait for an answer: with more, one could be waited for that a recording fits."""
+"""Challenges a key may have that wait for an answer, lest it collects them until a recording fits one."""
 
 REMEMBERED = 3600.0
 """Seconds for which frames are known again."""

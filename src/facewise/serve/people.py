@@ -13,7 +13,7 @@ from facewise.errors import NameTakenError, UnknownPersonError
 from facewise.gallery import Gallery
 from facewise.gallery.identification import if_live
 from facewise.gallery.names import clean_name
-from facewise.gallery.results import Enrollment, Person, PersonDetail
+from facewise.gallery.results import Enrollment, Identification, Person, PersonDetail
 from facewise.gallery.search import Scoring
 from facewise.image import ImageSource
 from facewise.pipeline import PhotoFaces, Pipeline
@@ -100,7 +100,7 @@ class People:
 
     def search(
         self, rows: FloatArray, asked: Asked, faces: Sequence[Face] | None = None
-    ) -> tuple[Searched, Sequence[object]]:
+    ) -> tuple[Searched, Sequence[Identification]]:
         """Who these probes are: see `Engine`."""
         gallery, shared = self.gallery, self._facts(asked)
         if not len(rows):

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 
 from facewise.analysis.challenge import TURNS
 from facewise.gallery.identification import embedding_of
+from facewise.gallery.results import Identification
 from facewise.presence import Presence, judge_presence
 from facewise.serve import answers, params, schemas
 from facewise.serve.challenges import SECONDS
@@ -33,7 +34,7 @@ def challenge_routes(service: Service) -> APIRouter:
 
 
 async def _issue(call: Call) -> Response:
-    """What to do, in an order that nobody can know before; to be answered once, within a minute, by this key."""
+    """What to do, in an order nobody can know before; to be answered once, within a minute, by this key."""
     _ = call.service.loaded  # what is not loaded cannot judge an answer
     challenge = call.service.challenges.issue(call.client, TURNS)
     return answers.answer(
@@ -65,11 +66,11 @@ async def _answer(call: Call) -> Response:
             judge_presence, challenge.actions, frames, pipeline.embedder.calibration, liveness=alive
         )
         found: Presence = await call.within(ticket, service.run(judged))
-        who = None
+        who: Identification | None = None
         if found.passed and found.face is not None:
             rows = embedding_of(found.face)[None]
             work = service.run(loaded.people.search, rows, Asked(), [found.face])
-            _, (who,) = await call.within(ticket, work)
+            who = (await call.within(ticket, work))[1][0]
     count = sum(len(frame.faces) for frame in frames)
     service.metrics.faces(count)
     person = None if who is None else answers.person_of(who)

@@ -253,7 +253,9 @@ class PresenceOut(Answer):
     note: str = Field(description="Why not; empty where it passed.")
     actions: list[str]
     done: int = Field(description="How many actions were.")
-    frame: int | None = Field(description="The number of the best frame, from 0, by which it is told who it is.")
+    frame: int | None = Field(
+        description="The number of the best frame, from 0, by which it is told who it is."
+    )
     liveness: LivenessOut | None = Field(description="Of all frames; null where it is not looked for.")
     face: IdentifiedFaceOut | None = Field(description="Who it is; null where the challenge was not passed.")
 
@@ -372,8 +374,29 @@ class EmbedderOut(DetectorOut):
     calibration: CalibrationOut | None
 
 
+class LivenessCalibrationOut(Answer):
+    """From which score a face is live, and how often that errs (ISO/IEC 30107-3)."""
+
+    dataset: str
+    threshold: float
+    apcer: float = Field(description="Of the kind of attack that passes most often.")
+    apcer_interval: list[float] = Field(min_length=2, max_length=2)
+    bpcer: float
+    bpcer_interval: list[float] = Field(min_length=2, max_length=2)
+    same_detector: bool
+
+
+class LivenessModelsOut(Answer):
+    """The liveness models, whose answers are averaged."""
+
+    names: list[str]
+    fingerprints: list[str]
+    calibration: LivenessCalibrationOut | None
+
+
 class ModelsOut(Answer):
     """The models in use."""
 
     detector: DetectorOut
     embedder: EmbedderOut
+    liveness: LivenessModelsOut | None = Field(description="null where the service does not look for it.")

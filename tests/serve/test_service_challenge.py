@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from guarded import png
 
 from facewise.analysis.pose import FIVE_POINTS, rotation_of
 from facewise.gallery import Gallery
@@ -71,8 +72,6 @@ def service(tmp_path, tiny_pipeline: Pipeline, monkeypatch):
 @pytest.fixture
 def frame(drawn_photo) -> Callable[..., bytes]:
     """`frame(person, "turn left")`: another one each time, as of a camera."""
-    from conftest import png
-
     count = iter(range(10_000))
 
     def make(who: int | None = 1, doing: str = "rest") -> bytes:
