@@ -149,8 +149,35 @@ def test_wrong_models_and_attributes_are_one_sentence(facewise, photo, words, to
     assert (done.out, len(done.complaints), len(done.err.splitlines())) == ("", 1, 1)
 
 
+def test_a_drawing_and_an_animal_without_a_face_are_told(facewise, photo):
+    from facewise.models.bundled import BUNDLED_MODELS, bundled_path
+
+    detector = bundled_path(BUNDLED_MODELS["detector"])
+    if detector is None:
+        pytest.skip("this package has no detector")
+    canvas = np.full((300, 300, 3), 255, np.uint8)
+    cv2.circle(canvas, (150, 150), 110, (60, 220, 255), -1)
+    smiley, cat = canvas.copy(), canvas.copy()
+    for drawn, radius in ((smiley, 14), (cat, 22)):
+        for x in (110, 190):
+            cv2.circle(drawn, (x, 120), radius, (0, 0, 0), -1)
+    cv2.ellipse(smiley, (150, 170), (60, 40), 0, 10, 170, (0, 0, 0), 6)
+    for ear in ([[60, 90], [70, 10], [130, 50]], [[240, 90], [230, 10], [170, 50]]):
+        cv2.fillPoly(cat, [np.array(ear)], (60, 160, 220))
+    cv2.fillPoly(cat, [np.array([[135, 165], [165, 165], [150, 185]])], (120, 120, 240))
+    cv2.imwrite("smiley.png", smiley)
+    cv2.imwrite("cat.png", cat)
+    done = facewise("analyze", "smiley.png", "cat.png", "--detector", detector, "--csv", "looks.csv", code=3)
+    assert len(done.complaints) == 3
+    assert all("No face was found in" in line for line in done.complaints[:2])
+    assert [(row["file"], row["note"]) for row in read_csv("looks.csv")] == [
+        ("smiley.png", "no face"), ("cat.png", "no face"),
+    ]  # fmt: skip
+
+
 def test_no_attribute_is_wrong_usage(facewise, photo):
     photo("good.png", A)
+    assert "--every: for videos only" in facewise("analyze", "good.png", "--every", "2", code=2).err
     assert "names no attribute" in facewise("analyze", "good.png", "--attributes", " , ", code=2).err
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from page_tools import EDEN, choose, overflow, section
@@ -10,6 +11,8 @@ from page_tools import EDEN, choose, overflow, section
 from plain_attributes import write_plain_attributes
 
 pytest_plugins = ["page_fixtures"]
+
+CONTRAST = (Path(__file__).parent / "page_contrast.js").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,9 @@ def test_what_a_face_looks_like_and_race_only_where_ticked(open_page, photos_of,
     page.get_by_role("checkbox", name="Age").uncheck()
     card.get_by_role("region", name="Age").wait_for(state="detached")
     assert overflow(page) == 0
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(250)  # colours change over 150 ms
+    assert page.evaluate(CONTRAST)["wrong"] == []
     choose(page, "A photo to analyze", both)
     result.get_by_role("heading", name="2 faces found").wait_for()
 

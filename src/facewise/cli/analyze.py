@@ -99,6 +99,9 @@ def analyze(
         raise FacewiseError(
             f"No photos or videos were found in {', '.join(map(str, paths))}: name some, or another folder."
         )
+    given = {"--every": every, "--seconds": seconds}
+    if (only := ", ".join(option for option, value in given.items() if value is not None)) and not videos:
+        usage_error(f"{only}: for videos only, and no PATH is a video.")
     if draw is not None:
         check_output_folder(draw)
     if csv is not None:

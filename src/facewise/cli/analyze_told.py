@@ -21,6 +21,8 @@ from facewise.types import Age, Attributes
 if TYPE_CHECKING:
     from facewise.video.analyze import AnalyzedTrack, VideoAnalysis
 
+NO_FACE = "no face"
+
 _MOST_STRETCHES = 12
 """Of a track's emotion, told in a table."""
 
@@ -94,7 +96,7 @@ def show(
 
 def _photo_rows(photo: PhotoFaces, asked: tuple[str, ...]) -> list[tuple[object, ...]]:
     if not photo.faces:
-        return [(photo.source, "", *[""] * len(asked), "no face")]
+        return [(photo.source, "", *[""] * len(asked), NO_FACE)]
     return [
         (photo.source if i == 0 else "", i + 1, *_cells(face.attributes, asked))
         for i, face in enumerate(photo.faces)
@@ -105,7 +107,7 @@ def _video_rows(result: VideoAnalysis, asked: tuple[str, ...]) -> list[tuple[obj
 
     over_time = "emotion" in asked
     if not result.tracks:
-        return [(shown(result.source), *[""] * (4 + len(asked)), "no face", *[""] * over_time)]
+        return [(shown(result.source), *[""] * (4 + len(asked)), NO_FACE, *[""] * over_time)]
     return [
         (
             shown(result.source) if i == 0 else "", track.number, clock(track.start), clock(track.end),
@@ -135,12 +137,17 @@ def write_csv(
     watched: Sequence[VideoAnalysis],
     asked: tuple[str, ...],
 ) -> None:
-    """One row a face, UTF-8; of a video one a stretch of one emotion, or one a face without emotions."""
+    """One row a face, UTF-8; of a video one a stretch of one emotion, or one a face without emotions.
+
+    A photo without a face has a row that says so.
+    """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     where = ("file", "face", "from_seconds", "to_seconds", "looks", "x1", "y1", "x2", "y2", "score")
     writer.writerow([*where, *(column for name in asked for column in _columns(name)), "note"])
     for file, photo in results:
+        if not photo.faces:
+            writer.writerow([file, *[""] * 9, *_values(Attributes(note=NO_FACE), asked)])
         for i, face in enumerate(photo.faces):
             box = [f"{v:.1f}" for v in face.box.tolist()]
             writer.writerow(
