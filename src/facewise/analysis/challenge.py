@@ -7,6 +7,7 @@ stop who can have a face drawn as it is asked for.
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
@@ -36,6 +37,11 @@ GAPING, CLOSED_MOUTH = 0.4, 0.2
 
 _BLINK = 2
 """Looks in a row with the eyes shut: at four a second longer than eyes blink by themselves."""
+
+
+def random_actions(kinds: Sequence[Action] = TURNS) -> tuple[Action, ...]:
+    """A challenge's actions, of these, in an order that nobody can know before."""
+    return tuple(secrets.choice(kinds) for _ in range(LENGTH))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +91,14 @@ class Followed:
         done: How many of the actions were.
         note: What was missing or wrong, in words; empty where it passed.
         rests: Which of the looks were at rest: by these it can be told who it was all along.
+        wrong: Whether something else was done, which no later look mends.
     """
 
     passed: bool
     done: int
     note: str
     rests: tuple[int, ...]
+    wrong: bool = False
 
 
 def follow(actions: Sequence[Action], looks: Sequence[Look | None]) -> Followed:
@@ -125,7 +133,7 @@ def follow(actions: Sequence[Action], looks: Sequence[Look | None]) -> Followed:
             continue
         if shown != wanted:
             asked = f"{wanted!r} was asked for" if wanted else "all had been done"
-            return Followed(False, done, f"{asked}, and {shown!r} was seen", tuple(rests))
+            return Followed(False, done, f"{asked}, and {shown!r} was seen", tuple(rests), wrong=True)
         done, rested = done + 1, False
     if done < len(actions):
         why = f"{actions[done]!r} was not seen" if rests else "the face never looked straight into the camera"

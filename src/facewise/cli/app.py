@@ -40,6 +40,10 @@ _COMMANDS = {
         "analyze:analyze",
         "What faces look like: age with an interval, gender, emotion, and race only if asked.",
     ),
+    "challenge": (
+        "challenge:challenge",
+        "Ask somebody before a camera to turn their head as nobody can know before, and say who they are.",
+    ),
     "cluster": ("cluster:cluster", "Group the faces of a pile of photos by person, with no names given."),
     "gallery": ("gallery:app", "Look after a gallery of people."),
     "serve": ("serve:serve", "Serve recognition over HTTP, with a page to use it, until Ctrl-C or SIGTERM."),

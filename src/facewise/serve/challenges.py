@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
-from facewise.analysis.challenge import LENGTH, Action
+from facewise.analysis.challenge import Action, random_actions
 from facewise.serve.errors import ProblemError
 
 SECONDS = 60.0
@@ -77,8 +77,8 @@ class Challenges:
                     f"This key has {len(own)} challenges that wait for an answer: answer one, or wait.",
                     {"Retry-After": str(wait)},
                 )  # fmt: skip
-            chosen = tuple(secrets.choice(actions) for _ in range(LENGTH))
-            challenge = Challenge(secrets.token_urlsafe(18), chosen, client, now + SECONDS)
+            token = secrets.token_urlsafe(18)
+            challenge = Challenge(token, random_actions(actions), client, now + SECONDS)
             self._open[challenge.token] = challenge
             return challenge
 
