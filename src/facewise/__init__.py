@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from facewise.gallery import Gallery
     from facewise.image import read_image
     from facewise.pipeline import Pipeline
-    from facewise.recognizer import Recognizer, analyze, verify
+    from facewise.recognizer import Recognizer, analyze, landmarks, verify
     from facewise.training import train
     from facewise.types import Attributes, Face, Match, Quality, Verification
 
@@ -48,6 +48,7 @@ _LAZY = {
     "Recognizer": "facewise.recognizer",
     "Verification": "facewise.types",
     "analyze": "facewise.recognizer",
+    "landmarks": "facewise.recognizer",
     "read_image": "facewise.image",
     "train": "facewise.training",
     "verify": "facewise.recognizer",
@@ -73,6 +74,7 @@ __all__ = [
     "Verification",
     "__version__",
     "analyze",
+    "landmarks",
     "read_image",
     "train",
     "verify",

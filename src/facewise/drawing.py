@@ -18,7 +18,7 @@ import PIL.ImageFont
 from facewise.errors import SettingError
 from facewise.filenames import unshowable
 from facewise.files import atomic_write
-from facewise.types import Face, Image
+from facewise.types import Face, Image, Mesh
 
 GREEN, RED, AMBER, BLUE = (46, 160, 67), (218, 54, 51), (210, 153, 34), (56, 122, 223)
 """For a known person, a wrong one, a stranger, and a plain face."""
@@ -37,6 +37,21 @@ _FALLBACKS = (
 """Fonts systems commonly have, for scripts that the one inside Pillow lacks."""
 
 _DRAWABLE = (".jpg", ".jpeg", ".png", ".webp")
+
+_NOSE = 1
+_OUTLINES = (
+    (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7, 33),
+    (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249, 263),
+    (469, 470, 471, 472, 469),
+    (474, 475, 476, 477, 474),
+    (46, 53, 52, 65, 55, 107, 66, 105, 63, 70, 46),
+    (276, 283, 282, 295, 285, 336, 296, 334, 293, 300, 276),
+    (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146, 61),
+    (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95, 78),
+    (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176,
+     149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109, 10),
+)  # fmt: skip
+"""Lines through points of MediaPipe's Face Mesh: lids, irises, brows, lips, the face's edge."""
 
 _Font: TypeAlias = PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont
 
@@ -82,6 +97,37 @@ def draw_faces(
             draw.ellipse([x - dot, y - dot, x + dot, y + dot], fill=colour)
         if label:
             _draw_label(draw, (float(box[0]), float(box[1])), width, label, colour, canvas.size)
+    return np.array(canvas)
+
+
+def draw_meshes(image: Image, meshes: Sequence[Mesh]) -> Image:
+    """A photo with the points of each mesh, its outlines, and its pose as three axes from the nose.
+
+    The axes are the head's own: red to its side, which is the image's right of a face from the front; green
+    down; blue to where it looks.
+
+    Args:
+        image: (H, W, 3) RGB uint8; left as it is.
+        meshes: What to draw.
+
+    Returns:
+        A new (H', W', 3) RGB uint8, as `draw_faces`.
+    """
+    times = max(1, _SMALLEST // max(image.shape[:2]))
+    canvas = PIL.Image.fromarray(image)
+    canvas = canvas.resize((canvas.width * times, canvas.height * times), PIL.Image.Resampling.BICUBIC)
+    draw = PIL.ImageDraw.Draw(canvas)
+    for mesh in meshes:
+        points = mesh.points[:, :2].astype(np.float64) * times
+        size = float(np.ptp(points, axis=0).max())
+        dot, line = max(0.5, size / 500), max(1, round(size / 200))
+        for x, y in points.tolist():
+            draw.ellipse([x - dot, y - dot, x + dot, y + dot], fill=BLUE)
+        for outline in _OUTLINES:
+            draw.line([tuple(points[i]) for i in outline], fill=_PAPER, width=line)
+        axes = mesh.pose.rotation[:2].T * (size / 2)
+        for axis, colour in zip(axes, (RED, GREEN, BLUE), strict=True):
+            draw.line([tuple(points[_NOSE]), tuple(points[_NOSE] + axis)], fill=colour, width=3 * line)
     return np.array(canvas)
 
 

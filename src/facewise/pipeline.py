@@ -27,6 +27,7 @@ from facewise.variants import Variant, variants_of
 if TYPE_CHECKING:
     from facewise.analysis.attributes import AttributeModel
     from facewise.analysis.liveness import LivenessModel
+    from facewise.analysis.mesh import Landmarker
 
 _MANY, _MANY_OF_TWO = 1000, 2000
 """Photos from which starting processes pays, with more than two workers and with two: the fewer threads, the
@@ -102,6 +103,7 @@ class Pipeline:
         any_way_up: Where nothing sure is found, look at photos turned by 90°, 180° and 270° too.
         liveness: Says of every face that is aligned whether it is live; None says nothing of it.
         attributes: Says of faces what `Steps.attributes` asks, or None.
+        landmarker: Finds the mesh of every face that is aligned; None finds none.
 
     Examples:
         >>> pipeline = Pipeline.load()  # doctest: +SKIP
@@ -120,6 +122,7 @@ class Pipeline:
         any_way_up: bool = True,
         liveness: LivenessModel | None = None,
         attributes: AttributeModel | None = None,
+        landmarker: Landmarker | None = None,
     ) -> None:
         if threads is not None and threads < 1:
             raise SettingError(f"The number of threads must be at least 1, not {threads}.")
@@ -131,6 +134,7 @@ class Pipeline:
         self.any_way_up = any_way_up
         self.liveness = liveness
         self._attributes = attributes
+        self.landmarker = landmarker
 
     @classmethod
     def load(
@@ -146,6 +150,7 @@ class Pipeline:
         variant: str = "auto",
         liveness: bool | str | os.PathLike[str] = False,
         attributes: bool | str | os.PathLike[str] = False,
+        mesh: bool | str | os.PathLike[str] = False,
     ) -> Pipeline:
         """A pipeline of two models from the store, or from files.
 
@@ -162,6 +167,7 @@ class Pipeline:
             liveness: True says of every face whether it is live, by the default networks; a name or path by
                 others. Who does not look live is then nobody.
             attributes: True loads the default model of attributes, a name or path another one.
+            mesh: True finds the mesh of every face, by the default landmarker; a name or path by another.
 
         Raises:
             ModelError: A model is missing or unusable, or the provider or variant is not to be had.
@@ -181,9 +187,25 @@ class Pipeline:
             named = None if liveness is True else liveness
             alive = LivenessModel.load(named, provider=provider, threads=threads)
         loaded = cls(found, embedder, threads=threads, liveness=alive)
+        if mesh is not False:
+            loaded = loaded.with_mesh(None if mesh is True else mesh, provider=provider)
         if attributes is False:
             return loaded
         return loaded.with_attributes(None if attributes is True else attributes, provider=provider)
+
+    def with_mesh(self, name: str | os.PathLike[str] | None = None, *, provider: str = AUTO) -> Pipeline:
+        """The same that finds the mesh of every face.
+
+        Args:
+            name: Name or path of a landmarker; None is the default one.
+            provider: See `facewise.network.PROVIDERS`.
+
+        Raises:
+            ModelError: The landmarker is missing or unusable, or the provider is not to be had.
+        """
+        from facewise.analysis.mesh import Landmarker  # noqa: PLC0415  most runs need none of it
+
+        return self._but(landmarker=Landmarker.load(name, provider=provider, threads=self.threads))
 
     def with_attributes(
         self, name: str | os.PathLike[str] | None = None, *, provider: str = AUTO
@@ -210,6 +232,7 @@ class Pipeline:
         own: dict[str, Any] = {
             "cut": self.cut, "threads": self.threads, "any_way_up": self.any_way_up,
             "liveness": self.liveness, "attributes": self._attributes,
+            "landmarker": self.landmarker,
         }  # fmt: skip
         return Pipeline(self.detector, self._embedder, **(own | other))
 
@@ -327,14 +350,16 @@ class Pipeline:
         """Which network of each model runs, and why, by the names of `providers`."""
         return {name: part.variant for name, part in self._networks().items()}
 
-    def _networks(self) -> dict[str, ModelDetector | Embedder | AttributeModel]:
-        found: dict[str, ModelDetector | Embedder | AttributeModel] = {}
+    def _networks(self) -> dict[str, ModelDetector | Embedder | AttributeModel | Landmarker]:
+        found: dict[str, ModelDetector | Embedder | AttributeModel | Landmarker] = {}
         if isinstance(self.detector, ModelDetector):
             found["detector"] = self.detector
         if isinstance(self._embedder, Embedder):
             found["embedder"] = self._embedder
         if self._attributes is not None:
             found["attributes"] = self._attributes
+        if self.landmarker is not None:
+            found["landmarker"] = self.landmarker
         return found
 
     @property
@@ -387,6 +412,9 @@ class Pipeline:
         if self.liveness is not None:
             looks = self.liveness.look(image, faces, threads=threads)
             faces = tuple(replace(face, liveness=look) for face, look in zip(faces, looks, strict=True))
+        if self.landmarker is not None:
+            meshes = self.landmarker.meshes(image, faces, threads=threads)
+            faces = tuple(replace(face, mesh=mesh) for face, mesh in zip(faces, meshes, strict=True))
         if steps.attributes:
             faces = self._with_attributes(image, faces, crops, steps.attributes, threads)
         if steps.embed:

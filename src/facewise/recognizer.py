@@ -44,6 +44,7 @@ class Recognizer:
         variant: Which network of an int8 model runs; see `Pipeline.load`.
         liveness: Whether every face is to look live, see `Pipeline.load`: no decision by one that does not.
         attributes: Name or path of the model of attributes that `analyze` uses; None is the default one.
+        mesh: Whether every face is to have its mesh, see `Pipeline.load`.
         pipeline: A pipeline that is there already, instead of all the above.
 
     Raises:
@@ -67,6 +68,7 @@ class Recognizer:
         variant: str = "auto",
         liveness: bool | str | os.PathLike[str] = False,
         attributes: str | os.PathLike[str] | None = None,
+        mesh: bool | str | os.PathLike[str] = False,
         pipeline: Pipeline | None = None,
     ) -> None:
         self.pipeline = pipeline or Pipeline.load(
@@ -78,9 +80,11 @@ class Recognizer:
             settings=settings,
             variant=variant,
             liveness=liveness,
+            mesh=mesh,
         )
         self._named, self._provider = attributes, provider
         self._lock = threading.Lock()
+        self._with_mesh: Pipeline | None = None
 
     def detect(self, photo: ImageSource) -> list[Face]:
         """Every face of a photo, the main one first; neither aligned nor embedded.
@@ -108,6 +112,24 @@ class Recognizer:
             ImageError: The photo cannot be read.
         """
         return list(self.pipeline.read(photo).faces)
+
+    def landmarks(self, photo: ImageSource) -> list[Face]:
+        """Every face of a photo with its mesh and quality, the main one first; not embedded.
+
+        Raises:
+            ImageError: The photo cannot be read.
+            ModelError: No landmarker is installed.
+        """
+        return list(self._mesher().read(photo, Steps(embed=False)).faces)
+
+    def _mesher(self) -> Pipeline:
+        """The pipeline with a landmarker; one of its own, as other calls need no meshes."""
+        with self._lock:
+            if self._with_mesh is None:
+                own = self.pipeline
+                found = own.landmarker is not None
+                self._with_mesh = own if found else own.with_mesh(provider=self._provider)
+        return self._with_mesh
 
     def embed(self, photo: ImageSource) -> FloatArray:
         """(D,) embedding of the main face of a photo.
@@ -426,7 +448,7 @@ class _Default:
     def _made_of() -> object:
         """Which files the default models are now, and which state of them."""
         files = []
-        for kind in ("detector", "embedder", "attributes"):
+        for kind in ("detector", "embedder", "attributes", "landmarker"):
             path = default_path(kind)
             state = None if path is None else path.stat()
             files.append(state and (path, state.st_ino, state.st_size, state.st_mtime_ns))
@@ -468,3 +490,16 @@ def analyze(photo: ImageSource, attributes: Sequence[str] | None = None) -> list
         Age(mean=34.2, low=27.0, high=42.1)
     """
     return _default().analyze(photo, attributes)
+
+
+def landmarks(photo: ImageSource) -> list[Face]:
+    """Every face of a photo with 478 points, pose and expression (`Face.mesh`), the main one first.
+
+    By the default models, kept as those of `verify` are; see `Recognizer.landmarks`.
+
+    Examples:
+        >>> import facewise as fw
+        >>> fw.landmarks("ada.jpg")[0].mesh.pose.degrees  # doctest: +SKIP
+        (12.1, -3.4, 0.8)
+    """
+    return _default().landmarks(photo)

@@ -68,6 +68,15 @@ class Pose:
         """(yaw, pitch, roll) in degrees, for people."""
         return math.degrees(self.yaw), math.degrees(self.pitch), math.degrees(self.roll)
 
+    @property
+    def rotation(self) -> NDArray[np.float64]:
+        """(3, 3) from the axes of the head (right, down, towards the viewer) to those of the photo."""
+        (cy, sy), (cp, sp), (cr, sr) = ((math.cos(a), math.sin(a)) for a in (self.yaw, self.pitch, self.roll))
+        turn = np.array([[cy, 0.0, sy], [0.0, 1.0, 0.0], [-sy, 0.0, cy]])
+        nod = np.array([[1.0, 0.0, 0.0], [0.0, cp, sp], [0.0, -sp, cp]])
+        tilt = np.array([[cr, -sr, 0.0], [sr, cr, 0.0], [0.0, 0.0, 1.0]])
+        return np.asarray(tilt @ nod @ turn, np.float64)
+
 
 @dataclass(frozen=True, slots=True)
 class Age:
@@ -128,6 +137,28 @@ class Liveness:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Mesh:
+    """One face in 478 points.
+
+    Attributes:
+        points: `(478, 3)` float32: x and y in pixels of the photo; z in such pixels too, away from the
+            viewer, 0 about the middle of the head. Their order is that of MediaPipe's Face Mesh.
+        presence: How surely there is a face where the points are, in [0, 1].
+        blendshapes: What the face does, 0 to 1 each, by ARKit's names (`"jawOpen"`); left and right in these
+            names are the person's own.
+        pose: How the head is turned.
+        eyes_open: Gap between the lids as a share of the eye's width, of the eye at the image's left and of
+            that at its right: about 0.3 is open, below 0.2 shut.
+    """
+
+    points: FloatArray
+    presence: float
+    blendshapes: Mapping[str, float] = field(repr=False)
+    pose: Pose
+    eyes_open: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Face:
     """One face in one photo.
 
@@ -139,6 +170,8 @@ class Face:
         quality: Measured when the face was aligned, or None before.
         attributes: What it looks like, or None where nobody asked.
         liveness: Whether it is live, where that was asked for, or None.
+        mesh: Its points in 3-D, pose and expression, or None where nobody asked, or no face is where the
+            detector saw one.
     """
 
     box: FloatArray
@@ -148,6 +181,7 @@ class Face:
     quality: Quality | None = None
     attributes: Attributes | None = None
     liveness: Liveness | None = None
+    mesh: Mesh | None = None
 
     @property
     def width(self) -> float:

@@ -16,6 +16,7 @@ from facewise.models import read_model, write_model
 from facewise.models.families import FAMILIES
 from facewise.models.families.base import network_shapes
 from facewise.models.foreign_onnx import ONNX_FAMILIES
+from facewise.models.landmarker import NAME
 from facewise.nn.backbones import BACKBONES
 
 
@@ -56,7 +57,7 @@ def test_good_ones_are_imported_beside_bad_ones(facewise, checkpoint, twins):
 
 def test_the_families_are_listed(facewise):
     families = facewise("models", "import", "--list", "--json").json["families"]
-    assert [family["name"] for family in families] == [*FAMILIES, *ONNX_FAMILIES]
+    assert [family["name"] for family in families] == [*FAMILIES, *ONNX_FAMILIES, NAME]
     for family in families:
         assert {"preprocess", "licence", "source", "kind", "format"} <= set(family)
     out = facewise("models", "import", "--list").out

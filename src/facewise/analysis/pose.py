@@ -2,6 +2,7 @@
 
 A pose is relative to the line of sight: of a face that looks into the camera it is zero wherever in the photo
 the face is. A rotation is the head turned by yaw, then nodded by pitch, then tilted in the photo by roll.
+Pitch is zero as people hold their heads in photos, by the median of four data sets (docs/landmarks.md).
 """
 
 from __future__ import annotations
@@ -15,17 +16,24 @@ from numpy.typing import ArrayLike, NDArray
 from facewise.errors import SettingError
 from facewise.types import FloatArray, Pose
 
-FIVE_POINTS = np.array(
-    [
-        [-3.1511, -2.6246, 3.4657],
-        [3.1511, -2.6246, 3.4657],
-        [0.0, 1.1269, 7.4756],
-        [-2.4562, 4.3426, 4.2839],
-        [2.4562, 4.3426, 4.2839],
-    ]
+_NODDED = Pose(0.0, math.radians(1.9), 0.0).rotation
+"""The canonical face looks up by so much, as five landmarks see it."""
+
+FIVE_POINTS = (
+    np.array(
+        [
+            [-3.1511, -2.6246, 3.4657],
+            [3.1511, -2.6246, 3.4657],
+            [0.0, 1.1269, 7.4756],
+            [-2.4562, 4.3426, 4.2839],
+            [2.4562, 4.3426, 4.2839],
+        ]
+    )
+    @ _NODDED.T
 )
 """(5, 3) centimetres right, down and towards the viewer: the landmarks on MediaPipe's canonical face
-(`canonical_face_model.obj`, Apache-2.0): the middles of 33 and 133, 362 and 263; 1; 61; 291."""
+(`canonical_face_model.obj`, Apache-2.0), the middles of 33 and 133, 362 and 263; 1; 61; 291; nodded to
+no pitch."""
 FIVE_POINTS.flags.writeable = False
 
 _STEP = math.radians(2.0)
@@ -38,17 +46,8 @@ turned as a rule, radians (standard deviations). Their ratio is what speaks agai
 where turns to opposite sides look alike."""
 
 
-def rotation_of(pose: Pose) -> NDArray[np.float64]:
-    """(3, 3) rotation that takes the axes of a head (right, down, towards the viewer) to the camera's."""
-    (cy, sy), (cp, sp), (cr, sr) = ((math.cos(a), math.sin(a)) for a in (pose.yaw, pose.pitch, pose.roll))
-    turn = np.array([[cy, 0.0, sy], [0.0, 1.0, 0.0], [-sy, 0.0, cy]])
-    nod = np.array([[1.0, 0.0, 0.0], [0.0, cp, sp], [0.0, -sp, cp]])
-    tilt = np.array([[cr, -sr, 0.0], [sr, cr, 0.0], [0.0, 0.0, 1.0]])
-    return np.asarray(tilt @ nod @ turn, np.float64)
-
-
 def pose_of(rotation: ArrayLike) -> Pose:
-    """The pose of a rotation (3, 3): `rotation_of` the other way round."""
+    """The pose of a rotation (3, 3): `Pose.rotation` the other way round."""
     r = np.asarray(rotation, np.float64)
     return Pose(
         yaw=math.atan2(-r[2, 0], r[2, 2]),

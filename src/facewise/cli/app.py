@@ -28,6 +28,10 @@ _COMMANDS = {
         "Draw people, train on them, verify, enrol, identify, group, and write a report. Needs no data.",
     ),
     "detect": ("photos:detect", "Find faces: boxes and five landmarks, in pixels of the photo."),
+    "landmarks": (
+        "landmarks:landmarks",
+        "478 points of each face in 3-D, how the head is turned in degrees, and what the face does.",
+    ),
     "align": ("photos:align", "Cut aligned face crops, one PNG a face, named after the photo."),
     "embed": ("embed:embed", "Embed faces: one row a face, with its photo and the model's fingerprint."),
     "verify": ("verify:verify", "Are two photos of the same person? Compares the main face of each."),

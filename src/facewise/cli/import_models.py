@@ -19,7 +19,8 @@ def import_model(
     checkpoints: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Public PyTorch checkpoints (.pt, .pth, .ckpt, .safetensors) or ONNX files.",
+            help="Public PyTorch checkpoints (.pt, .pth, .ckpt, .safetensors), ONNX files, or MediaPipe's "
+            "Face Landmarker (.task).",
             metavar="CHECKPOINT…",
             parser=given_path,
         ),
@@ -106,12 +107,14 @@ def _list_families(*, json: bool) -> None:
     try:
         from facewise.models.families import FAMILIES
         from facewise.models.foreign_onnx import ONNX_FAMILIES
+        from facewise.models.landmarker import LANDMARKER
     except ModuleNotFoundError as error:
         raise ModelError(
             f"Importing checkpoints needs {error.name}: `pip install facewise[train]`."
         ) from error
     cards = [(family.card, "PyTorch", family.note) for family in FAMILIES.values()]
     cards += [(card, "ONNX", "known by its sha256, its outputs, or --as") for card in ONNX_FAMILIES.values()]
+    cards.append((LANDMARKER, "TFLite", "a .task file: 478 points, blendshapes, pose"))
     if json:
         print_json(
             {

@@ -137,6 +137,7 @@ def _probe(model: Any) -> None:
 
     from facewise.analysis.attributes import AttributeModel
     from facewise.analysis.liveness import LivenessModel
+    from facewise.analysis.mesh import Landmarker
     from facewise.detection import load_detector
     from facewise.embedding import Embedder
     from facewise.variants import variants_of
@@ -150,6 +151,8 @@ def _probe(model: Any) -> None:
         elif model.card.kind == "liveness":
             grey = np.full((96, 128, 3), 127, dtype=np.uint8)
             LivenessModel([model]).scores(grey, [[40, 20, 80, 70]])
+        elif model.card.kind == "landmarker":
+            Landmarker(model).probe()
         else:
             embedder = Embedder(model, variant=variant)
             embedder.embed(np.full((1, embedder.crop_size, embedder.crop_size, 3), 127, dtype=np.uint8))

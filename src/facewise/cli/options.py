@@ -72,6 +72,14 @@ LivenessModel = Annotated[
         "with minifasnet-v1se)",
     ),
 ]
+Landmarker = Annotated[
+    str | None,
+    typer.Option(
+        "--landmarker",
+        help="Landmarker: a name in the model store or a model file. (default: mediapipe-face-landmarker)",
+    ),
+]
+Csv = Annotated[Path | None, typer.Option("--csv", help="Table: a row a face.", parser=given_path)]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, max=1024, help="CPU threads to use. (default: all)")
 ]
@@ -247,6 +255,7 @@ def load_pipeline(
     variant: str = "auto",
     liveness: bool = False,
     liveness_model: str | None = None,
+    mesh: bool | str = False,
     told: bool = True,
     attributes: bool | str = False,
 ) -> Pipeline:
@@ -264,6 +273,7 @@ def load_pipeline(
         variant=variant,
         liveness=liveness_model or liveness,
         attributes=attributes,
+        mesh=mesh,
     )
     tell_providers(pipeline.providers.values(), pipeline.passed_over)
     if told:

@@ -44,6 +44,9 @@ def show(
         )
         return
     card = model.card
+    if card.kind == "landmarker" and card.decoder is not None:
+        # The rest of it are the points of a face.
+        facts |= {"decoder": card.decoder.get("name")}
     rows = [
         (k, v)
         for k, v in facts.items()

@@ -95,11 +95,18 @@ def in_photo(face: Face, quarters: int, size: tuple[int, int]) -> Face:
     box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
     # Landmarks count from the middle of the first pixel, as what cuts by them does, and boxes from its edge.
     landmarks = _back(face.landmarks + np.float32(0.5), quarters, size) - np.float32(0.5)
-    quality = face.quality
+    quality, mesh = face.quality, face.mesh
     if quality is not None:
-        roll = quality.roll + quarters * np.pi / 2
-        quality = replace(quality, roll=float((roll + np.pi) % (2 * np.pi) - np.pi))
-    return replace(face, box=box, landmarks=landmarks, quality=quality)
+        quality = replace(quality, roll=_rolled(quality.roll, quarters))
+    if mesh is not None:
+        flat = _back(mesh.points[:, :2] + np.float32(0.5), quarters, size) - np.float32(0.5)
+        points = np.concatenate([flat, mesh.points[:, 2:]], axis=1)
+        mesh = replace(mesh, points=points, pose=replace(mesh.pose, roll=_rolled(mesh.pose.roll, quarters)))
+    return replace(face, box=box, landmarks=landmarks, quality=quality, mesh=mesh)
+
+
+def _rolled(roll: float, quarters: int) -> float:
+    return math.remainder(roll + quarters * math.pi / 2, 2 * math.pi)
 
 
 def _back(points: FloatArray, quarters: int, size: tuple[int, int]) -> FloatArray:

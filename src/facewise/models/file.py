@@ -23,7 +23,7 @@ METADATA_KEY = "facewise"
 TRAINED_ON_KEY = "facewise.trained_on"
 """Apart from the rest, which people read: a list of hashes may be megabytes."""
 FORMAT = 1
-KINDS = ("embedder", "detector", "attributes", "liveness")
+KINDS = ("embedder", "detector", "attributes", "liveness", "landmarker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,8 @@ class ModelCard:
         embedding_size: D of an embedder, None for others.
         decoder: For a detector, `{"name": …}` and the options its decoder needs. For a liveness network
             `{"name": "classes", "live": i}`, which of the probabilities it gives is that of a live face, and
-            `"with": [name, …]` where its answer is averaged with those of other models. None for an embedder.
+            `"with": [name, …]` where its answer is averaged with those of other models. For a landmarker
+            `{"name": "mediapipe-face", …}` and what its numbers are. None for an embedder.
         training: What is known of the training (recipe, git hash, data hash), free-form.
         calibration: Measured thresholds, or None.
         trained_on: The photos and people it was trained on, as hashes; None where that is not recorded.
@@ -118,6 +119,8 @@ class ModelCard:
             raise ModelError(f"The model file is of an unknown kind, {card.kind!r}.")
         if card.kind == "detector" and (card.decoder is None or "name" not in card.decoder):
             raise ModelError("The model file is a detector, but does not say how to decode its outputs.")
+        if card.kind == "landmarker" and (card.decoder or {}).get("name") != "mediapipe-face":
+            raise ModelError("The model file is a landmarker, but does not say which points it gives.")
         if card.kind == "attributes" and card.attributes is None:
             raise ModelError("The model file is one of attributes, but does not say what its outputs are.")
         if card.kind == "liveness" and not _tells_live(card):

@@ -14,12 +14,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from facewise.errors import ModelError
+from facewise.errors import ModelError, SettingError
 from facewise.models.checkpoint import load_state, load_strictly
 from facewise.models.export import Parity, check_embeddings, check_parity, export_onnx
 from facewise.models.families import FAMILIES, Family, recognise
 from facewise.models.file import ModelFile, write_model
 from facewise.models.foreign_onnx import import_onnx
+from facewise.models.landmarker import LANDMARKER, import_landmarker
 from facewise.models.pretrained import file_hash, from_checkpoint
 from facewise.models.weights import weights_beside, write_weights
 
@@ -34,7 +35,7 @@ class Imported:
 
     Attributes:
         model: The model file.
-        parity: How close it is to PyTorch; None of what was an ONNX file already.
+        parity: How close it is to PyTorch; None of what was no PyTorch checkpoint.
         known: Whether the file is one Facewise knows the origin of.
         weights: The weights to train with beside the model file, or None.
     """
@@ -55,8 +56,8 @@ def import_checkpoint(
     """Turn a public model into a model file, and of a PyTorch embedder keep the weights beside it.
 
     Args:
-        path: A PyTorch checkpoint (`.pt`, `.pth`, `.ckpt`, `.bin`, `.pkl`, `.safetensors`), or an ONNX file
-            of InsightFace's packs or of YuNet.
+        path: A PyTorch checkpoint (`.pt`, `.pth`, `.ckpt`, `.bin`, `.pkl`, `.safetensors`), an ONNX file
+            of InsightFace's packs or of YuNet, or MediaPipe's Face Landmarker (`.task`).
         folder: Where the files go, as NAME.onnx and NAME.safetensors.
         name: Name of the model; None takes the family's.
         family: The family, where the file does not tell.
@@ -70,6 +71,11 @@ def import_checkpoint(
     path = Path(path)
     if path.suffix == ".onnx":
         model, known = import_onnx(path, folder, name=name, family=family)
+        return Imported(model, None, known)
+    if path.suffix == ".task":
+        if family not in (None, LANDMARKER.name):
+            raise SettingError(f"{path} can only be a {LANDMARKER.name}, not a {family}.")
+        model, known = import_landmarker(path, folder, name=name)
         return Imported(model, None, known)
     state = load_state(path)
     found = FAMILIES[recognise(state, family)]

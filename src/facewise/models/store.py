@@ -25,11 +25,17 @@ PUBLIC_MODELS = {
     "detector": "retinaface-mobilenet025",
     "embedder": "mobilefacenet-foamliu",
     "liveness": "minifasnet-v2",
+    "landmarker": "mediapipe-face-landmarker",
 }
 """Kind → the model used when none is named and none is bundled: public ones, to be imported by the user."""
 
 
-_OPTIONS = {"detector": "detector", "embedder": "model", "liveness": "liveness-model"}
+_OPTIONS = {
+    "detector": "detector",
+    "embedder": "model",
+    "liveness": "liveness-model",
+    "landmarker": "landmarker",
+}
 """Kind → the option that names such a model."""
 
 
