@@ -16,7 +16,7 @@ from facewise.errors import FacewiseError
 
 ROOT = Path(__file__).resolve().parents[2]
 
-STEPS = ("photos", "embedder", "detector", "quantize", "measure", "cards")
+STEPS = ("photos", "embedder", "detector", "quantize", "attributes", "measure", "cards")
 """In their order. `bundle` is for those who release Facewise, so it is done only when it is named."""
 
 
@@ -81,6 +81,21 @@ def _quantize(_: Path, work: Path) -> None:
     quantize_embedder(work / "embed.csv", work)
 
 
+def _attributes(data: Path, work: Path) -> None:
+    from facewise.detection import OnnxDetector
+    from facewise.models import read_model
+    from scripts.own_models.attribute_faces import gather
+    from scripts.own_models.attributes import quantize_attributes, train
+    from scripts.own_models.detector import NAME
+    from scripts.own_models.embedder import TEACHER
+    from scripts.own_models.emotion_teacher import FILE
+
+    detector = OnnxDetector(read_model(work / f"{NAME}.onnx"), threads=1)
+    folder = gather(data / "data", work, detector)
+    train(folder, data / "models" / TEACHER, data / "models" / FILE, work)
+    quantize_attributes(folder, work)
+
+
 def _measure(data: Path, work: Path) -> None:
     from scripts.own_models.measures import measure
 
@@ -88,9 +103,11 @@ def _measure(data: Path, work: Path) -> None:
 
 
 def _cards(_: Path, work: Path) -> None:
+    from scripts.own_models.attribute_card import write_attribute_card
     from scripts.own_models.cards import write_cards
 
     write_cards(work, work / "cards")
+    write_attribute_card(work, work / "cards")
 
 
 def _bundle(_: Path, work: Path) -> None:
@@ -104,6 +121,7 @@ _STEPS: dict[str, Callable[[Path, Path], None]] = {
     "embedder": _embedder,
     "detector": _detector,
     "quantize": _quantize,
+    "attributes": _attributes,
     "measure": _measure,
     "cards": _cards,
     "bundle": _bundle,

@@ -10,7 +10,7 @@ from facewise.models.bundled import BUNDLED_MODELS
 from facewise.models.file import read_model
 from facewise.models.weights import weights_beside
 
-MOST = 7_000_000
+MOST = 9_000_000
 """Bytes of all bundled models together: the package is to stay small."""
 
 
@@ -30,6 +30,8 @@ def bundle(work: Path, root: Path) -> None:
             raise ModelError(
                 f"{model.card.name} was not measured, so it has no thresholds; run the step measure."
             )
+        if model.card.attributes is not None and not model.card.attributes.measured:
+            raise ModelError(f"{model.card.name} was not measured; run the step attributes.")
     files = [model.path for model in models]
     # What the embedder learned, for others to go on training from; of the detector nobody does.
     files += [weights for model in models if (weights := weights_beside(model.path)).is_file()]

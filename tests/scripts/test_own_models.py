@@ -21,6 +21,7 @@ from scripts.own_models.bundle import bundle
 from scripts.own_models.cards import write_cards
 from scripts.own_models.photos import embeddings, nearest, sources, view_2, write_listing
 from scripts.own_models.slices import by_sex, detected, failures, false_matches, rate
+from tiny_models import write_attributes
 
 
 def unit(count, size=8, seed=0):
@@ -249,14 +250,19 @@ def test_models_without_thresholds_or_too_large_are_not_bundled(made, tmp_path, 
     root = tmp_path / "root"
     for folder in ("src/facewise/models/bundled", "docs/models"):
         (root / folder).mkdir(parents=True)
+    looks = write_attributes(made / "facewise-attributes-s.onnx")
     with pytest.raises(ModelError, match="has no thresholds"):
         bundle(made, root)
     model = read_model(made / "facewise-embed-s.onnx")
     save_calibration(model, Calibration("Some", "pairs", "0" * 64, 1, 1, False, "d", "0" * 64, ()))
     write_cards(made, made / "cards")
+    with pytest.raises(ModelError, match="facewise-attributes-s was not measured"):
+        bundle(made, root)
+    rule = replace(looks.card.attributes, measured={"age": {}})
+    write_model(looks.path, looks.network, replace(looks.card, attributes=rule))
     bundle(made, root)
     assert {path.name for path in (root / "src/facewise/models/bundled").iterdir()} == {
-        "facewise-detect-s.onnx", "facewise-embed-s.onnx",
+        "facewise-attributes-s.onnx", "facewise-detect-s.onnx", "facewise-embed-s.onnx",
     }  # fmt: skip
     assert (root / "docs/models/facewise-embed-s.md").exists()
     monkeypatch.setattr("scripts.own_models.bundle.MOST", 10)

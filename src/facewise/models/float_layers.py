@@ -29,20 +29,23 @@ _ACTIVATIONS = ("Relu", "Clip")
 range ends, at no cost."""
 
 _STEM_CHANNELS = 32
-_TAIL_SHARE = 0.02
-"""Of the network's multiplications, at most, that the tail may have beyond the output layers themselves."""
+TAIL_SHARE = 0.02
+"""Of the network's multiplications, what the tail may have beyond the output layers where nobody says."""
 
 
-def float_layers(model: Any, feed: Mapping[str, NDArray[Any]], quantised: tuple[str, ...]) -> list[str]:
+def float_layers(
+    model: Any, feed: Mapping[str, NDArray[Any]], quantised: tuple[str, ...], tail: float = TAIL_SHARE
+) -> list[str]:
     """Names of the nodes to leave in float.
 
     Args:
         model: As `facewise.models.fuse.fuse` gives it.
         feed: An input, for the layers' sizes.
         quantised: Operators that would be quantised; others are not named.
+        tail: Of the network's multiplications, at most, that the tail may have beyond the output layers.
     """
     stem, after = _stem(model), _layers_after(model)
-    depth = _tail_depth(after, multiplications(model, feed))
+    depth = _tail_depth(after, multiplications(model, feed), tail)
     names = []
     for node in model.graph.node:
         if node.op_type in _ACTIVATIONS:
@@ -119,9 +122,9 @@ def _layers_after(model: Any) -> dict[str, int]:
     return after
 
 
-def _tail_depth(after: Mapping[str, int], cost: Mapping[str, int]) -> int:
+def _tail_depth(after: Mapping[str, int], cost: Mapping[str, int], tail: float) -> int:
     """How many layers of the tail, beyond the output layers, stay in float."""
-    allowed, spent, depth = _TAIL_SHARE * sum(cost.values()), 0, 0
+    allowed, spent, depth = tail * sum(cost.values()), 0, 0
     while True:
         level = [cost[name] for name in cost if after[name] == depth + 1]
         spent += sum(level)

@@ -17,7 +17,7 @@ from onnx import numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from facewise.errors import ModelError
-from facewise.models.fuse import fuse
+from facewise.models.fuse import fuse, shorten
 
 _LEAST = 64
 """Weights with fewer numbers are kept as they are: turning them would take more room than it saves."""
@@ -37,9 +37,29 @@ def half_weights(network: bytes) -> bytes:
         ModelError: It cannot be optimised, or has no weights that could be kept so.
     """
     model = fuse(network)
+    if not _keep_in_half(model, _LEAST):
+        raise ModelError("The network has no float32 weights that could be kept in 16 bits.")
+    return _bytes(model)
+
+
+def kept_in_half(network: bytes, least: int) -> bytes:
+    """The same network, smaller: large float weights kept in 16 bits, such as int8 leaves, and short names.
+
+    Args:
+        network: Bytes of an ONNX file.
+        least: Weights with fewer numbers stay as they are, as scales must.
+    """
+    model = onnx.load_model_from_string(network)
+    _keep_in_half(model, least)
+    shorten(model)
+    return _bytes(model)
+
+
+def _keep_in_half(model: Any, least: int) -> bool:
+    """Turn the weights of a model, in place; whether there were any."""
     graph, casts = model.graph, []
     for tensor in graph.initializer:
-        if tensor.data_type != onnx.TensorProto.FLOAT or np.prod(tensor.dims) < _LEAST:
+        if tensor.data_type != onnx.TensorProto.FLOAT or np.prod(tensor.dims) < least:
             continue
         values, name = numpy_helper.to_array(tensor), tensor.name
         if not np.abs(values).max() <= _LARGEST:
@@ -48,12 +68,10 @@ def half_weights(network: bytes) -> bytes:
         casts.append(
             onnx.helper.make_node("Cast", [f"{name}.half"], [name], f"{name}.cast", to=onnx.TensorProto.FLOAT)
         )
-    if not casts:
-        raise ModelError("The network has no float32 weights that could be kept in 16 bits.")
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
-    return _bytes(model)
+    return bool(casts)
 
 
 def to_half(network: bytes) -> bytes:

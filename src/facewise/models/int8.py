@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from facewise.errors import ModelError
-from facewise.models.float_layers import WEIGHTED, float_layers
+from facewise.models.float_layers import TAIL_SHARE, WEIGHTED, float_layers
 from facewise.models.fuse import fuse
 from facewise.models.onnxmeta import replace_metadata
 from facewise.models.saturation import safe_ranges
@@ -51,13 +51,14 @@ class Int8:
     in_float: int
 
 
-def to_int8(network: bytes, inputs: Sequence[NDArray[Any]] | Any) -> Int8:
+def to_int8(network: bytes, inputs: Sequence[NDArray[Any]] | Any, tail: float = TAIL_SHARE) -> Int8:
     """Quantise a float network; input and outputs stay float32.
 
     Args:
         network: Bytes of an ONNX file with one input.
         inputs: What the network is calibrated on: a sequence of its inputs, (N, …) float32 each, of any
             sizes it takes. They are asked for one at a time, so a lazy sequence bounds memory.
+        tail: See `facewise.models.float_layers.float_layers`.
 
     Raises:
         ModelError: The network cannot be quantised, or has no layer that would gain by it.
@@ -65,7 +66,7 @@ def to_int8(network: bytes, inputs: Sequence[NDArray[Any]] | Any) -> Int8:
     model = fuse(network)
     name = model.graph.input[0].name
     try:
-        left = float_layers(model, {name: inputs[0]}, _QUANTISED)
+        left = float_layers(model, {name: inputs[0]}, _QUANTISED, tail)
     except Exception as error:  # ONNX Runtime's errors share no public base class
         raise ModelError(f"The network does not run on the photos: {error}") from error
     weighted = [node.name for node in model.graph.node if node.op_type in WEIGHTED]

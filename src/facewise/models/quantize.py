@@ -17,7 +17,7 @@ from typing import Any
 from facewise.errors import ModelError, SettingError, nearest_known
 from facewise.files import atomic_write
 from facewise.models.file import ModelCard, ModelFile, read_model, write_model
-from facewise.models.half import half_weights, to_half
+from facewise.models.half import half_weights, kept_in_half, to_half
 from facewise.models.int8 import is_reduced, to_int8
 from facewise.preprocess import Preprocess
 from facewise.types import FloatArray, Image
@@ -28,6 +28,10 @@ FORMATS = {
     "fp16-gpu": "computed in 16 bits, for GPUs: half the size, slower on CPUs",
 }
 """Formats a model can be turned to, and what they are for."""
+
+
+_LARGE = 2048
+"""Numbers of a layer left in float, from which on a model of attributes keeps them in 16 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +129,17 @@ def _converted(original: ModelFile, to: str, photos: Sequence[Image]) -> tuple[b
         return half_weights(original.network), {"quantization": "fp16: weights kept in 16 bits"}
     if to == "fp16-gpu":
         return to_half(original.network), {"quantization": "fp16: computed in 16 bits"}
-    made = to_int8(original.network, _Inputs(original.card.preprocess, photos))
+    inputs = _Inputs(original.card.preprocess, photos)
+    attributes = original.card.kind == "attributes"
+    # What an embedding loses by its last convolution in int8, a few words and an age do not.
+    made = to_int8(original.network, inputs, 0.0) if attributes else to_int8(original.network, inputs)
+    network = kept_in_half(made.network, _LARGE) if attributes else made.network
     how = (
         "int8: static, weights per channel (signed, symmetric), activations unsigned by min-max; "
         f"{made.layers} layers in int8, {made.in_float} in float"
     )
     facts = {"quantization_photos": len(photos), "quantization_data_hash": data_hash(photos)}
-    return made.network, {"quantization": how, **facts}
+    return network, {"quantization": how, **facts}
 
 
 def _card(original: ModelFile, name: str, how: dict[str, Any]) -> ModelCard:
