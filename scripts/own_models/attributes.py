@@ -31,7 +31,7 @@ NAME = "facewise-attributes-s"
 
 RUN = "attributes-run"
 
-_TAUGHT = (700, 300, 700, 1300, 700, 700, 1300)
+_TAUGHT = (2000, 300, 1000, 2000, 1300, 1000, 2000)
 """Faces of UTKFace, at most, that the teacher says show each emotion: most smile or show none."""
 
 _OFTEN = 3
@@ -52,7 +52,7 @@ def settings(checkpoint: Path) -> AttributesConfig:
             "start": str(checkpoint.resolve()),
             "branches": [
                 {"attributes": ["age", "gender", "race"], "epochs": 8, "frozen": 5, "augmentation": looks},
-                {"attributes": ["emotion"], "epochs": 4, "side": 64, "augmentation": moods},
+                {"attributes": ["emotion"], "epochs": 8, "side": 64, "augmentation": moods},
             ],
         }
     )

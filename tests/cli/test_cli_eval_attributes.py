@@ -70,3 +70,19 @@ def test_no_face_and_other_models(facewise, photo, looks, tmp_path):
     assert "No face was found" in facewise("eval", "attributes", "faces.csv", "--model", looks, code=3).err
     wrong = facewise("eval", "attributes", "faces.csv", "--model", "other", code=3).err
     assert "kind 'embedder'" in wrong
+
+
+def test_a_page_shows_the_faces_told_wrongly(facewise, photo, looks):
+    Path("faces.csv").write_text("\n".join(rows(photo)))
+    words = ("eval", "attributes", "faces.csv", "--model", looks)
+    done = facewise(*words, "--report", "looks.html", "--json")
+    page = Path("looks.html").read_text()
+    assert "looks.html; faces are in it" in done.err
+    wrong = sum(map(sum, done.json["gender"]["confusion"])) - sum(
+        done.json["gender"]["confusion"][i][i] for i in range(2)
+    )
+    assert page.count("data:image/jpeg") >= max(wrong, 6)
+    for told in ("Faces told wrongly", "labelled happy", "gender female", "interval covers"):
+        assert told in page
+    facewise(*words, "--report", "plain.html", "--no-photos")
+    assert "data:image/jpeg" not in Path("plain.html").read_text()

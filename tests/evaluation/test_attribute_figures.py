@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score
 
-from facewise.evaluation.attributes import measure_attributes
+from facewise.evaluation.attributes import measure_attributes, most_wrong
 from facewise.models.attributes import WORDS, AgeRule, AttributeRule, WordRule
 
 COUNT = 400
@@ -108,3 +108,19 @@ def test_what_is_not_labelled_or_not_told_has_no_figures(drawn):
     assert (result.age, dict(result.words), dict(result.groups)) == (None, {}, {})
     assert result.worst("age") is None
     assert measure_attributes(rule, probabilities, {"gender": labels["gender"]}).to_dict()["age"] is None
+
+
+def test_the_faces_told_most_wrongly(drawn):
+    rule, probabilities, labels, _ = drawn
+    wrong = most_wrong(rule, probabilities, labels, most=5)
+    told = probabilities["age"].astype(float) @ np.arange(101)
+    off = np.nan_to_num(np.abs(told - labels["age"]))
+    assert [face.place for face in wrong["age"]] == np.argsort(-off)[:5].tolist()
+    for face in wrong["emotion"]:
+        row, place = probabilities["emotion"][face.place], WORDS["emotion"].index(face.labelled)
+        assert labels["emotion"][face.place] == place
+        assert WORDS["emotion"][row.argmax()] == face.told != face.labelled
+        assert face.probability == pytest.approx(row.max())
+    assert [face.probability for face in wrong["gender"]] == sorted(
+        (face.probability for face in wrong["gender"]), reverse=True
+    )

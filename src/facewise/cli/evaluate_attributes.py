@@ -20,9 +20,12 @@ from facewise.cli.options import (
     load_pipeline,
     reads_photos,
 )
-from facewise.cli.output import BadItems, count, print_json, progress_bar, say, table, tell
+from facewise.cli.output import BadItems, check_output_file, count, print_json, progress_bar, say, table, tell
 
 if TYPE_CHECKING:
+    from facewise.analysis.attributes import AttributeModel
+    from facewise.data.attributes import LabelledPhotos
+    from facewise.detection import Detector as Detector_
     from facewise.evaluation.attribute_photos import ToldFaces
     from facewise.evaluation.attributes import AttributesResult
     from facewise.metrics.bootstrap import Interval
@@ -52,6 +55,11 @@ def attributes(
     provider: Provider = "auto",
     threads: Threads = None,
     variant: Variant = "auto",
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", help="Also write a page with the faces told wrongly.", parser=given_path),
+    ] = None,
+    photos_in: Annotated[bool, typer.Option("--photos/--no-photos", help="Show faces in that page.")] = True,
     json: Json = False,
 ) -> None:
     """Age, gender, emotion, race against labels: errors, confusion, calibration, worst groups."""
@@ -63,6 +71,8 @@ def attributes(
 
     if part is not None and part not in PARTS:
         raise typer.BadParameter(f"--part is {', '.join(PARTS)}, not {part}.")
+    if report is not None:
+        check_output_file(report)
     started = time.perf_counter()
     photos = labelled_photos(file)
     if part is not None:
@@ -86,6 +96,8 @@ def attributes(
     result = measure_attributes(
         teller.rule, told.probabilities, {name: labels[told.places] for name, labels in photos.labels.items()}
     )
+    if report is not None:
+        _write(report, photos, told, teller, result, found, show=photos_in)
     if json:
         print_json(
             {
@@ -109,6 +121,38 @@ def attributes(
     else:
         _say(photos.name, len(photos), told, teller.name, result)
     bad.finish(len(told.places))
+
+
+def _write(
+    path: Path,
+    photos: LabelledPhotos,
+    told: ToldFaces,
+    model: AttributeModel,
+    result: AttributesResult,
+    detector: Detector_ | None,
+    *,
+    show: bool,
+) -> None:
+    """The page, with the crops of the faces told wrongly read anew."""
+    import numpy as np
+
+    from facewise.evaluation.attribute_photos import FaceCrop, face_crops
+    from facewise.evaluation.attributes import most_wrong
+    from facewise.files import write_bytes
+    from facewise.report.attributes import attributes_page
+
+    labels = {name: values[told.places] for name, values in photos.labels.items()}
+    wrong = most_wrong(model.rule, told.probabilities, labels)
+    places = sorted({face.place for faces in wrong.values() for face in faces}) if show else []
+    crops = {}
+    if places:
+        some = photos.at(told.places[np.array(places)])
+        found = face_crops(some, model.cut, detector)
+        crops = {i: one.crop for i, one in zip(places, found, strict=True) if isinstance(one, FaceCrop)}
+    lead = [f"{count(len(told.places), 'face')} of {photos.name}, told by {model.name}."]
+    page = attributes_page(photos.name, lead, result, wrong, crops, photos=show)
+    write_bytes(path, page.html().encode())
+    tell(f"The report is {path}" + ("; faces are in it." if crops else "."))
 
 
 def _say(name: str, photos: int, told: ToldFaces, model: str, result: AttributesResult) -> None:

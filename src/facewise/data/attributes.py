@@ -60,9 +60,13 @@ class LabelledPhotos:
         kept = np.flatnonzero(self.part == part)
         if not len(kept):
             raise DatasetError(f"No photo of {self.name} is of that part.")
-        labels = {name: values[kept] for name, values in self.labels.items()}
-        keys = tuple(self.keys[i] for i in kept)
-        return replace(self, keys=keys, labels=labels, part=self.part[kept])
+        return self.at(kept)
+
+    def at(self, places: NDArray[np.int64]) -> LabelledPhotos:
+        """Those at these places, in their order."""
+        labels = {name: values[places] for name, values in self.labels.items()}
+        keys = tuple(self.keys[i] for i in places.tolist())
+        return replace(self, keys=keys, labels=labels, part=None if self.part is None else self.part[places])
 
 
 def labelled_photos(path: str | os.PathLike[str]) -> LabelledPhotos:

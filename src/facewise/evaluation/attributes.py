@@ -170,6 +170,59 @@ def measure_attributes(
     return AttributesResult(age, words, groups)
 
 
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A face that is told wrongly.
+
+    Attributes:
+        place: Which of the faces.
+        labelled, told: The word, or years.
+        probability: Of the word told; None for ages.
+    """
+
+    place: int
+    labelled: str
+    told: str
+    probability: float | None = None
+
+
+def most_wrong(
+    rule: AttributeRule,
+    probabilities: Mapping[str, FloatArray],
+    labels: Mapping[str, NDArray[np.float64]],
+    most: int = 12,
+) -> dict[str, list[Wrong]]:
+    """Faces that are told the most wrongly: ages farthest off, wrong words with the highest probability.
+
+    Wrong labels show up here first.
+
+    Args:
+        rule: Of the model.
+        probabilities: As in `measure_attributes`.
+        labels: As in `measure_attributes`.
+        most: Faces of each attribute, at most.
+    """
+    found: dict[str, list[Wrong]] = {}
+    if rule.age is not None and np.isfinite(labels.get("age", np.empty(0))).any():
+        years = labels["age"]
+        mean = rule.age.of(probabilities["age"])[:, 0]
+        off = np.nan_to_num(np.abs(mean - years), nan=-1.0)
+        order = np.argsort(-off, kind="stable")[:most]
+        found["age"] = [Wrong(int(i), f"{years[i]:.0f}", f"{mean[i]:.0f}") for i in order if off[i] >= 0]
+    for name, one in rule.words.items():
+        if not (labels.get(name, np.empty(0)) >= 0).any():
+            continue
+        truth, rows = labels[name].astype(np.int64), probabilities[name]
+        places = np.array([WORDS[name].index(word) for word in one.words])
+        told, top = places[rows.argmax(axis=1)], rows.max(axis=1)
+        wrong = np.flatnonzero((truth >= 0) & (told != truth))
+        order = wrong[np.argsort(-top[wrong], kind="stable")[:most]]
+        found[name] = [
+            Wrong(int(i), WORDS[name][truth[i]], WORDS[name][told[i]], float(top[i])) for i in order
+        ]
+    return found
+
+
 def age_figures(told: NDArray[np.float64], years: NDArray[np.float64]) -> AgeFigures:
     """Figures of ages.
 
