@@ -35,6 +35,7 @@ NAMES = (
     "service",
     "video",
     "quality",
+    "liveness",
     "attributes",
 )
 
