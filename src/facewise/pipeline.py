@@ -78,6 +78,7 @@ class Steps:
         keep_crops: Hand the crops out.
         attributes: What to say of each face beside where it is, such as `("age", "emotion")`; needs `align`
             and a pipeline with `attributes`.
+        mesh: Find the mesh of each face, where the pipeline has a landmarker.
     """
 
     align: bool = True
@@ -85,6 +86,7 @@ class Steps:
     main_only: bool = False
     keep_crops: bool = False
     attributes: tuple[str, ...] = ()
+    mesh: bool = True
 
 
 DEFAULT_STEPS = Steps()
@@ -412,7 +414,7 @@ class Pipeline:
         if self.liveness is not None:
             looks = self.liveness.look(image, faces, threads=threads)
             faces = tuple(replace(face, liveness=look) for face, look in zip(faces, looks, strict=True))
-        if self.landmarker is not None:
+        if self.landmarker is not None and steps.mesh:
             meshes = self.landmarker.meshes(image, faces, threads=threads)
             faces = tuple(replace(face, mesh=mesh) for face, mesh in zip(faces, meshes, strict=True))
         if steps.attributes:

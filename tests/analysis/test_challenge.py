@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facewise.analysis.challenge import ACTIONS, Action, Look, follow, look_of
-from facewise.analysis.pose import FIVE_POINTS, rotation_of
+from facewise.analysis.pose import FIVE_POINTS
 from facewise.errors import SettingError
-from facewise.types import Face, Pose
+from facewise.types import Face, Mesh, Pose
 
 REST = Look(0.0, 0.1, 0.05)
 DOING: dict[Action, list[Look]] = {
@@ -68,10 +68,25 @@ def test_a_turn_that_goes_on_is_one_turn() -> None:
     assert follow(["turn left", "turn left"], [REST, far, far, REST]).done == 1
 
 
+def test_eyes_and_mouths_are_told_from_their_own_rest() -> None:
+    """Narrow eyes are not shut, and a mouth that stands open has not been opened."""
+    narrow = Look(0.0, 0.4, 0.25)
+    assert follow(["turn left"], [narrow, *DOING["turn left"], narrow]).passed
+    assert not follow(["blink"], [narrow] * 6).passed
+    assert follow(["blink"], [narrow, Look(0.0, 0.75, 0.25), Look(0.0, 0.8, 0.25), narrow]).passed
+
+
+def test_a_mesh_tells_more_than_landmarks() -> None:
+    shapes = {"eyeBlinkLeft": 0.9, "eyeBlinkRight": 0.7, "jawOpen": 0.2}
+    mesh = Mesh(np.zeros((478, 3), np.float32), 1.0, shapes, Pose(0.1, 0.0, 0.0), (0.1, 0.1))
+    face = Face(np.zeros(4, np.float32), 1.0, np.zeros((5, 2), np.float32), mesh=mesh)
+    assert look_of(face) == Look(0.1, 0.7, 0.2)
+
+
 def test_left_is_the_persons_own() -> None:
     """A head turned to its left looks to the image's right."""
     for degrees, shown in ((30, "turn left"), (-30, "turn right"), (5, None)):
-        points = FIVE_POINTS @ rotation_of(Pose(math.radians(degrees), 0.0, 0.1)).T
+        points = FIVE_POINTS @ Pose(math.radians(degrees), 0.0, 0.1).rotation.T
         face = Face(np.zeros(4, np.float32), 1.0, (points[:, :2] * 9 + 200).astype(np.float32))
         look = look_of(face)
         assert look is not None

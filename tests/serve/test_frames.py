@@ -15,7 +15,7 @@ import pytest
 from facewise.errors import DamagedPhotoError, PhotoTooLargeError
 from facewise.pipeline import PhotoFaces
 from facewise.serve.frames import answer_of, error_of, packed
-from facewise.types import Age, Attributes, Face, Guess, Quality
+from facewise.types import Age, Attributes, Face, Guess, Liveness, Mesh, Pose, Quality
 
 QUALITY = Quality(0.9, 41.5, 1e3, -0.25, 0.5, float("nan"), 0.75, ("blurred", "too dark"))
 
@@ -33,12 +33,31 @@ def face(number: int, *, embedded: bool = True) -> Face:
     chance = np.random.default_rng(number)
     box, marks, row = (chance.normal(size=n).astype(np.float32) for n in (4, 10, 512))
     looks = LOOKS[number % len(LOOKS)]
-    return Face(box, 0.5 + number / 100, marks.reshape(5, 2), row if embedded else None, QUALITY, looks)
+    mesh = None
+    if number % 2:
+        points = chance.normal(size=(478, 3)).astype(np.float32)
+        mesh = Mesh(points, 0.875, {"jawOpen": 1 / 3}, Pose(0.1, -0.2, 0.3), (0.25, 0.5))
+    alive = (None, Liveness(0.1 + 0.2, None, "not calibrated"), Liveness(0.5, False, "a picture"))[number % 3]
+    return Face(
+        box, 0.5 + number / 100, marks.reshape(5, 2), row if embedded else None, QUALITY, looks, alive, mesh
+    )
 
 
 def same(a: Face, b: Face) -> bool:
     arrays = [(a.box, b.box), (a.landmarks, b.landmarks), (a.embedding, b.embedding)]
-    told = (repr(a.quality), a.score, a.attributes) == (repr(b.quality), b.score, b.attributes)
+    if a.mesh is not None and b.mesh is not None:
+        arrays.append((a.mesh.points, b.mesh.points))
+    plain = [
+        (
+            repr(one.quality),
+            one.score,
+            one.attributes,
+            one.liveness,
+            one.mesh and (one.mesh.presence, one.mesh.blendshapes, one.mesh.pose, one.mesh.eyes_open),
+        )
+        for one in (a, b)
+    ]
+    told = plain[0] == plain[1]
     return told and all(
         (x is None and y is None) or np.array_equal(x, y) for x, y in arrays
     )  # fmt: skip

@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 
 import pytest
+from page_tools import sign_in
 
 pytest_plugins = ["page_fixtures"]
 pytestmark = pytest.mark.slow  # half a minute of moving as asked; what is judged is tested over HTTP
@@ -46,10 +47,36 @@ def pictures() -> dict[str, str]:
         "turn left": {"yaw": math.radians(35)},
         "turn right": {"yaw": math.radians(-35)},
         "blink": {"eye_close": 1.0},
-        "open mouth": {"mouth_open": 25.0},
+        "open mouth": {"mouth_open": 40.0},
     }
     drawn = {name: encode(render(person, replace(view, **how)).image, 90) for name, how in doing.items()}
     return {name: f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" for name, data in drawn.items()}
+
+
+@pytest.mark.real
+def test_with_a_mesh_eyes_and_mouth_are_asked_for_too(
+    open_page, start_service, service, pictures, shared, facewise_home
+):
+    from facewise.models.importing import import_checkpoint
+
+    import_checkpoint(
+        shared / "models" / "face_landmarker_v2_with_blendshapes.task", facewise_home / "models"
+    )
+    meshed = start_service("--mesh")
+    page = open_page(None, at=meshed.url)
+    sign_in(page, meshed.keys["reader"])
+    page.evaluate(FILM, pictures)
+    asked: set[str] = set()
+    for _ in range(2):
+        page.get_by_role("button", name="Live check").click()
+        while not page.evaluate("document.querySelector('video')?.videoWidth"):
+            page.wait_for_timeout(50)
+        page.get_by_role("button", name="Start").click()
+        page.get_by_role("dialog").wait_for(state="detached")
+        assert page.get_by_role("heading", name="Live check passed").count() == 1, page.inner_text("main")
+        told = page.get_by_role("region", name="Result").inner_text()
+        asked |= {action for action in pictures if action and action in told}
+    assert asked
 
 
 def test_who_does_as_asked_passes_and_who_does_not_does_not(open_page, service, pictures, tmp_path):

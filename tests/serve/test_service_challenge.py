@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from guarded import png
 
-from facewise.analysis.pose import FIVE_POINTS, rotation_of
+from facewise.analysis.pose import FIVE_POINTS
 from facewise.gallery import Gallery
 from facewise.models import Calibration, Threshold
 from facewise.pipeline import Pipeline
@@ -19,7 +19,7 @@ from facewise.serve.app import create_app
 from facewise.serve.challenges import Challenges
 from facewise.serve.errors import ProblemError
 from facewise.serve.settings import ServiceSettings
-from facewise.types import Pose
+from facewise.types import Mesh, Pose
 
 DEGREES = {"rest": 0, "turn left": 35, "turn right": -35}
 
@@ -35,7 +35,7 @@ class TurnedDetector:
 
     def detect(self, photo, *, threads=None, **rest):
         degrees = (int(photo[0, 0, 0]) - 127) / 2
-        turned = FIVE_POINTS @ rotation_of(Pose(math.radians(degrees), 0.0, 0.0)).T
+        turned = FIVE_POINTS @ Pose(math.radians(degrees), 0.0, 0.0).rotation.T
         faces = self._inner.detect(photo, threads=threads, **rest)
         return [
             replace(
@@ -48,8 +48,24 @@ class TurnedDetector:
         ]
 
 
+class MarkedLandmarker:
+    """Meshes of what the photo's second pixel says: eyes shut by red, mouth open by green."""
+
+    def meshes(self, photo, faces, **_):
+        shut, mouth = photo[0, 1, 0] / 255, photo[0, 1, 1] / 255
+        shapes = {"eyeBlinkLeft": shut, "eyeBlinkRight": shut, "jawOpen": mouth}
+        yaw = math.radians((int(photo[0, 0, 0]) - 127) / 2)
+        points = np.zeros((478, 3), np.float32)
+        return [Mesh(points, 1.0, shapes, Pose(yaw, 0.0, 0.0), (0.3, 0.3)) for _ in faces]
+
+
+@pytest.fixture(params=[None, MarkedLandmarker()], ids=["landmarks", "mesh"])
+def landmarker(request):
+    return request.param
+
+
 @pytest.fixture
-def service(tmp_path, tiny_pipeline: Pipeline, monkeypatch):
+def service(tmp_path, tiny_pipeline: Pipeline, monkeypatch, landmarker):
     from starlette.testclient import TestClient
 
     calibration = Calibration(
@@ -58,7 +74,11 @@ def service(tmp_path, tiny_pipeline: Pipeline, monkeypatch):
     )  # fmt: skip
     monkeypatch.setattr(type(tiny_pipeline.embedder), "calibration", calibration)
     pipeline = Pipeline(
-        TurnedDetector(tiny_pipeline.detector), tiny_pipeline.embedder, threads=2, any_way_up=False
+        TurnedDetector(tiny_pipeline.detector),
+        tiny_pipeline.embedder,
+        threads=2,
+        any_way_up=False,
+        landmarker=landmarker,
     )
     with Gallery.open(tmp_path / "people.db", pipeline=pipeline) as gallery:
         app = create_app(
@@ -78,7 +98,8 @@ def frame(drawn_photo) -> Callable[..., bytes]:
         i = next(count)
         photo = drawn_photo([] if who is None else [(150 + i % 7, 118, 70, who)])
         photo[-1, -1] = i % 256, i // 256, 0  # no two frames of a camera are the same
-        photo[0, 0] = 127 + 2 * DEGREES[doing]
+        photo[0, 0] = 127 + 2 * DEGREES.get(doing, 0)
+        photo[0, 1] = 200 * (doing == "blink"), 200 * (doing == "open mouth"), 0
         return png(photo)
 
     return make
@@ -97,7 +118,10 @@ def issued(http) -> dict:
 
 
 def doing(frame, actions: list[str], who: int = 1) -> list[bytes]:
-    return [frame(who), *(data for action in actions for data in (frame(who, action), frame(who)))]
+    return [
+        frame(who),
+        *(data for action in actions for data in (frame(who, action), frame(who, action), frame(who))),
+    ]
 
 
 def passes(http, frame, **how) -> dict:
@@ -155,7 +179,7 @@ def test_a_photo_held_still_and_another_order_do_not_pass(service, frame) -> Non
     assert (still["passed"], still["done"], still["face"]) == (False, 0, None)
     assert "was not seen" in still["note"]
     asked = issued(service)
-    other = ["turn left" if action == "turn right" else "turn right" for action in asked["actions"]]
+    other = ["turn left" if action != "turn left" else "turn right" for action in asked["actions"]]
     wrong = answer(service, asked["challenge"], doing(frame, other)).json()
     assert (wrong["passed"], wrong["done"]) == (False, 0)
     assert "was asked for, and" in wrong["note"]

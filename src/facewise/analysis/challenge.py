@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 from facewise.analysis.pose import pose_from_landmarks
@@ -31,9 +31,9 @@ TURNED = math.radians(20.0)
 STRAIGHT = math.radians(12.0)
 """From where a head is turned, and up to where it is not."""
 
-SHUT, OPEN_EYES = 0.5, 0.35
-GAPING, CLOSED_MOUTH = 0.4, 0.2
-"""Blendshapes from which eyes are shut and a mouth is open, and up to which they are not."""
+DONE, UNDONE = 0.3, 0.15
+"""How much farther than at their own widest eyes are shut, and than at its narrowest a mouth is open, from
+which they are that, and up to which they are not: blendshapes of a laughing face start at 0.4."""
 
 _BLINK = 2
 """Looks in a row with the eyes shut: at four a second longer than eyes blink by themselves."""
@@ -50,36 +50,51 @@ class Look:
 
     Attributes:
         yaw: Radians, positive towards the image's right, which is the person's left.
-        shut: How far the eyes are shut, 0 to 1, the wider of the two; None without a mesh.
+        shut: How far the eyes are shut, 0 to 1, the wider of the two; 0 where that is not known.
         mouth: How far the mouth is open, likewise.
     """
 
     yaw: float
-    shut: float | None = None
-    mouth: float | None = None
+    shut: float = 0.0
+    mouth: float = 0.0
 
     @property
     def at_rest(self) -> bool:
         """Whether it does nothing that is ever asked for."""
-        shut, mouth = self.shut or 0.0, self.mouth or 0.0
-        return abs(self.yaw) <= STRAIGHT and shut <= OPEN_EYES and mouth <= CLOSED_MOUTH
+        return abs(self.yaw) <= STRAIGHT and self.shut <= UNDONE and self.mouth <= UNDONE
 
     @property
     def shows(self) -> Action | None:
         """What it does of what may be asked for; None at rest, and between."""
         if abs(self.yaw) >= TURNED:
             return "turn left" if self.yaw > 0 else "turn right"
-        if self.mouth is not None and self.mouth >= GAPING:
+        if self.mouth >= DONE:
             return "open mouth"
-        return "blink" if self.shut is not None and self.shut >= SHUT else None
+        return "blink" if self.shut >= DONE else None
 
 
 def look_of(face: Face) -> Look | None:
-    """What a face shows, or None where its landmarks are none of a face."""
+    """What a face shows: by its mesh, or where it has none, the turn alone by its five landmarks.
+
+    None where these are none of a face.
+    """
+    if face.mesh is not None:
+        shapes = face.mesh.blendshapes
+        blinks = min(shapes.get("eyeBlinkLeft", 0.0), shapes.get("eyeBlinkRight", 0.0))
+        return Look(face.mesh.pose.yaw, blinks, shapes.get("jawOpen", 0.0))
     try:
         return Look(pose_from_landmarks(face.landmarks).yaw)
     except SettingError:
         return None
+
+
+def _as_changes(looks: Sequence[Look | None]) -> list[Look | None]:
+    """Looks whose eyes and mouth are told from where those of this face are at rest."""
+    straight = [look for look in looks if look is not None and abs(look.yaw) <= STRAIGHT]
+    shut, mouth = (min((getattr(one, what) for one in straight), default=0.0) for what in ("shut", "mouth"))
+    return [
+        None if one is None else replace(one, shut=one.shut - shut, mouth=one.mouth - mouth) for one in looks
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +134,7 @@ def follow(actions: Sequence[Action], looks: Sequence[Look | None]) -> Followed:
             raise SettingError(f"There is no action {action!r}; there are {', '.join(ACTIONS)}.")
     done, rested, shut = 0, False, 0
     rests: list[int] = []
-    for i, look in enumerate(looks):
+    for i, look in enumerate(_as_changes(looks)):
         if look is None:
             continue
         if look.at_rest:

@@ -18,9 +18,11 @@ from facewise.cli.options import (
     GalleryPath,
     Json,
     KeyFile,
+    Landmarker,
     Liveness,
     LivenessModel,
     MaxSize,
+    Mesh,
     Model,
     Provider,
     Threads,
@@ -55,13 +57,15 @@ def challenge(
     variant: Variant = "auto",
     liveness: Liveness = False,
     liveness_model: LivenessModel = None,
+    mesh: Mesh = False,
+    landmarker: Landmarker = None,
     json: Json = False,
 ) -> None:
     """Ask somebody before a camera to turn their head as nobody can know before, and say who they are.
 
     Exit code 4: they did not do as asked, or not one person did.
     """
-    from facewise.analysis.challenge import random_actions
+    from facewise.analysis.challenge import ACTIONS, TURNS, random_actions
     from facewise.gallery.identification import if_live
     from facewise.pipeline import Pipeline
     from facewise.video.challenge import challenge_camera
@@ -69,11 +73,12 @@ def challenge(
     with open_gallery(
         gallery, key_file=key_file, detector=detector, max_size=max_size, model=model, flip=flip,
         provider=provider, threads=threads, variant=variant, liveness=liveness, liveness_model=liveness_model,
+        mesh=landmarker or mesh,
     ) as opened:  # fmt: skip
         pipeline = opened.pipeline
         assert isinstance(pipeline, Pipeline)  # noqa: S101  these options make one
         decision = opened.search_decision(fmr=fmr, fpir=fpir, threshold=threshold)
-        actions = random_actions()
+        actions = random_actions(TURNS if pipeline.landmarker is None else ACTIONS)
         with ctrl_c_asks() as stop:
             found = challenge_camera(
                 camera, pipeline, actions, lambda action: tell(PROMPTS[action]), seconds=seconds, stop=stop

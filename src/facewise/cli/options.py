@@ -72,6 +72,10 @@ LivenessModel = Annotated[
         "with minifasnet-v1se)",
     ),
 ]
+Mesh = Annotated[
+    bool,
+    typer.Option("--mesh", help="Let challenges ask for a blink and an open mouth too, by the landmarker."),
+]
 Landmarker = Annotated[
     str | None,
     typer.Option(

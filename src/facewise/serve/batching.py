@@ -118,7 +118,11 @@ class ThreadEngine(Engine):
 
     def _look_at(self, photo: Photo) -> None:
         steps = Steps(
-            embed=False, keep_crops=photo.embed, main_only=photo.main_only, attributes=photo.attributes
+            embed=False,
+            keep_crops=photo.embed,
+            main_only=photo.main_only,
+            attributes=photo.attributes,
+            mesh=photo.mesh,
         )
         try:
             found = self.pipeline.read_bytes(

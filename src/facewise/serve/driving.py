@@ -124,7 +124,9 @@ class ProcessEngine(Engine):
         return number
 
     def _hand_out(self, number: int, photos: Sequence[Photo]) -> None:
-        looks = [Look(bytes(p.upload), p.upload.name, p.embed, p.main_only, p.attributes) for p in photos]
+        looks = [
+            Look(bytes(p.upload), p.upload.name, p.embed, p.main_only, p.attributes, p.mesh) for p in photos
+        ]
         try:
             self._intake.put(number, looks)
         except Exception as error:  # noqa: BLE001  told to whoever sent the photos

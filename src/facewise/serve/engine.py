@@ -81,6 +81,7 @@ class Engine(ABC):
         embed: bool = True,
         main_only: bool = False,
         attributes: tuple[str, ...] = (),
+        mesh: bool = False,
     ) -> PhotoFaces:
         """The faces of one photo; what is asked of them as in `facewise.pipeline.Steps`.
 
@@ -89,7 +90,7 @@ class Engine(ABC):
             ModelError: A network failed on it.
         """
         future: Future[PhotoFaces] = Future()
-        self._put(Photo(upload, embed, main_only, None, ticket, future, attributes=attributes))
+        self._put(Photo(upload, embed, main_only, None, ticket, future, attributes=attributes, mesh=mesh))
         return await asyncio.wrap_future(future)
 
     async def search(
@@ -112,7 +113,13 @@ class Engine(ABC):
         return await asyncio.wrap_future(future)
 
     async def many(
-        self, uploads: Sequence[Upload], ticket: Ticket, *, embed: bool = True, main_only: bool = False
+        self,
+        uploads: Sequence[Upload],
+        ticket: Ticket,
+        *,
+        embed: bool = True,
+        main_only: bool = False,
+        mesh: bool = False,
     ) -> list[PhotoFaces]:
         """The faces of many photos, in order; an unreadable one has its `error`.
 
@@ -123,7 +130,7 @@ class Engine(ABC):
         async def one(upload: Upload) -> PhotoFaces:
             async with turns:
                 try:
-                    return await self.faces(upload, ticket, embed=embed, main_only=main_only)
+                    return await self.faces(upload, ticket, embed=embed, main_only=main_only, mesh=mesh)
                 except FacewiseError as error:
                     return PhotoFaces(upload.name, error=error)
 

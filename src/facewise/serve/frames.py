@@ -16,9 +16,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from facewise import errors
+from facewise.analysis.mesh import POINTS
 from facewise.errors import FacewiseError
 from facewise.pipeline import PhotoFaces
-from facewise.types import Age, Attributes, Face, FloatArray, Guess, Liveness, Quality
+from facewise.types import Age, Attributes, Face, FloatArray, Guess, Liveness, Mesh, Pose, Quality
 
 Seen: TypeAlias = PhotoFaces | Exception
 """What was found in a photo, or why nothing was."""
@@ -79,11 +80,13 @@ def packed(number: int, seen: Sequence[Seen], together: int) -> bytes:
             "scores": [face.score for face in one.faces],
             "qualities": [None if face.quality is None else asdict(face.quality) for face in one.faces],
             "attributes": [None if f.attributes is None else asdict(f.attributes) for f in one.faces],
+            "meshes": [None if face.mesh is None else _told_mesh(face.mesh) for face in one.faces],
             "lives": [None if face.liveness is None else asdict(face.liveness) for face in one.faces],
             "values": rows[0].shape[0] if rows else 0,
         })  # fmt: skip
         for face in one.faces:
             parts += [_bytes(face.box), _bytes(face.landmarks)]
+        parts += [_bytes(face.mesh.points) for face in one.faces if face.mesh is not None]
         parts += map(_bytes, rows)
     return pack({"job": number, "together": together, "photos": photos}, *parts)
 
@@ -119,11 +122,14 @@ def error_of(told: dict[str, Any]) -> Exception:
 
 def _found(photo: dict[str, Any], rest: memoryview) -> tuple[PhotoFaces, memoryview]:
     scores, qualities, values = list(photo["scores"]), list(photo["qualities"]), int(photo["values"])
-    lives, told = list(photo["lives"]), list(photo["attributes"])
+    lives, told, meshes = list(photo["lives"]), list(photo["attributes"]), list(photo["meshes"])
     height, width = photo["size"]
-    if len(told) != len(scores):
+    if not len(told) == len(meshes) == len(scores):
         raise ValueError("an answer that is none")
     boxes, rest = _taken(rest, len(scores), 14)
+    there = [i for i, mesh in enumerate(meshes) if mesh is not None]
+    points, rest = _taken(rest, len(there), 3 * POINTS)
+    found = {i: _mesh(meshes[i], own.reshape(POINTS, 3)) for i, own in zip(there, points, strict=True)}
     rows, rest = _taken(rest, len(scores) if values else 0, values)
     faces = tuple(
         Face(
@@ -131,6 +137,7 @@ def _found(photo: dict[str, Any], rest: memoryview) -> tuple[PhotoFaces, memoryv
             None if quality is None else _quality(quality),
             attributes=None if told[i] is None else _attributes(told[i]),
             liveness=None if live is None else _liveness(live),
+            mesh=found.get(i),
         )
         for i, (box, score, quality, live) in enumerate(zip(boxes, scores, qualities, lives, strict=True))
     )  # fmt: skip
@@ -164,6 +171,23 @@ def _guess(told: dict[str, Any] | None) -> Guess | None:
 def _liveness(told: dict[str, Any]) -> Liveness:
     live = told["live"]
     return Liveness(float(told["score"]), None if live is None else bool(live), str(told["note"])[:_LONGEST])
+
+
+def _told_mesh(mesh: Mesh) -> dict[str, Any]:
+    return {
+        "presence": mesh.presence, "blendshapes": dict(mesh.blendshapes), "pose": asdict(mesh.pose),
+        "eyes_open": list(mesh.eyes_open),
+    }  # fmt: skip
+
+
+def _mesh(told: dict[str, Any], points: FloatArray) -> Mesh:
+    shapes = dict(told["blendshapes"])
+    if len(shapes) > _MOST_WORDS:
+        raise ValueError("an answer that is none")
+    left, right = (float(gap) for gap in told["eyes_open"])
+    pose = Pose(*(float(told["pose"][name]) for name in ("yaw", "pitch", "roll")))
+    blendshapes = {str(name)[:_LONGEST]: float(value) for name, value in shapes.items()}
+    return Mesh(points, float(told["presence"]), blendshapes, pose, (left, right))
 
 
 def _taken(rest: memoryview, count: int, values: int) -> tuple[FloatArray, memoryview]:

@@ -28,6 +28,7 @@ class Look:
         embed: Whether embeddings are wanted.
         main_only: Whether the main face alone is.
         attributes: What to say of each face, see `facewise.pipeline.Steps`.
+        mesh: Whether meshes are wanted, likewise.
     """
 
     data: bytes
@@ -35,6 +36,7 @@ class Look:
     embed: bool
     main_only: bool
     attributes: tuple[str, ...] = ()
+    mesh: bool = False
 
 
 class Intake:
@@ -61,7 +63,7 @@ class Intake:
         fd = os.memfd_create("facewise-photos")
         try:
             with os.fdopen(fd, "wb", closefd=False) as file:
-                told = [[p.name, len(p.data), p.embed, p.main_only, p.attributes] for p in photos]
+                told = [[p.name, len(p.data), p.embed, p.main_only, p.attributes, p.mesh] for p in photos]
                 file.write(pack({"photos": told}))
                 for photo in photos:
                     file.write(photo.data)
@@ -90,9 +92,9 @@ class Taken:
         with os.fdopen(self._fd, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
             head, rest = unpack(whole)
             looks, at = [], 0
-            for name, length, embed, main_only, attributes in head["photos"]:
+            for name, length, embed, main_only, attributes, mesh in head["photos"]:
                 data = bytes(rest[at : at + length])
-                looks.append(Look(data, name, embed, main_only, tuple(attributes)))
+                looks.append(Look(data, name, embed, main_only, tuple(attributes), mesh))
                 at += length
             rest.release()
         return looks

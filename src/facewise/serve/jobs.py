@@ -40,6 +40,7 @@ class Photo:
         future: Of its faces, or of what was found.
         note: Told first, on the thread that searched.
         attributes: What to say of each face, see `facewise.pipeline.Steps`.
+        mesh: Whether meshes are wanted, likewise.
         charged: Seconds of a worker that its client was charged for it.
         handed: When it was handed to the workers.
     """
@@ -52,6 +53,7 @@ class Photo:
     future: Future[Any]
     note: Note | None = None
     attributes: tuple[str, ...] = ()
+    mesh: bool = False
     charged: float = 0.0
     handed: float = 0.0
 

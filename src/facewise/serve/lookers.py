@@ -247,7 +247,11 @@ def _look(pipeline: Pipeline, limits: Limits, photos: Sequence[Look]) -> tuple[l
     seen: list[Seen] = []
     for photo in photos:
         steps = Steps(
-            embed=False, keep_crops=photo.embed, main_only=photo.main_only, attributes=photo.attributes
+            embed=False,
+            keep_crops=photo.embed,
+            main_only=photo.main_only,
+            attributes=photo.attributes,
+            mesh=photo.mesh,
         )
         limit_seconds(limits.photo_seconds)
         try:

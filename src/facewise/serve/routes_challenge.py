@@ -6,7 +6,7 @@ from functools import partial
 
 from fastapi import APIRouter, Response
 
-from facewise.analysis.challenge import TURNS
+from facewise.analysis.challenge import ACTIONS, TURNS
 from facewise.gallery.identification import embedding_of
 from facewise.gallery.results import Identification
 from facewise.presence import Presence, judge_presence
@@ -35,8 +35,8 @@ def challenge_routes(service: Service) -> APIRouter:
 
 async def _issue(call: Call) -> Response:
     """What to do, in an order nobody can know before; to be answered once, within a minute, by this key."""
-    _ = call.service.loaded  # what is not loaded cannot judge an answer
-    challenge = call.service.challenges.issue(call.client, TURNS)
+    kinds = TURNS if call.service.loaded.pipeline.landmarker is None else ACTIONS
+    challenge = call.service.challenges.issue(call.client, kinds)
     return answers.answer(
         {
             "challenge": challenge.token,
@@ -59,7 +59,7 @@ async def _answer(call: Call) -> Response:
     pipeline = loaded.pipeline
     alive = None if pipeline.liveness is None else pipeline.liveness.calibration
     async with call.enter() as ticket:
-        frames = await call.within(ticket, loaded.engine.many(uploads, ticket, main_only=True))
+        frames = await call.within(ticket, loaded.engine.many(uploads, ticket, main_only=True, mesh=True))
         if (bad := next((frame.error for frame in frames if frame.error is not None), None)) is not None:
             raise bad
         judged = partial(

@@ -295,7 +295,7 @@ def _pipeline(settings: ServiceSettings, gallery: Gallery, *, given: bool) -> Pi
     return Pipeline.load(
         settings.detector, settings.model, flip=flip, provider=settings.provider, threads=settings.workers,
         settings=_looking(settings), variant=settings.variant, liveness=settings.liveness,
-        attributes=settings.attributes,
+        attributes=settings.attributes, mesh=settings.mesh,
     )  # fmt: skip
 
 

@@ -95,6 +95,8 @@ class ServiceSettings:
             or path; see `Pipeline.load`.
         attributes: Whether the service says what faces look like, by the default model, or by that of a name
             or path; what may be said is a question of law, see docs/attributes.md.
+        mesh: Whether challenges may ask for a blink and an open mouth too, told by the default landmarker, or
+            by that of a name or path.
         audit: The audit log; None is beside the keys (`people.db.audit`).
         audit_addresses: Whether clients' addresses are recorded there.
         report: An evaluation report (HTML) to show on the page, or None.
@@ -125,6 +127,7 @@ class ServiceSettings:
     provider: str = "auto"
     variant: str = "auto"
     liveness: bool | str = False
+    mesh: bool | str = False
     attributes: bool | str = False
     audit: Path | None = None
     audit_addresses: bool = False

@@ -74,7 +74,7 @@ export function identifyView({ signal }) {
       "div",
       { class: "row" },
       button("Live check", live, { icon: "camera", "aria-describedby": "live-hint" }),
-      h("p", { class: "hint", id: "live-hint" }, "Asks somebody before the camera to turn their head, and says who it is."),
+      h("p", { class: "hint", id: "live-hint" }, "Asks somebody before the camera to do a few movements, and says who it is."),
     ),
     rule.element,
     result,
