@@ -397,13 +397,15 @@ class Pipeline:
         faces = tuple(seen[:max_faces])
         found = PhotoFaces(name, digest, size, faces, len(seen) - len(faces))
         found = self._finish(found, turned(image, quarters), steps, threads)
+        if quarters == 0:
+            return found
         return replace(found, faces=tuple(in_photo(face, quarters, size) for face in found.faces))
 
     def _finish(self, found: PhotoFaces, image: Image, steps: Steps, threads: int | None) -> PhotoFaces:
         faces = found.faces[:1] if steps.main_only else found.faces
-        found = replace(found, others=found.others + len(found.faces) - len(faces))
+        others = found.others + len(found.faces) - len(faces)
         if not steps.align:
-            return replace(found, faces=faces)
+            return replace(found, faces=faces, others=others)
         height, width = image.shape[:2]
         faces = tuple(face for face in faces if self.cut.fits(height, width, face.box, face.landmarks))
         crops = self.cut.of(image, [face.box for face in faces], _landmarks(faces))
@@ -422,7 +424,7 @@ class Pipeline:
         if steps.embed:
             vectors = self.embedder.embed(crops, threads=threads)
             faces = self.with_embeddings(faces, vectors)
-        return replace(found, faces=faces, crops=crops if steps.keep_crops else None)
+        return replace(found, faces=faces, others=others, crops=crops if steps.keep_crops else None)
 
     def _with_attributes(
         self,

@@ -178,9 +178,10 @@ def detail(grey: np.ndarray) -> float:
 
     size = len(grey)
     mean, spread = (float(x[0, 0]) for x in cv2.meanStdDev(grey))
-    window, places, directions = _band(size)
-    spectrum = cv2.dft((grey - np.float32(mean)) * window)
-    energies = directions @ np.square(spectrum.ravel()[places]) / (spread**2 + 1.0)
+    window, places, even, directions = _band(size)
+    # The spectrum of the mean's even grey is taken off where it is looked at, not the mean everywhere.
+    band = cv2.dft(grey * window).ravel()[places] - np.float32(mean) * even
+    energies = directions @ np.square(band) / (spread**2 + 1.0)
     return float(np.log10(energies.min() * (112.0 / size) ** 4 + 1e-9))
 
 
@@ -192,13 +193,16 @@ def _seen(box: FloatArray, size: tuple[int, int]) -> float:
     return inside / area
 
 
-def _band(size: int) -> tuple[FloatArray, NDArray[np.intp], FloatArray]:
+def _band(size: int) -> tuple[FloatArray, NDArray[np.intp], FloatArray, FloatArray]:
     """The band of `_WAVES` in the spectrum of a crop.
 
     Returns:
         A window (S, S), the places (P,) of the band in what `cv2.dft` makes of real numbers, which packs half
-        a spectrum into (S, S), and what each is worth in each direction (directions, P).
+        a spectrum into (S, S), what even grey has there (P,), and what each is worth in each direction
+        (directions, P).
     """
+    import cv2  # noqa: PLC0415  see `facewise.geometry.align`
+
     if size not in _KEPT:
         hann = np.hanning(size)
         cells = np.arange(size)
@@ -215,12 +219,14 @@ def _band(size: int) -> tuple[FloatArray, NDArray[np.intp], FloatArray]:
             off = np.abs(np.mod(angle - k * math.pi / _DIRECTIONS + math.pi / 2, math.pi) - math.pi / 2)
             row = worth * (off <= math.pi / (2 * _DIRECTIONS))
             rows.append(row[band] / (row.sum() / 2))
+        window, places = np.outer(hann, hann).astype(np.float32), np.flatnonzero(band)
         _KEPT[size] = (
-            np.outer(hann, hann).astype(np.float32),
-            np.flatnonzero(band),
+            window,
+            places,
+            cv2.dft(window).ravel()[places],
             np.stack(rows).astype(np.float32),
         )
     return _KEPT[size]
 
 
-_KEPT: dict[int, tuple[FloatArray, NDArray[np.intp], FloatArray]] = {}
+_KEPT: dict[int, tuple[FloatArray, NDArray[np.intp], FloatArray, FloatArray]] = {}
