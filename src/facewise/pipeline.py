@@ -20,8 +20,8 @@ from facewise.hardware import available_threads
 from facewise.image import MAX_PIXELS, ImageSource, content_hash, decode, read_hashed, source_name
 from facewise.models import find_model
 from facewise.network import AUTO
-from facewise.quality import embedded, measure
-from facewise.types import Face, FloatArray, Image
+from facewise.quality import embedded, measure, with_mesh
+from facewise.types import Face, FloatArray, Image, Mesh
 from facewise.variants import Variant, variants_of
 
 if TYPE_CHECKING:
@@ -169,7 +169,8 @@ class Pipeline:
             liveness: True says of every face whether it is live, by the default networks; a name or path by
                 others. Who does not look live is then nobody.
             attributes: True loads the default model of attributes, a name or path another one.
-            mesh: True finds the mesh of every face, by the default landmarker; a name or path by another.
+            mesh: True finds the mesh of every face, by the default landmarker; a name or path by another. How
+                its head is turned is then told by the mesh, in its quality too.
 
         Raises:
             ModelError: A model is missing or unusable, or the provider or variant is not to be had.
@@ -418,7 +419,7 @@ class Pipeline:
             faces = tuple(replace(face, liveness=look) for face, look in zip(faces, looks, strict=True))
         if self.landmarker is not None and steps.mesh:
             meshes = self.landmarker.meshes(image, faces, threads=threads)
-            faces = tuple(replace(face, mesh=mesh) for face, mesh in zip(faces, meshes, strict=True))
+            faces = tuple(map(_with_mesh, faces, meshes))
         if steps.attributes:
             faces = self._with_attributes(image, faces, crops, steps.attributes, threads)
         if steps.embed:
@@ -446,6 +447,14 @@ class Pipeline:
         calibration = self.embedder.calibration
         rule = None if calibration is None else calibration.quality
         return tuple(embedded(face, vector, rule) for face, vector in zip(faces, vectors, strict=True))
+
+
+def _with_mesh(face: Face, mesh: Mesh | None) -> Face:
+    """A face with its mesh, and the quality that this tells better."""
+    if mesh is None:
+        return face
+    quality = None if face.quality is None else with_mesh(face.quality, mesh)
+    return replace(face, mesh=mesh, quality=quality)
 
 
 def _read_in_worker(shared: tuple[Pipeline, Steps], photo: ImageSource) -> PhotoFaces:

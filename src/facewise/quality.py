@@ -19,11 +19,11 @@ from facewise.geometry import pose, sharpness
 from facewise.models.calibration import Calibration
 from facewise.models.decisions import threshold_for
 from facewise.models.quality import QualityRule
-from facewise.types import Face, FloatArray, Image, Quality
+from facewise.types import Face, FloatArray, Image, Mesh, Quality
 
 Gate: TypeAlias = Literal["off", "standard", "strict"]
 """Which photos are enrolled: all; those by which something can be decided beside another as poor; or of these
-only those that need no much higher threshold for that."""
+only those that need no much higher threshold for that, with nothing remarked of them (`Quality.remarks`)."""
 
 STRICT = 0.05
 """How much higher the threshold of two such photos may be, with `"strict"`."""
@@ -32,6 +32,8 @@ REMEDIES = {
     "too small": "take one from nearer, or use it at its full size",
     "cut off": "take one with the whole face in it",
     "turned": "take one from the front",
+    "eyes closed": "take one with the eyes open",
+    "mouth open": "take one with the mouth closed",
     "too dark": "take one in more light",
     "overexposed": "take one in less light",
     "without contrast": "take one in clear, even light",
@@ -50,6 +52,16 @@ SMALLEST_EYES = 8.0
 
 FARTHEST_TURN = math.radians(60.0)
 """To the side, or up and down."""
+
+ASIDE = math.radians(30.0)
+"""To the side, or up and down, from which a better photo would be one from nearer the front."""
+
+SHUT, GAP = 0.6, 0.15
+"""Blendshape of the eye that is shut less, from which eyes count as closed; and how far they are open then at
+most. Narrow eyes and laughing ones are not (docs/quality.md)."""
+
+GAPING = 0.4
+"""Blendshape from which a mouth counts as open."""
 
 _LEAST_SEEN = 0.7
 """Of the face's box within the photo."""
@@ -101,6 +113,33 @@ def measure(face: Face, crop: Image, size: tuple[int, int]) -> Quality:
     if detail(grey) < _LEAST_DETAIL:
         reasons.append("blurred")
     return Quality(face.score, eyes, sharpness(grey), yaw, pitch, roll, reasons=tuple(reasons))
+
+
+def with_mesh(quality: Quality, mesh: Mesh) -> Quality:
+    """A measured quality with what a mesh knows better: how the head is turned, and what the face does."""
+    turn = max(abs(mesh.pose.yaw), abs(mesh.pose.pitch))
+    told = f"turned by {math.degrees(turn):.0f}°"
+    reasons = [why for why in quality.reasons if not why.startswith("turned")]
+    shapes = mesh.blendshapes
+    shut = min(shapes.get("eyeBlinkLeft", 0.0), shapes.get("eyeBlinkRight", 0.0))
+    remarks = []
+    if turn > FARTHEST_TURN:
+        reasons.append(told)
+    elif turn > ASIDE:
+        remarks.append(told)
+    if shut >= SHUT and max(mesh.eyes_open) < GAP:
+        remarks.append("eyes closed")
+    if shapes.get("jawOpen", 0.0) >= GAPING:
+        remarks.append("mouth open")
+    pose = mesh.pose
+    return replace(
+        quality,
+        yaw=pose.yaw,
+        pitch=pose.pitch,
+        roll=pose.roll,
+        reasons=tuple(reasons),
+        remarks=tuple(remarks),
+    )
 
 
 def embedded(face: Face, vector: FloatArray, rule: QualityRule | None) -> Face:
@@ -161,6 +200,13 @@ def unfit(
     return (
         f"its face is too poor to know somebody by (quality {value:.2f}, likely {kind}): {_remedy((kind,))}"
     )
+
+
+def remarked(quality: Quality | None) -> str | None:
+    """What would be better about an enrolled face, and what to do about it; None where nothing would."""
+    if quality is None or not quality.remarks:
+        return None
+    return f"its face could be shown better ({', '.join(quality.remarks)}): {_remedy(quality.remarks)}"
 
 
 def _remedy(reasons: tuple[str, ...]) -> str:

@@ -30,13 +30,16 @@ class Quality:
         score: The detector's confidence in [0, 1].
         size: Distance between the eyes in pixels of the photo.
         sharpness: Variance of the Laplacian of the aligned grey crop (grey levels squared); low is blurred.
-        yaw: Turn to the side, radians, 0 is frontal, positive towards the image's right; from the landmarks.
-        pitch: Nod, radians, 0 is frontal, positive is looking down; from the landmarks.
+        yaw: Turn to the side, radians, 0 is frontal, positive towards the image's right; roughly, from the
+            landmarks, or the mesh's where there is one.
+        pitch: Nod, radians, 0 is frontal, positive is looking down; likewise.
         roll: In-plane rotation of the eye line, radians, positive is clockwise in the image.
         value: Quality in [0, 1] as the embedder's calibration sees it, 1 is best; or None where the face was
             not embedded, or the calibration knows nothing of quality.
         reasons: What is so bad about the photo that thresholds were not measured on its like, in words such
             as `"blurred"`: where the calibration knows of quality, nothing is decided by it. Mostly empty.
+        remarks: What a better photo would not have, such as `"eyes closed"`, where there is a mesh to tell:
+            it is decided by all the same, and only enrolment asks for better, see `facewise.quality.Gate`.
     """
 
     score: float
@@ -47,6 +50,7 @@ class Quality:
     roll: float
     value: float | None = None
     reasons: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

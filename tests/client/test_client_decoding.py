@@ -27,6 +27,7 @@ FACE: dict[str, Any] = {
         "roll": -0.1,
         "value": 0.5,
         "reasons": ["blurred"],
+        "remarks": ["mouth open"],
     },
 }
 IDENTIFICATION: dict[str, Any] = {
@@ -60,6 +61,7 @@ def test_a_face_is_the_librarys_own() -> None:
     assert face.quality is not None
     assert face.quality.size == 40.0
     assert (face.quality.value, face.quality.reasons) == (0.5, ("blurred",))
+    assert face.quality.remarks == ("mouth open",)
     assert face.embedding is None
     assert face.width == 2.0
 

@@ -21,7 +21,10 @@ GOOD = Quality(0.99, 40.0, 120.0, 0.1, -0.1, 0.0)
 
 
 class PoorPipeline(FakePipeline):
-    """`ada:1` is a good photo of Ada, `ada:142` one of quality 0.42; `ada:203` is told to be dark."""
+    """`ada:1` is a good photo of Ada, `ada:142` one of quality 0.42; `ada:203` is told to be dark.
+
+    On `ada:31` her eyes are closed and her mouth is open, which takes a mesh to tell.
+    """
 
     def _embed(self, who, shot):
         return of_quality(face_of(who, shot), shot / 100 - 1 if 100 <= shot < 200 else 1.0)
@@ -32,6 +35,9 @@ class PoorPipeline(FakePipeline):
         if b":2" in data and len(data) > 6:
             bad = replace(GOOD, reasons=("too dark",))
             found = replace(found, faces=tuple(replace(face, quality=bad) for face in found.faces))
+        if b":31" in data:
+            shut = replace(GOOD, remarks=("eyes closed", "mouth open"))
+            found = replace(found, faces=tuple(replace(face, quality=shut) for face in found.faces))
         return found
 
 
@@ -70,6 +76,18 @@ def test_how_much_is_asked_can_be_chosen(gallery, tmp_path, quality, added):
         assert sum("enrolled all the same" in warning for warning in done.warnings) == 3
     with pytest.raises(SettingError, match="off, standard, strict"):
         gallery.enroll("ada", given, quality="best")
+
+
+@pytest.mark.parametrize(("quality", "added"), [("standard", 2), ("off", 2), ("strict", 1)])
+def test_what_could_be_better_is_told_and_refused_by_the_strict(gallery, tmp_path, quality, added):
+    done = gallery.enroll("ada", shots(tmp_path, "ada:1", "ada:31"), quality=quality)
+    assert done.added == added
+    told = [f"{r.source}: {r.reason}." for r in done.rejected] if added == 1 else list(done.warnings)
+    (told,) = told
+    assert told == (
+        f"{tmp_path / 'ada_31.jpg'}: its face could be shown better (eyes closed, mouth open): take one with "
+        "the eyes open, and take one with the mouth closed."
+    )
 
 
 def test_nothing_but_poor_photos_is_an_error_that_says_so(gallery, tmp_path):

@@ -348,4 +348,9 @@ def test_a_track_of_poor_looks_alone_is_nobodys_and_says_why():
 def test_weights_follow_quality_where_it_is_known():
     good, bad = (poor(100, reasons=(), value=value) for value in (0.9, 0.3))
     assert look_weight(bad) == pytest.approx(look_weight(good) / 3)
+    assert good.quality is not None
+    shut = replace(
+        good, quality=replace(good.quality, remarks=("turned by 31°", "eyes closed", "mouth open"))
+    )
+    assert look_weight(shut) == pytest.approx(look_weight(good) / 4)
     assert look_weight(face(100)) == pytest.approx(look_weight(good) / 0.9)

@@ -25,6 +25,7 @@ from facewise.cli.options import (
     Liveness,
     LivenessModel,
     MaxSize,
+    Mesh,
     Model,
     Provider,
     QualityChoice,
@@ -88,6 +89,7 @@ def enroll(
     variant: Variant = "auto",
     liveness: Liveness = False,
     liveness_model: LivenessModel = None,
+    mesh: Mesh = False,
     json: Json = False,
 ) -> None:
     """Put people into a gallery: one photo is enough, more are better."""
@@ -115,6 +117,7 @@ def enroll(
         variant=variant,
         liveness=liveness,
         liveness_model=liveness_model,
+        mesh=mesh,
     ) as opened:
         if folder is not None:
             count = sum(1 for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else 0

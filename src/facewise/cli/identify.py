@@ -28,6 +28,7 @@ from facewise.cli.options import (
     Liveness,
     LivenessModel,
     MaxSize,
+    Mesh,
     MinFace,
     Model,
     Provider,
@@ -105,6 +106,7 @@ def identify(
     variant: Variant = "auto",
     liveness: Liveness = False,
     liveness_model: LivenessModel = None,
+    mesh: Mesh = False,
     json: Json = False,
 ) -> None:
     """Who is in each photo, and in each video when; strangers are told as unknown."""
@@ -132,6 +134,7 @@ def identify(
         variant=variant,
         liveness=liveness,
         liveness_model=liveness_model,
+        mesh=mesh,
         min_face=min_face,
     ) as opened:
         if not opened.page(limit=1)[1]:

@@ -74,7 +74,10 @@ LivenessModel = Annotated[
 ]
 Mesh = Annotated[
     bool,
-    typer.Option("--mesh", help="Let challenges ask for a blink and an open mouth too, by the landmarker."),
+    typer.Option(
+        "--mesh",
+        help="Look at the mesh of each face too, by a landmarker: true turns, closed eyes and open mouths.",
+    ),
 ]
 Landmarker = Annotated[
     str | None,

@@ -257,6 +257,7 @@ def face_dict(face: Face) -> dict[str, Any]:
             "roll": round(quality.roll, 4),
             "value": None if quality.value is None else round(quality.value, 4),
             "reasons": list(quality.reasons),
+            **({"remarks": list(quality.remarks)} if face.mesh is not None else {}),
         }
     if face.liveness is not None:
         data["liveness"] = liveness_dict(face.liveness)

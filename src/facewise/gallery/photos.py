@@ -19,7 +19,7 @@ from facewise.gallery.reader import FoundFaces
 from facewise.gallery.results import Rejection, Sample
 from facewise.models.calibration import Calibration
 from facewise.models.liveness import not_live
-from facewise.quality import Gate, unfit
+from facewise.quality import Gate, remarked, unfit
 
 if TYPE_CHECKING:  # who brings embeddings needs no image library
     from facewise.image import ImageSource
@@ -98,6 +98,8 @@ def pick(found: Iterable[FoundFaces], keep: Keep = "none", photos: Iterable[Imag
 def sift(picked: Picked, calibration: Calibration | None, gate: Gate) -> None:
     """Refuses samples that are too poor to know somebody by; with `"off"` they stay, with a warning.
 
+    What only could be better is a warning as well, and with `"strict"` refused.
+
     Args:
         picked: Changed.
         calibration: Of the embedder, or None.
@@ -107,6 +109,11 @@ def sift(picked: Picked, calibration: Calibration | None, gate: Gate) -> None:
     for sample in picked.samples:
         reason = unfit(sample.quality, sample.embedding, calibration, gate)
         source = sample.source or "an embedding"
+        better = remarked(sample.quality)
+        if gate == "strict":
+            reason = reason or better
+        elif better is not None:
+            picked.warnings.append(f"{source}: {better}.")
         if reason is None or gate == "off":
             kept.append(sample)
             if reason is not None:

@@ -40,6 +40,7 @@ def quality(found: Quality | None) -> dict[str, Any] | None:
         "roll": _short(found.roll),
         "value": None if found.value is None else _short(found.value),
         "reasons": list(found.reasons),
+        "remarks": list(found.remarks),
     }
 
 

@@ -148,8 +148,9 @@ def _found(photo: dict[str, Any], rest: memoryview) -> tuple[PhotoFaces, memoryv
 def _quality(told: dict[str, Any]) -> Quality:
     numbers = {name: float(told[name]) for name in ("score", "size", "sharpness", "yaw", "pitch", "roll")}
     value = told["value"]
-    reasons = tuple(str(reason)[:_LONGEST] for reason in told["reasons"])
-    return Quality(**numbers, value=None if value is None else float(value), reasons=reasons)
+    reasons, remarks = (tuple(str(why)[:_LONGEST] for why in told[name]) for name in ("reasons", "remarks"))
+    value = None if value is None else float(value)
+    return Quality(**numbers, value=value, reasons=reasons, remarks=remarks)
 
 
 def _attributes(told: dict[str, Any]) -> Attributes:

@@ -110,7 +110,7 @@ def _stored(photos: Sequence[ReadUpload], change: Change) -> Mapping[str, Any]:
 
 async def _read(call: Call, ticket: object) -> list[ReadUpload]:
     uploads = call.sent.photos["photos"]
-    found = await call.within(ticket, call.service.loaded.engine.many(uploads, ticket))  # type: ignore[arg-type]
+    found = await call.within(ticket, call.service.loaded.engine.many(uploads, ticket, mesh=True))  # type: ignore[arg-type]
     call.service.metrics.faces(sum(len(one.faces) for one in found))
     return [ReadUpload.of(upload, one) for upload, one in zip(uploads, found, strict=True)]
 

@@ -30,6 +30,9 @@ class QualityOut(Answer):
         description="From 0 to 1 is best; null where the model's calibration knows nothing of quality."
     )
     reasons: list[str] = Field(description="Why nothing can be decided by it, in words; mostly empty.")
+    remarks: list[str] = Field(
+        description="What a better photo would not have (eyes closed, mouth open, turned); by a mesh."
+    )
 
 
 class LivenessOut(Answer):

@@ -95,8 +95,9 @@ class ServiceSettings:
             or path; see `Pipeline.load`.
         attributes: Whether the service says what faces look like, by the default model, or by that of a name
             or path; what may be said is a question of law, see docs/attributes.md.
-        mesh: Whether challenges may ask for a blink and an open mouth too, told by the default landmarker, or
-            by that of a name or path.
+        mesh: Whether the mesh of faces is looked at, by the default landmarker, or by that of a name or path:
+            challenges may then ask for a blink and an open mouth too, and enrolment remarks closed eyes, open
+            mouths and turned heads.
         audit: The audit log; None is beside the keys (`people.db.audit`).
         audit_addresses: Whether clients' addresses are recorded there.
         report: An evaluation report (HTML) to show on the page, or None.

@@ -29,6 +29,9 @@ _SWAY = 0.5
 _POOR = 0.25
 """Share of a track's mean weight below which a look is a poor one."""
 
+_REMARKED = 0.5
+"""What a look counts for each thing but its turn that a better photo would not have."""
+
 _LEAST = 1e-6
 
 
@@ -50,7 +53,8 @@ def inside(face: Face, size: tuple[int, int]) -> float:
 def look_weight(face: Face, hidden: float = 0.0, shown: float = 1.0) -> float:
     """How much one look at a face says of who it is, to weight its embedding in a pool.
 
-    The product of the detector's score, how frontal the head is, how much of the resolution an embedder wants
+    The product of the detector's score, how frontal the head is, a half where eyes are closed or the mouth is
+    open (which a mesh tells), how much of the resolution an embedder wants
     is there, how sharp the crop is (motion blurs), the value of its quality where that is known, how much is
     not hidden behind another face, and the fourth power of how much lies in the frame: a half face says next
     to nothing of who it is. Weights only count against each other.
@@ -69,6 +73,7 @@ def look_weight(face: Face, hidden: float = 0.0, shown: float = 1.0) -> float:
         weight *= float(frontal) * min(1.0, quality.size / _ENOUGH)
         weight *= min(1.0, quality.sharpness / _SHARP) ** 0.5
         weight *= 1.0 if quality.value is None else quality.value
+        weight *= _REMARKED ** sum(not remark.startswith("turned") for remark in quality.remarks)
     return max(float(weight), _LEAST)
 
 
