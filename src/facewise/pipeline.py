@@ -240,6 +240,24 @@ class Pipeline:
         return Pipeline(self.detector, self._embedder, **(own | other))
 
     @property
+    def liveness_doubt(self) -> str | None:
+        """What of its liveness is not as it should be, in a sentence: no calibration, or another's; or None."""
+        if self.liveness is None:
+            return None
+        calibration, name = self.liveness.calibration, self.liveness.name
+        if calibration is None:
+            return (
+                f"Liveness is scored, and nothing is decided by it: {name} was not calibrated, which "
+                "`facewise calibrate-liveness --on DIR` does."
+            )
+        if calibration.detector_fingerprint == self.detector.fingerprint:
+            return None
+        return (
+            f"The liveness threshold of {name} was measured on faces that {calibration.detector} found, and "
+            f"{self.detector.name} gives them other boxes: `facewise calibrate-liveness` sets it for these."
+        )
+
+    @property
     def embedder(self) -> Embedder:
         """The embedder.
 

@@ -222,8 +222,8 @@ class Verification:
 
     Attributes:
         similarity: Cosine similarity in [-1, 1].
-        same: The decision, or None where the model has no calibration to decide by, or the photos are too bad
-            for one.
+        same: The decision, or None where the model has no calibration to decide by, the photos are too bad
+            for one, or a face was found not to be live.
         threshold: The threshold decided by, which is higher where both photos are poor; or None.
         fmr: False match rate of that threshold, or None.
         probability: Calibrated probability of the same person, or None where none is calibrated.
@@ -264,8 +264,8 @@ class Match:
         face: The face in the photo.
         name: The person, or None: a stranger, or no decision possible (see `decided`).
         similarity: Cosine similarity to the best candidate; -1 for an empty gallery.
-        decided: False where neither a calibration nor a given threshold allows a decision, or the photo is
-            too bad for one.
+        decided: False where neither a calibration nor a given threshold allows a decision, the photo is
+            too bad for one, or the face was found not to be live.
         threshold: The threshold decided by, or None.
         fmr: False match rate of that threshold, or None.
         candidates: Best people first.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -31,8 +32,9 @@ def client(request, tmp_path, tiny_detector_file, tiny_embedder_file):
     )  # fmt: skip
     app = create_app(settings)
     with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as http:
-        while http.get("/v1/ready").status_code != 200:
-            pass
+        end = time.monotonic() + 60
+        while http.get("/v1/ready").status_code != 200 and time.monotonic() < end:
+            time.sleep(0.02)
         yield http
 
 

@@ -267,6 +267,7 @@ def load_pipeline(
     attributes: bool | str = False,
 ) -> Pipeline:
     """The pipeline these options ask for; `told` says what of its liveness is not as it should be."""
+    from facewise.cli.output import tell
     from facewise.pipeline import Pipeline
 
     pipeline = Pipeline.load(
@@ -283,8 +284,8 @@ def load_pipeline(
         mesh=mesh,
     )
     tell_providers(pipeline.providers.values(), pipeline.passed_over)
-    if told:
-        _tell_liveness(pipeline)
+    if told and (doubt := pipeline.liveness_doubt) is not None:
+        tell(doubt)
     return pipeline
 
 
@@ -307,26 +308,6 @@ def tell_other_detector(pipeline: Pipeline) -> None:
             f"The thresholds of {pipeline.embedder.name} were measured with the detector "
             f"{calibration.detector}, and faces found by {detector.name} are aligned a little differently: "
             "`facewise calibrate` sets them for these two."
-        )
-
-
-def _tell_liveness(pipeline: Pipeline) -> None:
-    """Says on stderr where liveness decides nothing, or by faces that another detector found."""
-    from facewise.cli.output import tell
-
-    if pipeline.liveness is None:
-        return
-    calibration, detector = pipeline.liveness.calibration, pipeline.detector
-    if calibration is None:
-        tell(
-            f"Liveness is scored, and nothing is decided by it: {pipeline.liveness.name} was not calibrated, "
-            "which `facewise calibrate-liveness --on DIR` does."
-        )
-    elif calibration.detector_fingerprint != detector.fingerprint:
-        tell(
-            f"The liveness threshold of {pipeline.liveness.name} was measured on faces that "
-            f"{calibration.detector} found, and {detector.name} gives them other boxes: "
-            "`facewise calibrate-liveness` sets it for these."
         )
 
 

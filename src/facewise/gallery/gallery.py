@@ -264,7 +264,8 @@ class Gallery(VectorGallery):
         Returns:
             One match a face, in the order of the faces; empty if there is none. A stranger has no name;
             without a threshold to decide by, nobody has (`decided` is False), and where the model's
-            calibration knows of quality nor has a face that is too poor to decide by (`note` says why).
+            calibration knows of quality nor has a face that is too poor to decide by (`note` says why),
+            nor one that was found not to be live.
 
         Raises:
             ImageError: The photo cannot be read.

@@ -122,6 +122,8 @@ def _server(settings: ServiceSettings, service: Service, tell: Tell) -> _Server:
         pipeline = service.loaded.pipeline
         for line in (*told_providers(pipeline.providers.values(), pipeline.passed_over), _models(service)):
             tell(line)
+        if pipeline.liveness_doubt is not None:
+            tell(pipeline.liveness_doubt)
 
     app = create_app(settings, service=service, on_failure=fail, on_ready=loaded)
     config = uvicorn.Config(
@@ -213,7 +215,8 @@ def _models(service: Service) -> str:
     if rule is not None and rule.fmr is not None:
         how = f"deciding at FMR {rule.fmr:g} (similarity {rule.threshold:.3f}, {rule.source})"
     pipeline = loaded.pipeline
-    looks = f", attributes by {pipeline.attributes.name}" if pipeline.tells_attributes else ""
+    looks = "" if pipeline.liveness is None else f", liveness by {pipeline.liveness.name}"
+    looks += f", attributes by {pipeline.attributes.name}" if pipeline.tells_attributes else ""
     return (
         f"Ready: {pipeline.detector.name} + {pipeline.embedder.name}{looks}, {how}; "
         f"{people} people, {samples} samples; {loaded.engine.workers} workers{_apart(loaded.engine)}."
