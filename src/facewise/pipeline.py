@@ -241,7 +241,7 @@ class Pipeline:
 
     @property
     def liveness_doubt(self) -> str | None:
-        """What of its liveness is not as it should be, in a sentence: no calibration, or another's; or None."""
+        """What is wrong with its liveness, in a sentence: no calibration, or one of another detector."""
         if self.liveness is None:
             return None
         calibration, name = self.liveness.calibration, self.liveness.name
