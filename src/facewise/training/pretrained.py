@@ -125,10 +125,12 @@ def begin(
 
 def recipes_for(backbone: str) -> tuple[str, ...]:
     """The recipes that were made to fine-tune an architecture."""
+    found = {name: recipe_settings(name) for name in recipe_names()}
     return tuple(
         name
-        for name in recipe_names()
-        if backbone in recipe_settings(name).get("start", {}).get("backbones", ())
+        for name, settings in found.items()
+        # One of another kind, as of attributes, has a start of another kind.
+        if "recipe" not in settings and backbone in settings.get("start", {}).get("backbones", ())
     )
 
 
