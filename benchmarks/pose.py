@@ -6,6 +6,7 @@
     benchmarks/pose.py --eyes [--people 200]
     benchmarks/pose.py --remarks [--photos 1000]
     benchmarks/pose.py --templates [--people 350]
+    benchmarks/pose.py --speed
 
 Needs the landmarker (`facewise models import face_landmarker_v2_with_blendshapes.task`). Drawn people have
 yaw, pitch and roll of up to 45° each, all at once, and are found by the installed default detector; five
@@ -23,7 +24,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,7 +112,6 @@ def _row(name: str, poses: Floats) -> None:
 def sizes(pipeline: Pipeline, photos: int) -> None:
     """How points and poses suffer where faces are small."""
     rows: dict[int, list[tuple[float, ...] | None]] = {side: [] for side in SIDES}
-    seconds = []
     for path in chosen(SHARED / "data" / WILD[0], photos):
         image = read_image(path)
         faces = pipeline.read(image, STEPS).faces
@@ -125,9 +125,7 @@ def sizes(pipeline: Pipeline, photos: int) -> None:
                 (points + half) * np.float32(scale) - half
                 for points, half in ((face.box, np.float32(0)), (face.landmarks, np.float32(0.5)))
             )
-            began = time.perf_counter()
             (seen,) = pipeline.landmarker.meshes(small, [Face(box, face.score, landmarks)], threads=1)
-            seconds.append(time.perf_counter() - began)
             if seen is None:
                 rows[side].append(None)
                 continue
@@ -141,7 +139,27 @@ def sizes(pipeline: Pipeline, photos: int) -> None:
         medians = np.median(known, axis=0) if len(known) else np.full(4, np.nan)
         told = " ".join(f"{v:.1f}°" for v in medians[1:])
         print(f"| {side} | {len(found)} | {found.count(None)} | {medians[0]:.1%} | {told} |")
-    print(f"\n{1e3 * np.median(seconds):.1f} ms a face on one thread, cutting included")
+
+
+def speed(pipeline: Pipeline) -> None:
+    """Milliseconds of each step on one thread, taken in turn: the fastest and the median of 100."""
+    image = read_image(chosen(SHARED / "data" / WILD[0], 1)[0])
+    face = pipeline.read(image, replace(STEPS, mesh=False)).faces[0]
+    crops = pipeline.cut.of(image, [face.box], face.landmarks[np.newaxis])
+    steps: dict[str, Callable[[], object]] = {
+        "find faces": lambda: pipeline.detector.detect(image, threads=1),
+        "embed one": lambda: pipeline.embedder.embed(crops, threads=1),
+        "mesh of one": lambda: pipeline.landmarker.meshes(image, [face], threads=1),
+        "pose from five points": lambda: pose_from_landmarks(face.landmarks),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(100):
+        for name, step in steps.items():
+            began = time.perf_counter()
+            step()
+            taken[name].append(1e3 * (time.perf_counter() - began))
+    for name, times in taken.items():
+        print(f"{name}: {min(times):.2f} ms, median {np.median(times):.2f}")
 
 
 def eyes(pipeline: Pipeline, people: int, seed: int) -> None:
@@ -278,12 +296,15 @@ def main() -> None:
     parser.add_argument("--eyes", action="store_true")
     parser.add_argument("--remarks", action="store_true")
     parser.add_argument("--templates", action="store_true")
+    parser.add_argument("--speed", action="store_true")
     asked = parser.parse_args()
-    pipeline = Pipeline.load(embed=asked.templates, threads=1, mesh=True)
+    pipeline = Pipeline.load(embed=asked.templates or asked.speed, threads=1, mesh=True)
     if asked.zero:
         zero(pipeline, asked.photos)
     elif asked.sizes:
         sizes(pipeline, asked.photos)
+    elif asked.speed:
+        speed(pipeline)
     elif asked.templates:
         templates(pipeline, asked.people)
     elif asked.remarks:

@@ -21,6 +21,7 @@ from facewise.models import ModelCard, ModelFile, write_model
 from facewise.models.attributes import ATTRIBUTES, MOST_YEARS, WORDS, AgeRule, AttributeRule, WordRule
 from facewise.models.export import export_onnx
 from facewise.preprocess import Preprocess
+from facewise.types import Pose
 
 STRIDES = (8, 16, 32)
 MIN_SIZES = ((16, 32), (64, 128), (256, 512))
@@ -253,6 +254,18 @@ class _Points(nn.Module):
             (50 * (saturation - 0.1)).sigmoid(),
             self.shapes[None] + 0 * saturation,
         )
+
+
+LOOKS_UP = math.radians(6.2)
+"""By how much MediaPipe's canonical face looks up where a head of no pitch looks ahead."""
+
+
+def turned_head(pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+    """For `write_landmarker`: points of a head so turned, and most of them as the canonical face has them."""
+    front = np.random.default_rng(1).uniform(-5, 5, (478, 3))  # right, down, towards the viewer
+    seen = 10 * front @ pose.rotation.T * (1, 1, -1) + (96, 96, 0)
+    canonical = front[:400] @ Pose(0.0, -LOOKS_UP, 0.0).rotation.T
+    return seen, canonical * (1, -1, 1)
 
 
 def write_landmarker(path: Path, points: np.ndarray, geometry: np.ndarray) -> ModelFile:

@@ -19,28 +19,16 @@ from facewise.models.landmarker import NAME, import_landmarker
 from facewise.pipeline import Pipeline, Steps
 from facewise.recognizer import Recognizer
 from facewise.types import Face, Pose
-from tiny_models import landmarks_of, write_landmarker
+from tiny_models import landmarks_of, turned_head, write_landmarker
 
 POSE = Pose(yaw=0.5, pitch=-0.3, roll=0.2)
-LOOKS_UP = math.radians(6.2)
 EYE_LINE = -0.1949 / 35.2373
 """The tilt of a drawn face's eyes, radians: the template's are not quite level."""
 
 
-def head(pose: Pose) -> tuple[np.ndarray, np.ndarray]:
-    """Points of a head so turned, in pixels of a 192×192 crop, and the first of them on the canonical face.
-
-    That looks up where a head of no pitch looks ahead.
-    """
-    front = np.random.default_rng(1).uniform(-5, 5, (478, 3))  # right, down, towards the viewer
-    seen = 10 * front @ pose.rotation.T * (1, 1, -1) + (96, 96, 0)
-    canonical = front[:400] @ Pose(0.0, -LOOKS_UP, 0.0).rotation.T
-    return seen, canonical * (1, -1, 1)
-
-
 @pytest.fixture(scope="module")
 def landmarker(tmp_path_factory: pytest.TempPathFactory) -> ModelFile:
-    points, geometry = head(POSE)
+    points, geometry = turned_head(POSE)
     return write_landmarker(tmp_path_factory.mktemp("landmarker") / f"{NAME}.onnx", points, geometry)
 
 
@@ -57,7 +45,7 @@ def face_at(x: float, y: float, diameter: float) -> Face:
 def test_points_are_those_of_a_square_about_the_face_with_level_eyes(landmarker, drawn_photo) -> None:
     x, y, diameter = 170.0, 110.0, 80.0
     (mesh,) = Landmarker(landmarker).meshes(drawn_photo([(x, y, diameter)]), [face_at(x, y, diameter)])
-    points = head(POSE)[0]
+    points = turned_head(POSE)[0]
     tilt = complex(math.cos(EYE_LINE), math.sin(EYE_LINE))
     middle, factor = complex(x, y) + 0.056j * diameter * tilt, 1.39 * diameter / 192 * tilt
     places = middle + factor * ((points[:, 0] - 96) + 1j * (points[:, 1] - 96))
@@ -84,7 +72,7 @@ def test_the_pose_is_that_of_the_points_and_of_the_square(landmarker, drawn_phot
 
 
 def test_eyes_are_open_by_the_gap_of_their_lids(tmp_path, drawn_photo) -> None:
-    points, geometry = head(Pose(0, 0, 0))
+    points, geometry = turned_head(Pose(0, 0, 0))
     # One eye 40 wide with its lids 10 apart, the other 20 wide and shut.
     points[[33, 160, 158, 133, 153, 144]] = [
         [40, 80, 0], [50, 75, 0], [70, 75, 0], [80, 80, 0], [70, 85, 0], [50, 85, 0],
@@ -182,7 +170,7 @@ def test_models_of_other_kinds_are_told(tiny_embedder_file, landmarker, tiny_det
 
 
 def test_numbers_that_are_none_are_told(tmp_path, drawn_photo) -> None:
-    points, geometry = head(POSE)
+    points, geometry = turned_head(POSE)
     points[5, 1] = np.nan
     model = write_landmarker(tmp_path / "nan.onnx", points, geometry)
     with pytest.raises(ModelError, match="no number"):

@@ -12,7 +12,7 @@ import pytest
 from facewise.pipeline import Pipeline, Steps
 from facewise.quality import with_mesh
 from facewise.types import Mesh, Pose, Quality
-from tiny_models import write_landmarker
+from tiny_models import turned_head, write_landmarker
 
 MEASURED = Quality(0.9, 40.0, 100.0, 0.9, 0.1, 0.2, reasons=("turned by 62°", "blurred"))
 
@@ -56,11 +56,7 @@ def test_a_mesh_knows_turns_eyes_and_mouth(
 def test_quality_without_a_mesh_stays_as_it_was(
     tiny_detector_file: Path, drawn_photo, tmp_path: Path
 ) -> None:
-    turned = Pose(math.radians(40), 0.0, 0.0)
-    front = np.random.default_rng(1).uniform(-5, 5, (478, 3))
-    seen = 10 * front @ turned.rotation.T * (1, 1, -1) + (96, 96, 0)
-    canonical = front[:468] @ Pose(0.0, -math.radians(6.2), 0.0).rotation.T * (1, -1, 1)
-    model = write_landmarker(tmp_path / "turned.onnx", seen, canonical)
+    model = write_landmarker(tmp_path / "turned.onnx", *turned_head(Pose(math.radians(40), 0.0, 0.0)))
     photo, steps = drawn_photo([(160, 120, 90)]), Steps(embed=False)
     plain = Pipeline.load(tiny_detector_file, embed=False, threads=1)
     (before,) = plain.read(photo, steps).faces

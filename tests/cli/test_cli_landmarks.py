@@ -13,17 +13,14 @@ import pytest
 
 from facewise.models.landmarker import NAME
 from facewise.types import Pose
-from tiny_models import draw, write_landmarker
+from tiny_models import draw, turned_head, write_landmarker
 
 POSE = Pose(math.radians(20), math.radians(-10), 0.0)
 
 
 @pytest.fixture(scope="module")
 def mesh_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    front = np.random.default_rng(1).uniform(-5, 5, (478, 3))
-    seen = 10 * front @ POSE.rotation.T * (1, 1, -1) + (96, 96, 0)
-    canonical = front[:468] @ Pose(0.0, -math.radians(6.2), 0.0).rotation.T * (1, -1, 1)
-    return write_landmarker(tmp_path_factory.mktemp("mesh") / "drawn.onnx", seen, canonical).path
+    return write_landmarker(tmp_path_factory.mktemp("mesh") / "drawn.onnx", *turned_head(POSE)).path
 
 
 @pytest.fixture
@@ -95,5 +92,22 @@ def test_a_landmarker_in_the_store_is_listed_shown_and_verified(facewise, photos
         assert "geometry" not in shown.out
         assert "468 points" in shown.out or "landmarker" in shown.out
         assert "1 face in 1 photo" in facewise("landmarks", photos / "ada.png").out
+    finally:
+        (store / "models" / f"{NAME}.onnx").unlink()
+
+
+def test_enrolment_remarks_what_a_better_photo_would_not_have(facewise, photos, store, tmp_path):
+    model = write_landmarker(tmp_path / "turned.onnx", *turned_head(Pose(math.radians(40), 0.0, 0.0)))
+    shutil.copy(model.path, store / "models" / f"{NAME}.onnx")
+    enrol = ("enroll", "Ada", photos / "ada.png", "--gallery", "people.db", "--mesh")
+    better = "its face could be shown better (turned by 40°): take one from the front"
+    try:
+        refused = facewise(*enrol, "--quality", "strict", code=3)
+        assert better in refused.err
+        done = facewise(*enrol)
+        assert better in done.err
+        assert "1 photo of 1 person enrolled" in done.out
+        plain = facewise("enroll", "Bea", photos / "pair.png", "--gallery", "people.db")
+        assert "turned" not in plain.err
     finally:
         (store / "models" / f"{NAME}.onnx").unlink()

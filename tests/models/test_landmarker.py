@@ -16,6 +16,7 @@ from facewise.errors import ModelError, SettingError
 from facewise.models.importing import import_checkpoint
 from facewise.models.landmarker import EXPRESSION_FILE, GEOMETRY_FILE, NAME, POINTS_FILE
 from facewise.models.onnxmeta import delimited
+from facewise.models.tflite import read_graph
 
 TASK = "face_landmarker_v2_with_blendshapes.task"
 
@@ -95,6 +96,11 @@ def test_networks_in_each_others_place_are_told(shared: Path, tmp_path: Path) ->
     swapped = packed(tmp_path / "swapped.task", points=expression, expression=points, geometry=shape)
     with pytest.raises(ModelError, match="it is another"):
         import_checkpoint(swapped, tmp_path)
+    kernel = next(t.value for t in read_graph(points).tensors if t.value is not None and t.value.size > 1000)
+    spoiled = points.replace(kernel.tobytes(), b"\xff" * kernel.nbytes)
+    broken = packed(tmp_path / "nan.task", points=spoiled, expression=expression, geometry=shape)
+    with pytest.raises(ModelError, match="not finite"):
+        import_checkpoint(broken, tmp_path)
     for bad, says in ((shape[:900], "damaged"), (geometry(np.ones((9, 5))), "not that of a face"),
                       (geometry(np.full((468, 5), np.inf)), "not that of a face")):  # fmt: skip
         spoiled = packed(tmp_path / "bad.task", points=points, expression=expression, geometry=bad)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from facewise.gallery import Gallery
 from facewise.models import Calibration, Threshold
 from facewise.serve import schemas
+from facewise.serve.app import create_app
+from facewise.serve.settings import ServiceSettings
+from facewise.types import Pose
 from planted_quality import all_of_quality
+from tiny_models import turned_head, write_landmarker
 
 PLAIN = 0.8
 
@@ -73,3 +79,20 @@ def test_what_was_measured_reaches_the_search_of_workers_too(poor, photo_bytes, 
     monkeypatch.setattr("facewise.quality._LEAST_DETAIL", np.inf)
     (face,) = poor.post("/v1/identify", files={"photo": photo}).json()["faces"]
     assert (face["name"], face["note"]) == (None, "no decision: the face is blurred")
+
+
+def test_enrolment_remarks_what_a_mesh_tells(tmp_path, tiny_pipeline, photo_bytes):
+    from starlette.testclient import TestClient
+
+    model = write_landmarker(tmp_path / "turned.onnx", *turned_head(Pose(math.radians(40), 0.0, 0.0)))
+    settings = ServiceSettings(gallery=str(tmp_path / "people.db"), auth=False, workers=2)
+    with Gallery.open(tmp_path / "people.db", pipeline=tiny_pipeline.with_mesh(model.path)) as gallery:
+        app = create_app(settings, gallery=gallery)
+        with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as http:
+            files = [("photos", ("a.png", photo_bytes(0)))]
+            refused = http.post("/v1/people", data={"name": "Ada", "quality": "strict"}, files=files)
+            assert (refused.status_code, refused.json()["code"]) == (422, "poor_photo")
+            done = http.post("/v1/people", data={"name": "Ada"}, files=files).json()
+        app.state.service.close()
+    better = "a.png: its face could be shown better (turned by 40°): take one from the front."
+    assert (done["added"], done["warnings"]) == (1, [better])

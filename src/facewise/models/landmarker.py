@@ -17,6 +17,7 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
@@ -95,7 +96,7 @@ def import_landmarker(
         The model file, and whether the file is Google's own.
 
     Raises:
-        ModelError: It is no such file, damaged, or holds networks of another kind.
+        ModelError: It is no such file, damaged, or holds networks of another kind, or such as do not run.
         FacewiseError: The model file cannot be written.
     """
     files, digest = _unzipped(path)
@@ -105,6 +106,7 @@ def import_landmarker(
             _network(files[EXPRESSION_FILE], (1, len(_OF_EXPRESSION), 2), {len(BLENDSHAPES)}, "expression"),
         )
         geometry = _geometry(files[GEOMETRY_FILE])
+        _run_once(network)
     except ModelError as error:
         raise ModelError(f"{path} cannot be imported: {error}") from error
     card = replace(
@@ -199,6 +201,23 @@ def _joined(points: Converted, expression: Converted) -> bytes:
     except Exception as error:
         raise ModelError(f"what it holds makes no network: {str(error).splitlines()[0]}") from error
     return bytes(model.SerializeToString())
+
+
+def _run_once(network: bytes) -> None:
+    """See that it gives numbers, on noise."""
+    import onnxruntime as ort  # noqa: PLC0415  slow to load
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    noise = np.random.default_rng(0).random((1, 3, 192, 192), dtype=np.float32)
+    try:
+        session = ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+        outputs = session.run(None, {session.get_inputs()[0].name: noise})
+    # ONNX Runtime has a class of its own for each way to fail, all children of Exception.
+    except Exception as error:
+        raise ModelError(f"what it holds does not run: {str(error).splitlines()[0]}") from error
+    if not all(np.isfinite(output).all() for output in outputs):
+        raise ModelError("its networks give numbers that are not finite.")
 
 
 def _geometry(data: bytes) -> list[list[float]]:
