@@ -51,8 +51,8 @@ def config(**changes: object):
             "optimizer": {"name": "adamw", "rate": 2e-3},
             "ema": 0.9,
             "branches": [
-                {"attributes": ["age", "gender", "race"], "epochs": 5, "augmentation": "flip"},
-                {"attributes": ["emotion"], "epochs": 2, "augmentation": "none"},
+                {"attributes": ["age", "gender", "race"], "epochs": 3, "frozen": 5, "augmentation": "flip"},
+                {"attributes": ["emotion"], "epochs": 2, "side": 32, "augmentation": "none"},
             ],
             **changes,
         }
@@ -67,7 +67,7 @@ def run(data, tmp_path_factory):
 def test_it_learns_what_is_labelled_and_says_so(data, run):
     assert run.model.card.kind == "attributes"
     assert run.model.card.attributes.outputs == ("age", "gender", "emotion")
-    assert run.result["gender"] > 0.9
+    assert run.result["gender"] > 0.7
     assert run.result["age"] < 19.5
     assert run.model.card.training["photos"] == int((data.part == 0).sum())
     assert run.model.card.training["start"]["model"] == "facewise-embed-s"
