@@ -52,7 +52,7 @@ def settings(checkpoint: Path) -> AttributesConfig:
             "start": str(checkpoint.resolve()),
             "branches": [
                 {"attributes": ["age", "gender", "race"], "epochs": 8, "frozen": 5, "augmentation": looks},
-                {"attributes": ["emotion"], "epochs": 8, "side": 64, "augmentation": moods},
+                {"attributes": ["emotion"], "epochs": 3, "cycles": 3, "side": 64, "augmentation": moods},
             ],
         }
     )

@@ -52,7 +52,7 @@ def config(**changes: object):
             "ema": 0.9,
             "branches": [
                 {"attributes": ["age", "gender", "race"], "epochs": 3, "frozen": 5, "augmentation": "flip"},
-                {"attributes": ["emotion"], "epochs": 2, "side": 32, "augmentation": "none"},
+                {"attributes": ["emotion"], "epochs": 1, "cycles": 2, "side": 32, "augmentation": "none"},
             ],
             **changes,
         }

@@ -40,6 +40,10 @@ from facewise.training.schedule import rate_at
 from facewise.types import Image
 
 _BLACK = 0.5
+"""Chance that what is black stays so; see `background`."""
+
+_AGAIN = 1 / 3
+"""Of the rate, in cycles after the first."""
 
 _MEASURED = 256
 """Faces a call when validating."""
@@ -101,7 +105,8 @@ class BranchTrainer:
         self.learn = faces.chosen(self.names, LEARN)
         self.size = min(config.batch_size, len(self.learn))
         self.round = max(1, len(self.learn) // self.size)
-        self.steps = max(1, round(settings.epochs * self.round))
+        self.cycle = max(1, round(settings.epochs * self.round))
+        self.steps = settings.cycles * self.cycle
         self.weights = {
             name: word_weights(_counts(faces.labels[name][self.learn], len(WORDS[name])), config.balance).to(
                 self.device
@@ -178,7 +183,11 @@ class BranchTrainer:
         """Update the weights once; returns the losses."""
         number, config = self.progress.step, self.config
         torch.manual_seed(config.seed + number)  # what dropout draws, so that it is the same after a stop
-        set_rate(self.optimizer, rate_at(config.schedule, number, self.steps, self.round))
+        cycle, place = divmod(number, self.cycle)
+        if cycle and place == 0:
+            self.branch.load_state_dict(self.used.state_dict())
+        rate = rate_at(config.schedule, place, self.cycle, self.round)
+        set_rate(self.optimizer, rate * (_AGAIN if cycle else 1.0))
         self.optimizer.zero_grad(set_to_none=True)
         self.branch.train()
         with self.pace.autocast(self.device):
@@ -200,7 +209,7 @@ class BranchTrainer:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.ema is not None:
-            self.ema.update(self.branch, number)
+            self.ema.update(self.branch, place)
         return parts
 
     def batch(self, number: int) -> Batch:

@@ -18,7 +18,9 @@ class BranchSettings(Settings):
 
     Attributes:
         attributes: What it tells; those that no photo is labelled with are left out.
-        epochs: How often each of its photos is shown.
+        epochs: How often each of its photos is shown in a cycle.
+        cycles: How often the schedule is gone through (Loshchilov and Hutter 2017, 1608.03983): from the
+            second time on it begins with the average of the weights, at a third of the rate.
         side: Pixels that the face is brought to: see `facewise.nn.attributes.Branch`.
         frozen: Blocks of the backbone that stay as they are.
         augmentation: A preset, or its settings with `preset` among them.
@@ -26,6 +28,7 @@ class BranchSettings(Settings):
 
     attributes: tuple[str, ...]
     epochs: float = Field(8.0, gt=0)
+    cycles: int = Field(1, ge=1)
     side: int = SIDE
     frozen: int = Field(0, ge=0)
     augmentation: str | dict[str, Any] = "medium"
