@@ -91,8 +91,8 @@ def drawn(pipeline: Pipeline, people: int, seed: int) -> None:
 
 def zero(pipeline: Pipeline, photos: int) -> None:
     """How people hold their heads in photos."""
-    print("| photos | faces | pitch by the mesh | by five points | apart, median: yaw pitch roll |")
-    print("|---|---|---|---|---|")
+    print("| photos | faces | pitch by the mesh | by five points | apart: yaw pitch roll | slope |")
+    print("|---|---|---|---|---|---|")
     every = []
     for name in WILD:
         faces = [face for face in sample(pipeline, SHARED / "data" / name, photos) if face.mesh is not None]
@@ -105,8 +105,15 @@ def zero(pipeline: Pipeline, photos: int) -> None:
 def _row(name: str, poses: Floats) -> None:
     ahead = np.degrees(poses[np.abs(poses[:, 0, 0]) < AHEAD, :, 1])
     apart = np.degrees(np.abs(poses[:, 0] - poses[:, 1]))
-    pitch = " | ".join(f"{np.median(column):+.1f}" for column in ahead.T)
-    print(f"| {name} | {len(poses)} | {pitch} | {' '.join(f'{v:.1f}' for v in np.median(apart, axis=0))} |")
+    slopes = [np.polyfit(*poses[:, :, i].T, 1)[0] for i in range(3)]
+    cells = [
+        name,
+        str(len(poses)),
+        *(f"{np.median(column):+.1f}" for column in ahead.T),
+        " ".join(f"{v:.1f}" for v in np.median(apart, axis=0)),
+        " ".join(f"{v:.2f}" for v in slopes),
+    ]
+    print(f"| {' | '.join(cells)} |")
 
 
 def sizes(pipeline: Pipeline, photos: int) -> None:

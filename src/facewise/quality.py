@@ -269,7 +269,7 @@ def _band(size: int) -> tuple[FloatArray, NDArray[np.intp], FloatArray, FloatArr
         _KEPT[size] = (
             window,
             places,
-            cv2.dft(window).ravel()[places],
+            cv2.dft(window).ravel()[places].astype(np.float32),
             np.stack(rows).astype(np.float32),
         )
     return _KEPT[size]
