@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -38,7 +38,7 @@ from facewise.cli.photos import FileNames, MainOnly, costs_one_photo, read_photo
 
 if TYPE_CHECKING:
     from facewise.pipeline import PhotoFaces
-    from facewise.types import Mesh
+    from facewise.types import Face, Mesh
 
 _TOLD = 3
 """Blendshapes told of a face in the table, of those that are at least this:"""
@@ -100,7 +100,7 @@ def landmarks(
             {
                 "photos": [
                     {"photo": str(path), "sha256": photo.sha256, "width": photo.size[1],
-                     "height": photo.size[0], "faces": [face_dict(face) for face in photo.faces]}
+                     "height": photo.size[0], "faces": [_told(face) for face in photo.faces]}
                     for path, photo in results
                 ],
                 "main_of_several": several, "providers": pipeline.providers, **bad.told,
@@ -110,6 +110,26 @@ def landmarks(
         _show(results, draw)
     tell_several(several)
     bad.finish(len({path for path, _, _ in _meshes(results)}))
+
+
+def _told(face: Face) -> dict[str, Any]:
+    """A face with its mesh for JSON; the pose is in degrees, as its key says."""
+    mesh = face.mesh
+    told = (
+        None
+        if mesh is None
+        else {
+            "presence": round(mesh.presence, 4),
+            "pose_degrees": {
+                name: round(angle, 2)
+                for name, angle in zip(("yaw", "pitch", "roll"), mesh.pose.degrees, strict=True)
+            },
+            "eyes_open": [round(value, 4) for value in mesh.eyes_open],
+            "blendshapes": {name: round(value, 4) for name, value in mesh.blendshapes.items()},
+            "points": [[round(float(v), 2) for v in point] for point in mesh.points],
+        }
+    )
+    return {**face_dict(face), "mesh": told}
 
 
 def _without_mesh(photo: PhotoFaces) -> list[str]:

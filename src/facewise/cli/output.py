@@ -19,7 +19,7 @@ from facewise.filenames import escaped
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from facewise.types import Face, Liveness, Mesh
+    from facewise.types import Face, Liveness
 
 _Item = TypeVar("_Item")
 
@@ -241,7 +241,7 @@ def check_output_file(path: Path) -> None:
 
 
 def face_dict(face: Face) -> dict[str, Any]:
-    """A face as plain Python for JSON, without its embedding."""
+    """A face as plain Python for JSON, without its embedding and mesh."""
     data: dict[str, Any] = {
         "box": [round(float(v), 3) for v in face.box],
         "score": round(face.score, 6),
@@ -261,23 +261,7 @@ def face_dict(face: Face) -> dict[str, Any]:
         }
     if face.liveness is not None:
         data["liveness"] = liveness_dict(face.liveness)
-    if face.mesh is not None:
-        data["mesh"] = mesh_dict(face.mesh)
     return data
-
-
-def mesh_dict(mesh: Mesh) -> dict[str, Any]:
-    """A mesh as plain Python for JSON; its pose is in degrees, as its key says."""
-    return {
-        "presence": round(mesh.presence, 4),
-        "pose_degrees": {
-            name: round(angle, 2)
-            for name, angle in zip(("yaw", "pitch", "roll"), mesh.pose.degrees, strict=True)
-        },
-        "eyes_open": [round(value, 4) for value in mesh.eyes_open],
-        "blendshapes": {name: round(value, 4) for name, value in mesh.blendshapes.items()},
-        "points": [[round(float(v), 2) for v in point] for point in mesh.points],
-    }
 
 
 def liveness_dict(liveness: Liveness) -> dict[str, Any]:
