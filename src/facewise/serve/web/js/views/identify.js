@@ -264,6 +264,8 @@ function sureness(face, decision) {
   const parts = [h("div", {}, h("dt", {}, "Similarity"), h("dd", {}, similarity(face.similarity)))];
   if (threshold !== null)
     parts.push(h("div", {}, h("dt", {}, "Threshold"), h("dd", {}, similarity(threshold))));
+  if (face.liveness)
+    parts.push(h("div", {}, h("dt", {}, "Liveness"), h("dd", {}, face.liveness.score.toFixed(3))));
   const probability = face.probability ?? null;
   if (probability !== null)
     parts.push(h("div", {}, h("dt", {}, "Probability"), h("dd", {}, percent(probability))));

@@ -130,6 +130,8 @@ function verdictOf(answer) {
   const facts = [fact("Similarity", similarity(answer.similarity))];
   if (answer.threshold !== null) facts.push(fact("Threshold", similarity(answer.threshold)));
   if (answer.fmr !== null) facts.push(fact("False match rate", rate(answer.fmr)));
+  if (answer.faces.every((face) => face.liveness))
+    facts.push(fact("Liveness", answer.faces.map((face) => face.liveness.score.toFixed(3)).join(" and ")));
   if (answer.probability !== null) facts.push(fact("Probability of one person", percent(answer.probability)));
   return h(
     "section",
