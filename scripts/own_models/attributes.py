@@ -52,7 +52,7 @@ def settings(checkpoint: Path) -> AttributesConfig:
             "start": str(checkpoint.resolve()),
             "branches": [
                 {"attributes": ["age", "gender", "race"], "epochs": 8, "frozen": 5, "augmentation": looks},
-                {"attributes": ["emotion"], "epochs": 3, "cycles": 3, "side": 64, "augmentation": moods},
+                {"attributes": ["emotion"], "epochs": 3, "cycles": 2, "side": 64, "augmentation": moods},
             ],
         }
     )
@@ -87,7 +87,7 @@ def train(folder: Path, checkpoint: Path, teacher: Path, work: Path) -> ModelFil
 def quantize_attributes(folder: Path, work: Path) -> ModelFile:
     """The model in int8, at WORK/NAME.onnx, calibrated anew and measured on what nothing was learned from."""
     original, done = read_model(work / f"{NAME}-fp32.onnx"), work / f"{NAME}.onnx"
-    if not done.is_file():
+    if not (done.is_file() and _is_measured(read_model(done))):
         known = joined(utkface(folder), fer2013(folder))
         chosen = np.concatenate(
             [_some(known.chosen((name,), LEARN), CALIBRATED // 2) for name in ("gender", "emotion")]
@@ -100,6 +100,10 @@ def quantize_attributes(folder: Path, work: Path) -> ModelFile:
         write_model(done, model.network, replace(model.card, attributes=replace(rule, measured=measured)))
     write_bytes(work / "attributes.json", json.dumps(figures(read_model(done), folder), indent=2).encode())
     return read_model(done)
+
+
+def _is_measured(model: ModelFile) -> bool:
+    return model.card.attributes is not None and bool(model.card.attributes.measured)
 
 
 def measure(model: ModelFile, folder: Path) -> dict[str, AttributesResult]:
