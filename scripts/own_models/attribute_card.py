@@ -36,6 +36,7 @@ def write_attribute_card(work: Path, docs: Path) -> None:
         "licence": model.card.licence,
         "data": "\n".join(_data(name, row) for name, row in figures["data"].items()),
         "summary": _summary(looks, moods),
+        "hashes": ", ".join(f"{name} `{digest[:16]}`" for name, digest in figures["faces"].items()),
         "limits": ", ".join(f"{name} {one.least:.2f}" for name, one in rule.words.items()),
         "coverage": interval(looks["age"]["coverage"]),
         "width": f"{looks['age']['width']:.1f}",

@@ -87,5 +87,5 @@ def test_faces_held_out(shared: Path, model: AttributeModel, tmp_path: Path) -> 
     assert looks.words["race"].ece <= 0.03
     # Its training part is blurred in this copy of FER2013: 0.68 is not to be had from it, see the card.
     assert moods.words["emotion"].faces == 3589
-    assert moods.words["emotion"].accuracy.estimate >= 0.61
-    assert moods.words["emotion"].ece <= 0.035
+    assert moods.words["emotion"].accuracy.estimate >= 0.63
+    assert moods.words["emotion"].ece <= 0.03

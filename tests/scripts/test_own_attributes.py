@@ -69,7 +69,11 @@ def test_the_card_says_what_was_measured(tmp_path, monkeypatch):
     training = {"parameters": 5, "seed": 0, "seconds": 3600, "git": "abc"}
     write_model(model.path, model.network, replace(model.card, training=training))
     data = {"UTKFace": {"learned": 3, "validated": 2, "tested": 1, "terms": "research"}}
-    figures = {"data": data, **{name: one.to_dict() for name, one in results.items()}}
+    figures = {
+        "data": data,
+        "faces": {"utkface": "ab" * 32},
+        **{name: one.to_dict() for name, one in results.items()},
+    }
     (tmp_path / "attributes.json").write_text(json.dumps(figures))
     for branch in (0, 1):
         folder = tmp_path / RUN / f"branch-{branch}"
