@@ -14,6 +14,7 @@ from torch.nn import functional
 from facewise.analysis.attributes import AttributeModel
 from facewise.errors import DatasetError, FacewiseError, SettingError
 from facewise.models.attributes import WORDS, AttributeRule, WordRule
+from facewise.models.quantize import quantize
 from facewise.training.attributes.branch import BranchTrainer
 from facewise.training.attributes.calibrate import age_rule, fitted
 from facewise.training.attributes.config import attributes_config
@@ -22,6 +23,7 @@ from facewise.training.attributes.loss import age_loss, word_loss, word_weights
 from facewise.training.attributes.run import train_attributes
 from facewise.training.display import Quiet
 from facewise.training.engine import StoppedError
+from facewise.variants import variants_of
 
 COUNT = 60
 
@@ -74,6 +76,19 @@ def test_it_learns_what_is_labelled_and_says_so(data, run):
     told = AttributeModel(run.model).analyze(data.some(np.array([0, 1])))
     assert told[0].age.mean < told[1].age.mean
     assert told[0].age.low <= told[0].age.mean <= told[0].age.high
+
+
+def test_in_int8_it_tells_the_same_in_a_fraction_of_the_file(data, run, tmp_path):
+    crops = data.some(np.arange(24))
+    made = quantize(run.model, tmp_path / "small.onnx", photos=list(crops[:8])).model
+    assert len(made.network) < len(run.model.network) / 2.5
+    assert variants_of(made) == ("int8", "float")
+    assert made.card.attributes.to_dict() == run.model.card.attributes.to_dict()
+    before = AttributeModel(run.model).predict(crops)
+    for variant in ("int8", "float"):
+        after = AttributeModel(made, variant=variant).predict(crops)
+        for name, rows in before.items():
+            assert np.abs(after[name] - rows).max() < 0.15, (variant, name)
 
 
 def test_a_run_that_is_done_is_found_done(data, run):
