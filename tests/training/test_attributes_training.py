@@ -78,6 +78,7 @@ def test_it_learns_what_is_labelled_and_says_so(data, run):
     assert told[0].age.low <= told[0].age.mean <= told[0].age.high
 
 
+@pytest.mark.slow
 def test_in_int8_it_tells_the_same_in_a_fraction_of_the_file(data, run, tmp_path):
     crops = data.some(np.arange(24))
     made = quantize(run.model, tmp_path / "small.onnx", photos=list(crops[:8])).model
