@@ -371,8 +371,8 @@ class Pipeline:
         """Which network of each model runs, and why, by the names of `providers`."""
         return {name: part.variant for name, part in self._networks().items()}
 
-    def _networks(self) -> dict[str, ModelDetector | Embedder | AttributeModel | Landmarker]:
-        found: dict[str, ModelDetector | Embedder | AttributeModel | Landmarker] = {}
+    def _networks(self) -> dict[str, ModelDetector | Embedder | AttributeModel | Landmarker | LivenessModel]:
+        found: dict[str, ModelDetector | Embedder | AttributeModel | Landmarker | LivenessModel] = {}
         if isinstance(self.detector, ModelDetector):
             found["detector"] = self.detector
         if isinstance(self._embedder, Embedder):
@@ -381,6 +381,8 @@ class Pipeline:
             found["attributes"] = self._attributes
         if self.landmarker is not None:
             found["landmarker"] = self.landmarker
+        if self.liveness is not None:
+            found["liveness"] = self.liveness
         return found
 
     @property

@@ -14,6 +14,7 @@ from facewise.models.liveness import LivenessCalibration, judge
 from facewise.models.store import find_model
 from facewise.network import AUTO, Network
 from facewise.types import Face, Image, Liveness
+from facewise.variants import Variant
 
 
 class LivenessModel:
@@ -74,6 +75,11 @@ class LivenessModel:
     def passed_over(self) -> Mapping[str, str]:
         """See `Network`."""
         return self.networks[0].passed_over
+
+    @property
+    def variant(self) -> Variant:
+        """Which network of the first model runs, and why."""
+        return self.networks[0].variant
 
     @property
     def calibration(self) -> LivenessCalibration | None:
