@@ -118,6 +118,28 @@ export function markedPhoto(photo, size, marks, onpick = null) {
   return frame;
 }
 
+/** The photo with a box for each card: picked, it leads to its card, which lights it up.
+ *
+ * @param {Photo} photo
+ * @param {{width: number, height: number}} size See `markedPhoto`.
+ * @param {{box: number[], label: string, tone: string}[]} marks See `markedPhoto`.
+ * @param {HTMLElement[]} cards In their order.
+ */
+export function photoOfCards(photo, size, marks, cards) {
+  const picture = markedPhoto(photo, size, marks, (index) => {
+    cards[index].focus();
+    cards[index].scrollIntoView({ block: "nearest" });
+  });
+  cards.forEach((card, index) => {
+    const mark = picture.querySelector(`[data-face="${index}"]`);
+    for (const event of ["pointerenter", "focusin"])
+      card.addEventListener(event, () => mark.classList.add("lit"));
+    for (const event of ["pointerleave", "focusout"])
+      card.addEventListener(event, () => mark.classList.remove("lit"));
+  });
+  return picture;
+}
+
 function place(mark, box, { width, height }) {
   const [left, top] = [Math.max(0, box[0]), Math.max(0, box[1])];
   mark.style.left = `${(100 * left) / width}%`;

@@ -4,7 +4,7 @@ import { call, formOf } from "../api.js";
 import { h, s } from "../dom.js";
 import { percent, plural } from "../format.js";
 import { alarm, busy, say, stopped } from "../notices.js";
-import { Photo, markedPhoto } from "../photo.js";
+import { Photo, photoOfCards } from "../photo.js";
 import { photoInput } from "../photo-input.js";
 
 const KINDS = [
@@ -107,17 +107,7 @@ function answerOf(photo, answer) {
     tone: "",
     label: `Face ${index + 1}: ${verdict(face)}`,
   }));
-  const picture = markedPhoto(photo, answer, marks, (index) => {
-    cards[index].focus();
-    cards[index].scrollIntoView({ block: "nearest" });
-  });
-  cards.forEach((card, index) => {
-    const mark = picture.querySelector(`[data-face="${index}"]`);
-    for (const event of ["pointerenter", "focusin"])
-      card.addEventListener(event, () => mark.classList.add("lit"));
-    for (const event of ["pointerleave", "focusout"])
-      card.addEventListener(event, () => mark.classList.remove("lit"));
-  });
+  const picture = photoOfCards(photo, answer, marks, cards);
   return h(
     "section",
     { class: "beside", "aria-label": "Result" },

@@ -5,7 +5,7 @@ import { button, h, nameText } from "../dom.js";
 import { count, percent, plural, rate, similarity, toldName } from "../format.js";
 import { liveCheck } from "../live.js";
 import { alarm, busy, say, stopped } from "../notices.js";
-import { Photo, markedPhoto, meter } from "../photo.js";
+import { Photo, photoOfCards, meter } from "../photo.js";
 import { photoInput } from "../photo-input.js";
 import { may } from "../session.js";
 import { enrolDialog } from "../enrol.js";
@@ -120,17 +120,7 @@ function answerOf(photo, answer, again) {
     tone: toneOf(face),
     label: `Face ${index + 1}: ${verdict(face)}`,
   }));
-  const picture = markedPhoto(photo, answer, marks, (index) => {
-    cards[index].focus();
-    cards[index].scrollIntoView({ block: "nearest" });
-  });
-  cards.forEach((card, index) => {
-    const mark = picture.querySelector(`[data-face="${index}"]`);
-    for (const event of ["pointerenter", "focusin"])
-      card.addEventListener(event, () => mark.classList.add("lit"));
-    for (const event of ["pointerleave", "focusout"])
-      card.addEventListener(event, () => mark.classList.remove("lit"));
-  });
+  const picture = photoOfCards(photo, answer, marks, cards);
   return h(
     "section",
     { class: "beside", "aria-label": "Result" },
