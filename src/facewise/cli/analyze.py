@@ -12,6 +12,7 @@ from facewise.cli.identify_video import ctrl_c_asks, end_if_stopped, frames_bar
 from facewise.cli.options import (
     AttributesModel,
     Detector,
+    EveryFrame,
     Flip,
     Json,
     MaxSize,
@@ -65,10 +66,7 @@ def analyze(
         typer.Option("--csv", help="Table: a row a face; of videos, a row a stretch of one emotion.",
                      parser=given_path),
     ] = None,
-    every: Annotated[
-        int | None,
-        typer.Option("--every", min=1, help="Look at each N-th frame. (default: eight times a second)"),
-    ] = None,
+    every: EveryFrame = None,
     seconds: Annotated[
         float | None, typer.Option("--seconds", min=0.001, help="Only the first seconds of a video.")
     ] = None,

@@ -19,6 +19,7 @@ from facewise.cli.identify_video import (
 from facewise.cli.options import (
     DEFAULT_GALLERY,
     Detector,
+    EveryFrame,
     Flip,
     Fmr,
     Fpir,
@@ -85,10 +86,7 @@ def identify(
     csv: Annotated[
         Path | None, typer.Option("--csv", help="Table of who was in the videos when.", parser=given_path)
     ] = None,
-    every: Annotated[
-        int | None,
-        typer.Option("--every", min=1, help="Look at each N-th frame. (default: eight times a second)"),
-    ] = None,
+    every: EveryFrame = None,
     seconds: Annotated[
         float | None,
         typer.Option("--seconds", min=0.001, help="Only the first seconds of a video or camera."),

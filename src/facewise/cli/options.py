@@ -106,6 +106,10 @@ AttributesModel = Annotated[
 Score = Annotated[
     float, typer.Option("--score", min=0.0, max=1.0, help="Least detector confidence of a face.")
 ]
+EveryFrame = Annotated[
+    int | None,
+    typer.Option("--every", min=1, help="Look at each N-th frame. (default: eight times a second)"),
+]
 MaxSize = Annotated[
     int | None,
     typer.Option(
